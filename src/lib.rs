@@ -1,0 +1,6 @@
+//! radmfa: a self-hosted RADIUS authentication proxy that adds a second factor.
+//!
+//! Modules in the order of the arrow; what stands left never knows what stands right.
+
+pub mod base;
+pub mod dictionary;

@@ -1,0 +1,3 @@
+//! The `radmfa` program: parse arguments, return the exit code.
+
+fn main() {}
