@@ -4,3 +4,6 @@
 
 pub mod base;
 pub mod dictionary;
+pub mod engine;
+pub mod factor;
+pub mod store;

@@ -1,0 +1,104 @@
+//! Why an authentication ended as it did: a closed list, each with a code for machines and a sentence for auditors.
+//!
+//! A user never sees a reason. The text that a user sees is the same for every refusal.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal),+ $(,)?) => {
+        /// Why an authentication ended as it did.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name),+];
+
+            /// The kebab-case word in logs, audit rows and reports.
+            pub fn code(self) -> &'static str {
+                match self { $(Reason::$name => $code),+ }
+            }
+
+            /// One sentence for an auditor.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Reason::$name => concat!($($doc),+).trim_ascii()),+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The password and the code were right.
+    CodeAccepted = "code-accepted",
+    /// The password was right, the user owns no token, and the client's policy lets such users in.
+    UnenrolledAllowed = "unenrolled-allowed",
+    /// The primary authentication refused the password.
+    PrimaryRejected = "primary-rejected",
+    /// No server of the primary authentication answered in time.
+    PrimaryUnavailable = "primary-unavailable",
+    /// The user owns no token that could be asked for, and the client's policy refuses such users.
+    Unenrolled = "unenrolled",
+    /// The user is not known here but looks like one who is, where strangers may pass.
+    ResemblesAnother = "resembles-another-user",
+    /// An admin has disabled the user.
+    UserDisabled = "user-disabled",
+    /// The code was wrong.
+    CodeWrong = "code-wrong",
+    /// The code was right but was used before, or is older than one that was.
+    CodeReused = "code-reused",
+    /// The code was not looked at: after too many wrong ones the user has to wait.
+    BackOff = "back-off",
+    /// The code was not looked at: so many were wrong that an admin has to unlock the user.
+    Locked = "locked",
+    /// The token was removed or disabled while the login was under way.
+    TokenGone = "token-gone",
+    /// No code came before the challenge expired.
+    Abandoned = "abandoned",
+    /// The State attribute is none that this server made for this user at this client.
+    StateForged = "state-forged",
+    /// The State attribute was good, but its login has ended or was already answered.
+    StateSpent = "state-spent",
+    /// The State attribute is older than its challenge lived.
+    StateExpired = "state-expired",
+    /// The State attribute was made by another server.
+    IssuedByAnotherServer = "issued-by-another-server",
+    /// The server that made the State attribute did not answer.
+    OwnerUnavailable = "owner-unavailable",
+    /// The request carries a kind of credential that this server cannot check.
+    CredentialNotSupported = "credential-not-supported",
+    /// The request carries no user name, or one that no user can have.
+    BadUserName = "bad-user-name",
+    /// The password is empty.
+    EmptyPassword = "empty-password",
+    /// The password does not decode: the shared secret of this client differs from the gateway's.
+    PasswordUndecodable = "password-undecodable",
+    /// The user has logins under way in such numbers that no more are begun.
+    Overloaded = "overloaded",
+    /// The login could not be recorded, so it could not be accepted.
+    StoreUnavailable = "store-unavailable",
+    /// The primary authentication kept asking questions beyond the limit.
+    TooManyRounds = "too-many-rounds",
+    /// A fault in this program ended the login; the log has the details.
+    InternalError = "internal-error",
+}
+
+impl Reason {
+    /// Back from [`Reason::code`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Reason> {
+        Reason::ALL.iter().copied().find(|reason| reason.code() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_code_and_reads_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.code()), Some(*reason));
+            assert!(reason.sentence().ends_with('.'), "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What is made durable before a verdict leaves: one conditional append.
+//!
+//! The appended [`Row`] *is* the spent step, the counted failure and the audit trail; the [`Guard`]s say under which
+//! conditions it may be appended. A guard that fails refuses its own record, never its neighbours in a transaction.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::{TokenId, UserId};
+use super::reason::Reason;
+use crate::base::name::{Label, UserName};
+use crate::base::time::UnixTime;
+
+/// One conditional append.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// All of them must hold at the moment of the append.
+    pub guards: Vec<Guard>,
+    /// What is appended.
+    pub row: Arc<Row>,
+}
+
+/// A condition on an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The token is there, enabled, belongs to the row's user, and `step` lies after its last accepted one.
+    StepUnspent {
+        /// Which token.
+        token: TokenId,
+        /// The time step or counter that this row spends.
+        step: u64,
+    },
+    /// Fewer failures than `limit` stand against the user.
+    FailuresBelow {
+        /// Which user.
+        user: UserId,
+        /// The first count that is too many.
+        limit: u32,
+    },
+    /// The user is there and not disabled.
+    UserActive {
+        /// Which user.
+        user: UserId,
+    },
+}
+
+/// The guard that did not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The step was spent meanwhile: the same code raced, or came before.
+    StepSpent,
+    /// The token was removed, disabled or given to somebody else meanwhile.
+    TokenGone,
+    /// Failures reached the limit meanwhile.
+    TooManyFailures,
+    /// The user was removed or disabled meanwhile.
+    UserInactive,
+}
+
+/// The answer to an append.
+#[derive(Debug)]
+pub enum CommitAnswer {
+    /// Appended and durable.
+    Done(Recorded),
+    /// A guard did not hold; nothing was appended.
+    Refused(Conflict),
+    /// The store cannot say: full, away, or too slow. Nothing may be accepted on it.
+    Unavailable,
+}
+
+/// Proof that a row is durable. Only a store's commit makes one (`tests/layering.rs` holds that).
+#[derive(Debug)]
+pub struct Recorded {
+    sequence: u64,
+}
+
+impl Recorded {
+    /// For `store` alone: the row stands in the chain under `sequence` and would survive a power cut.
+    pub(crate) fn certify(sequence: u64) -> Recorded {
+        Recorded { sequence }
+    }
+
+    /// The row's place in its chain, from 1.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// The number that a login goes by in the log, the audit trail and the reference shown to a refused user:
+/// 50 random bits, printed as ten characters of Crockford's Base32, `K7Q2M-X9TR4`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoginId(u64);
+
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+impl LoginId {
+    /// The login whose first round is named by `octets`: their first 50 bits.
+    #[must_use]
+    pub fn from_round(octets: [u8; 16]) -> LoginId {
+        LoginId(
+            u64::from_be_bytes([
+                octets[0], octets[1], octets[2], octets[3], octets[4], octets[5], octets[6], octets[7],
+            ]) >> 14,
+        )
+    }
+
+    /// As a number below 2⁵⁰, for storage.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Back from storage; bits beyond the fiftieth are dropped.
+    #[must_use]
+    pub fn from_number(number: u64) -> LoginId {
+        LoginId(number & ((1 << 50) - 1))
+    }
+
+    /// Back from what [`fmt::Display`] printed, in either case, with or without the hyphen.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<LoginId> {
+        let mut number = 0_u64;
+        let mut digits = 0;
+        for letter in text.bytes().filter(|letter| *letter != b'-') {
+            let value = CROCKFORD.iter().position(|known| *known == letter.to_ascii_uppercase())?;
+            number = (number << 5) | u64::try_from(value).ok()?;
+            digits += 1;
+            if digits > 10 {
+                return None;
+            }
+        }
+        (digits == 10).then_some(LoginId(number))
+    }
+}
+
+impl fmt::Display for LoginId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for place in (0..10_u32).rev() {
+            let digit = (self.0 >> (place * 5)) & 31;
+            let letter = usize::try_from(digit).ok().and_then(|digit| CROCKFORD.get(digit));
+            formatter.write_char(letter.map_or('?', |letter| char::from(*letter)))?;
+            if place == 5 {
+                formatter.write_char('-')?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How an authentication, or one guess in it, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Access-Accept.
+    Accepted,
+    /// Access-Reject, or given up.
+    Rejected,
+    /// A wrong code that may be tried again in the same login.
+    Retried,
+}
+
+impl Verdict {
+    /// The word in logs, audit rows and reports.
+    pub fn code(self) -> &'static str {
+        match self {
+            Verdict::Accepted => "accepted",
+            Verdict::Rejected => "rejected",
+            Verdict::Retried => "retried",
+        }
+    }
+
+    /// Back from [`Verdict::code`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Verdict> {
+        [Verdict::Accepted, Verdict::Rejected, Verdict::Retried]
+            .into_iter()
+            .find(|verdict| verdict.code() == text)
+    }
+}
+
+/// What a row does to the count of failures against its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tally {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// One more.
+    Count,
+    /// Back to none: a success, or an admin's unlock.
+    Clear,
+}
+
+/// The second factor that an authentication used or would have used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// None was reached.
+    None,
+    /// An OATH TOTP token.
+    Totp,
+    /// None was asked for: the policy waived it.
+    Waived,
+}
+
+impl Method {
+    /// The word in logs, audit rows and reports.
+    pub fn code(self) -> &'static str {
+        match self {
+            Method::None => "none",
+            Method::Totp => "totp",
+            Method::Waived => "waived",
+        }
+    }
+
+    /// Back from [`Method::code`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Method> {
+        [Method::None, Method::Totp, Method::Waived].into_iter().find(|method| method.code() == text)
+    }
+}
+
+/// One line of the audit trail.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// When it was decided.
+    pub time: UnixTime,
+    /// Which login.
+    pub login: LoginId,
+    /// The RADIUS client that asked, by its configured name.
+    pub client: Label,
+    /// The address and port it asked from.
+    pub source: SocketAddr,
+    /// The canonical user name; `None` where the request carried none that could be one.
+    pub user: Option<UserName>,
+    /// The user's number, where the user is known: what [`Row::tally`] and [`Row::spent`] apply to.
+    pub user_id: Option<UserId>,
+    /// Calling-Station-Id as received, escaped for print, at most 253 characters.
+    pub station: Option<Arc<str>>,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// With which factor.
+    pub method: Method,
+    /// The kind of credential in the request: `pap`, `chap`, …
+    pub protocol: &'static str,
+    /// The serial number of the token that decided.
+    pub device: Option<Arc<str>>,
+    /// The token and the step or counter that this row spends.
+    pub spent: Option<(TokenId, u64)>,
+    /// What this row does to the count of failures.
+    pub tally: Tally,
+    /// From the first Access-Request of the login to this decision.
+    pub took: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_id_reads_back_what_it_printed() {
+        let id = LoginId::from_round([0xff, 0, 0xab, 0xcd, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        let text = id.to_string();
+        assert_eq!(text.len(), 11);
+        assert_eq!(LoginId::parse(&text), Some(id));
+        assert_eq!(LoginId::parse(&text.to_lowercase().replace('-', "")), Some(id));
+        assert_eq!(LoginId::from_number(id.number()), id);
+        assert_eq!(LoginId::parse("K7Q2M"), None);
+        assert_eq!(LoginId::parse("K7Q2M-X9TR4-0"), None);
+        assert_eq!(LoginId::parse("K7Q2M-X9TRU"), None);
+    }
+}

@@ -1,0 +1,264 @@
+//! HOTP (RFC 4226) and TOTP (RFC 6238): codes from a seed, and which step an entered code belongs to.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use hmac::{Hmac, KeyInit, Mac};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
+
+/// The widest window accepted, in steps to either side (protocol: 0 to 10).
+pub const WINDOW_MAX: u8 = 10;
+
+/// The hash under the HMAC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// HMAC-SHA-1, what almost every token and app uses.
+    #[default]
+    Sha1,
+    /// HMAC-SHA-256.
+    Sha256,
+    /// HMAC-SHA-512.
+    Sha512,
+}
+
+impl Algorithm {
+    /// The name as `otpauth://` URIs and files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Sha1 => "SHA1",
+            Algorithm::Sha256 => "SHA256",
+            Algorithm::Sha512 => "SHA512",
+        }
+    }
+
+    /// Back from a name in either case, with or without `HMAC` and hyphens.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Algorithm> {
+        let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+        match plain.to_ascii_uppercase().trim_start_matches("HMAC") {
+            "SHA1" => Some(Algorithm::Sha1),
+            "SHA256" => Some(Algorithm::Sha256),
+            "SHA512" => Some(Algorithm::Sha512),
+            _ => None,
+        }
+    }
+}
+
+/// How many digits a code has: 6, 7 or 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digits(u8);
+
+impl Digits {
+    /// Six, the usual number.
+    pub const SIX: Digits = Digits(6);
+
+    /// 6 to 8.
+    #[must_use]
+    pub fn new(count: u8) -> Option<Digits> {
+        (6..=8).contains(&count).then_some(Digits(count))
+    }
+
+    /// The number of digits.
+    pub fn count(self) -> u8 {
+        self.0
+    }
+
+    fn modulus(self) -> u32 {
+        10_u32.pow(u32::from(self.0))
+    }
+}
+
+/// What moves a token on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moving {
+    /// Time, in steps of so many seconds (1 to 300; tokens in the field have 30 or 60).
+    Time {
+        /// Seconds a step.
+        interval: u16,
+    },
+}
+
+/// Everything but the seed that a token's codes depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Parameters {
+    /// The hash.
+    pub algorithm: Algorithm,
+    /// Length of a code.
+    pub digits: Digits,
+    /// Time or counter.
+    pub moving: Moving,
+}
+
+impl Default for Parameters {
+    /// SHA-1, six digits, 30 seconds.
+    fn default() -> Parameters {
+        Parameters { algorithm: Algorithm::Sha1, digits: Digits::SIX, moving: Moving::Time { interval: 30 } }
+    }
+}
+
+impl Parameters {
+    /// The time step in which `unix` seconds lies (RFC 6238 §4.2, T0 = 0).
+    #[must_use]
+    pub fn step_at(&self, unix: u64) -> u64 {
+        let Moving::Time { interval } = self.moving;
+        unix / u64::from(interval.max(1))
+    }
+}
+
+/// A code of a token, printed with its leading zeros.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    number: u32,
+    digits: Digits,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:0width$}", self.number, width = usize::from(self.digits.0))
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("…")
+    }
+}
+
+/// The code for `counter` (RFC 4226 §5.3; for TOTP the counter is the time step).
+#[must_use]
+pub fn code(seed: &[u8], parameters: &Parameters, counter: u64) -> Code {
+    let number = Generator::new(seed, parameters.algorithm).truncated(counter) % parameters.digits.modulus();
+    Code { number, digits: parameters.digits }
+}
+
+/// An entered code in the one form in which it can be right: ASCII digits of exactly the token's length, spaces
+/// around them trimmed. Anything else is no code of this token.
+#[must_use]
+pub fn parse_entry(entered: &[u8], digits: Digits) -> Option<u32> {
+    let trimmed = entered.trim_ascii();
+    let fits = trimmed.len() == usize::from(digits.0) && trimmed.iter().all(u8::is_ascii_digit);
+    fits.then(|| trimmed.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))
+}
+
+/// Which of `steps` the entered number is the code of, looking at every one of them in constant time; the
+/// lowest where two steps share a code.
+#[must_use]
+pub fn find_step(
+    seed: &[u8],
+    parameters: &Parameters,
+    steps: RangeInclusive<u64>,
+    entered: u32,
+) -> Option<u64> {
+    let generator = Generator::new(seed, parameters.algorithm);
+    let modulus = parameters.digits.modulus();
+    let mut found = u64::MAX;
+    for step in steps.rev() {
+        let equal = (generator.truncated(step) % modulus).ct_eq(&entered);
+        found = u64::conditional_select(&found, &step, equal);
+    }
+    (found != u64::MAX).then_some(found)
+}
+
+/// The steps that a TOTP entry may belong to at `unix` seconds, `window` steps to either side.
+#[must_use]
+pub fn window(parameters: &Parameters, unix: u64, window: u8) -> RangeInclusive<u64> {
+    let now = parameters.step_at(unix);
+    let reach = u64::from(window.min(WINDOW_MAX));
+    now.saturating_sub(reach)..=now.saturating_add(reach)
+}
+
+enum Generator {
+    Sha1(Hmac<sha1::Sha1>),
+    Sha256(Hmac<sha2::Sha256>),
+    Sha512(Hmac<sha2::Sha512>),
+}
+
+impl Generator {
+    fn new(seed: &[u8], algorithm: Algorithm) -> Generator {
+        match algorithm {
+            Algorithm::Sha1 => Generator::Sha1(keyed(seed)),
+            Algorithm::Sha256 => Generator::Sha256(keyed(seed)),
+            Algorithm::Sha512 => Generator::Sha512(keyed(seed)),
+        }
+    }
+
+    /// Dynamic truncation (RFC 4226 §5.3): 31 bits.
+    fn truncated(&self, counter: u64) -> u32 {
+        match self {
+            Generator::Sha1(mac) => truncate(&finish(mac, counter)),
+            Generator::Sha256(mac) => truncate(&finish(mac, counter)),
+            Generator::Sha512(mac) => truncate(&finish(mac, counter)),
+        }
+    }
+}
+
+fn keyed<M: KeyInit>(seed: &[u8]) -> M {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+    M::new_from_slice(seed).expect("HMAC takes any key")
+}
+
+fn finish<M: Mac + Clone>(mac: &M, counter: u64) -> Vec<u8> {
+    let mut mac = mac.clone();
+    mac.update(&counter.to_be_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn truncate(digest: &[u8]) -> u32 {
+    let offset = usize::from(digest.last().copied().unwrap_or(0) & 0x0f);
+    #[expect(clippy::expect_used, reason = "digests have 20 octets or more, and the offset is at most 15")]
+    let word = digest.get(offset..).and_then(<[u8]>::first_chunk::<4>).expect("offset + 4 <= 19 < 20");
+    u32::from_be_bytes(*word) & 0x7fff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `fixtures/oath.txt`: kind, seed in hex, algorithm, digits, time or counter, code.
+    #[test]
+    fn the_published_vectors_hold() {
+        let mut seen = 0;
+        for line in include_str!("fixtures/oath.txt").lines().filter(|l| !l.is_empty() && !l.starts_with('#'))
+        {
+            let [kind, seed, algorithm, digits, moment, expected] =
+                line.split_whitespace().collect::<Vec<_>>().try_into().unwrap();
+            let parameters = Parameters {
+                algorithm: Algorithm::parse(algorithm).unwrap(),
+                digits: Digits::new(digits.parse().unwrap()).unwrap(),
+                moving: Moving::Time { interval: 30 },
+            };
+            let seed = crate::base::text::unhex(seed).unwrap();
+            let moment: u64 = moment.parse().unwrap();
+            let counter = if kind == "totp" { parameters.step_at(moment) } else { moment };
+            assert_eq!(code(&seed, &parameters, counter).to_string(), expected, "{line}");
+            let entered = parse_entry(expected.as_bytes(), parameters.digits).unwrap();
+            assert_eq!(find_step(&seed, &parameters, counter..=counter, entered), Some(counter));
+            seen += 1;
+        }
+        assert_eq!(seen, 28);
+    }
+
+    #[test]
+    fn an_entry_is_exactly_the_digits_of_the_token() {
+        assert_eq!(parse_entry(b" 012345\r", Digits::SIX), Some(12345));
+        for wrong in ["12345", "1234567", "12345a", "１２３４５６", "12 345", "", "+12345", "-12345"] {
+            assert_eq!(parse_entry(wrong.as_bytes(), Digits::SIX), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_window_reaches_both_ways_and_stops_at_1970() {
+        let parameters = Parameters::default();
+        assert_eq!(window(&parameters, 59, 1), 0..=2);
+        assert_eq!(window(&parameters, 0, 1), 0..=1);
+        assert_eq!(window(&parameters, 3000, 200), 90..=110);
+    }
+
+    #[test]
+    fn a_code_of_no_step_in_the_window_is_not_found() {
+        let parameters = Parameters::default();
+        let far =
+            parse_entry(code(b"12345678901234567890", &parameters, 50).to_string().as_bytes(), Digits::SIX);
+        assert_eq!(find_step(b"12345678901234567890", &parameters, 10..=12, far.unwrap()), None);
+    }
+}
