@@ -6,4 +6,6 @@ pub mod base;
 pub mod dictionary;
 pub mod engine;
 pub mod factor;
+pub mod primary;
+pub mod server;
 pub mod store;

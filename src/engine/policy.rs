@@ -1,0 +1,242 @@
+//! What may differ from login to login, and how it is resolved.
+//!
+//! One cascade, twice: [`Admission`] holds before the password is checked, [`LoginPolicy`] after it, when groups can
+//! be known. Built-in defaults, then the client's profile, then the client's own keys: each an [`Overrides`], the
+//! later one wins. Only this module makes a [`Waiver`], so a second factor is never left out by accident.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::name::Label;
+
+/// What happens to a user who owns no factor that could be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unenrolled {
+    /// Refused.
+    #[default]
+    Deny,
+    /// Let in on the password alone.
+    Allow,
+}
+
+/// What holds before the password is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Which primary authentication checks the password.
+    pub primary: Label,
+    /// How long the gateway waits for an answer in all, its retries included.
+    pub patience: Duration,
+    /// Whether the gateway can show an Access-Challenge.
+    pub challenge: bool,
+    /// No Reject leaves sooner after its request; `None`: min(1 s, patience / 4).
+    pub reject_delay: Option<Duration>,
+    /// Whether a refused user is shown a reference that an admin can look up.
+    pub reference: bool,
+}
+
+impl Admission {
+    /// When a request that came at an instant must be answered, counted from it: patience − min(2 s, patience / 4).
+    #[must_use]
+    pub fn answer_within(&self) -> Duration {
+        self.patience - Duration::from_secs(2).min(self.patience / 4)
+    }
+
+    /// No Reject leaves sooner after its request than this.
+    #[must_use]
+    pub fn reject_after(&self) -> Duration {
+        self.reject_delay.unwrap_or(Duration::from_secs(1)).min(self.patience / 4)
+    }
+}
+
+/// What holds after the password was right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginPolicy {
+    /// Users without a factor.
+    pub unenrolled: Unenrolled,
+    /// How many codes may be tried in one login, 1 to 5.
+    pub tries: u8,
+    /// How long a challenge may be answered, 30 s to 15 min.
+    pub code_lifetime: Duration,
+    /// TOTP: steps accepted to either side of now, 0 to 10.
+    pub window: u8,
+    /// The line that asks for a TOTP code, at most 80 characters of printable ASCII.
+    pub prompt: Arc<str>,
+}
+
+/// Both halves of a client's policy, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Before the password.
+    pub admission: Admission,
+    /// After it.
+    pub login: LoginPolicy,
+    /// The arithmetic of failures, one for the whole server.
+    pub lockout: Lockout,
+}
+
+/// One stage of the cascade: what is `None` is left as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// [`Admission::primary`].
+    pub primary: Option<Label>,
+    /// [`Admission::patience`].
+    pub patience: Option<Duration>,
+    /// [`Admission::challenge`].
+    pub challenge: Option<bool>,
+    /// [`Admission::reject_delay`].
+    pub reject_delay: Option<Duration>,
+    /// [`Admission::reference`].
+    pub reference: Option<bool>,
+    /// [`LoginPolicy::unenrolled`].
+    pub unenrolled: Option<Unenrolled>,
+    /// [`LoginPolicy::tries`].
+    pub tries: Option<u8>,
+    /// [`LoginPolicy::code_lifetime`].
+    pub code_lifetime: Option<Duration>,
+    /// [`LoginPolicy::window`].
+    pub window: Option<u8>,
+    /// [`LoginPolicy::prompt`].
+    pub prompt: Option<Arc<str>>,
+}
+
+/// The prompt where nothing else is configured.
+pub const PROMPT: &str = "Enter the code from your authenticator app:";
+
+impl Policy {
+    /// Resolves the cascade. `primary` serves where no stage names one.
+    #[must_use]
+    pub fn resolve(primary: Label, lockout: Lockout, cascade: &[&Overrides]) -> Policy {
+        let mut policy = Policy {
+            admission: Admission {
+                primary,
+                patience: Duration::from_secs(10),
+                challenge: true,
+                reject_delay: None,
+                reference: true,
+            },
+            login: LoginPolicy {
+                unenrolled: Unenrolled::Deny,
+                tries: 3,
+                code_lifetime: Duration::from_secs(120),
+                window: 1,
+                prompt: PROMPT.into(),
+            },
+            lockout,
+        };
+        for stage in cascade {
+            let Overrides {
+                primary,
+                patience,
+                challenge,
+                reject_delay,
+                reference,
+                unenrolled,
+                tries,
+                code_lifetime,
+                window,
+                prompt,
+            } = stage;
+            set(&mut policy.admission.primary, primary.as_ref());
+            set(&mut policy.admission.patience, patience.as_ref());
+            set(&mut policy.admission.challenge, challenge.as_ref());
+            policy.admission.reject_delay = reject_delay.or(policy.admission.reject_delay);
+            set(&mut policy.admission.reference, reference.as_ref());
+            set(&mut policy.login.unenrolled, unenrolled.as_ref());
+            set(&mut policy.login.tries, tries.as_ref());
+            set(&mut policy.login.code_lifetime, code_lifetime.as_ref());
+            set(&mut policy.login.window, window.as_ref());
+            set(&mut policy.login.prompt, prompt.as_ref());
+        }
+        policy
+    }
+}
+
+fn set<T: Clone>(target: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        target.clone_from(value);
+    }
+}
+
+/// When a user has to wait after wrong codes, and when an admin has to help (protocol.md's lockout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lockout {
+    /// Failures before the first wait, 1 to 20.
+    pub free: u32,
+    /// The first wait; it doubles with each further failure.
+    pub wait: Duration,
+    /// The longest wait.
+    pub wait_max: Duration,
+    /// Failures in a row after which only an admin's unlock helps, 10 to 1000.
+    pub limit: u32,
+}
+
+impl Default for Lockout {
+    /// 5 free, 1 min doubling to 1 h, locked at 50.
+    fn default() -> Lockout {
+        Lockout { free: 5, wait: Duration::from_secs(60), wait_max: Duration::from_secs(3600), limit: 50 }
+    }
+}
+
+/// Permission to leave the second factor out, and why. Made by the policy alone.
+#[derive(Debug)]
+pub struct Waiver {
+    why: WaivedBy,
+}
+
+/// Which rule of the policy left the second factor out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaivedBy {
+    /// `unenrolled = "allow"`.
+    Unenrolled,
+}
+
+impl Waiver {
+    /// Which rule it was.
+    pub fn why(&self) -> WaivedBy {
+        self.why
+    }
+}
+
+impl LoginPolicy {
+    /// The waiver for a user without a factor, where the policy gives one.
+    #[must_use]
+    pub fn waive_unenrolled(&self) -> Option<Waiver> {
+        match self.unenrolled {
+            Unenrolled::Allow => Some(Waiver { why: WaivedBy::Unenrolled }),
+            Unenrolled::Deny => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_stage_wins_and_an_empty_one_changes_nothing() {
+        let label = |text: &str| Label::new(text).unwrap();
+        let profile = Overrides {
+            patience: Some(Duration::from_secs(3)),
+            challenge: Some(false),
+            ..Overrides::default()
+        };
+        let client = Overrides { challenge: Some(true), primary: Some(label("b")), ..Overrides::default() };
+        let policy =
+            Policy::resolve(label("a"), Lockout::default(), &[&profile, &client, &Overrides::default()]);
+        assert_eq!(policy.admission.patience, Duration::from_secs(3));
+        assert!(policy.admission.challenge);
+        assert_eq!(policy.admission.primary, label("b"));
+        assert_eq!(policy.login.tries, 3);
+    }
+
+    #[test]
+    fn a_reject_never_outlasts_the_patience() {
+        let mut admission = Policy::resolve(Label::new("a").unwrap(), Lockout::default(), &[]).admission;
+        assert_eq!(admission.reject_after(), Duration::from_secs(1));
+        admission.patience = Duration::from_secs(3);
+        assert_eq!(admission.reject_after(), Duration::from_millis(750));
+        assert_eq!(admission.answer_within(), Duration::from_millis(2250));
+        admission.reject_delay = Some(Duration::from_secs(60));
+        assert_eq!(admission.reject_after(), Duration::from_millis(750));
+    }
+}

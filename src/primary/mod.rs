@@ -1,0 +1,3 @@
+//! The first factor: who checks the password.
+
+pub mod settings;

@@ -1,0 +1,79 @@
+//! What the server is told: listeners, clients, limits. Defaults and bounds stand beside each.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::base::name::Label;
+use crate::base::secret::Secret;
+use crate::base::time::UnixTime;
+use crate::engine::policy::Policy;
+
+/// Everything the server is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names this server in State attributes and records; unique among servers that share clients.
+    pub server_name: Label,
+    /// Where Access-Requests come in; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Threads that serve them, 1 to 64; default: the machine's cores, at most 8.
+    pub workers: usize,
+    /// The gateways; at least one.
+    pub clients: Vec<Client>,
+    /// Bounds of the tables.
+    pub limits: Limits,
+}
+
+/// A gateway (NAS) that may ask.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its name in log and records.
+    pub name: Label,
+    /// The source addresses it asks from; the longest prefix wins among all clients.
+    pub networks: Vec<IpNet>,
+    /// The shared secret.
+    pub secret: Secret,
+    /// The secret before it, and until when it still serves.
+    pub previous_secret: Option<(Secret, UnixTime)>,
+    /// Whether its requests must carry Message-Authenticator.
+    pub message_authenticator: MessageAuthenticator,
+    /// Drop Proxy-State without Message-Authenticator while the source is not at required.
+    pub limit_proxy_state: bool,
+    /// Put Message-Authenticator into replies. Off only for gateways that drop packets which carry it.
+    pub send_message_authenticator: bool,
+    /// The profile's name, for `check` and reports.
+    pub profile: &'static str,
+    /// What its logins need.
+    pub policy: Arc<Policy>,
+}
+
+/// `message-authenticator` of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MessageAuthenticator {
+    /// Required of a source address once it has shown one (CVE-2024-3596 ratchet).
+    #[default]
+    Auto,
+    /// Always required.
+    Required,
+    /// Never required (EAP and Status-Server excepted, RFC 3579 §3.2, RFC 5997 §3).
+    Optional,
+}
+
+/// Bounds of the tables, so that no flood grows memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Logins under way, parked ones included: 100 to 1,000,000. When full, new logins are refused.
+    pub logins: usize,
+    /// Remembered packets for duplicate detection: 1,000 to 1,000,000. When full, the oldest goes.
+    pub duplicates: usize,
+    /// How long a reply is kept for retransmissions: 5 to 30 s (RFC 5080 §2.2.2).
+    pub reply_kept: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { logins: 100_000, duplicates: 200_000, reply_kept: Duration::from_secs(10) }
+    }
+}
