@@ -9,3 +9,4 @@ pub mod factor;
 pub mod primary;
 pub mod server;
 pub mod store;
+pub mod wire;

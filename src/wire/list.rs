@@ -1,0 +1,344 @@
+//! The attributes of a packet that we will send, in order, before anybody knows its identifier, its authenticator
+//! or the secret that it goes out under.
+//!
+//! Those that travel encrypted are held as plain text in their place, wiped when dropped, and encrypted for the one
+//! who gets them only when the packet is sealed. The same list can therefore be sealed for a second server, or after
+//! a login was parked for minutes.
+//!
+//! Invariant: a list holds no Message-Authenticator and no Proxy-State. Those belong to one hop, and sealing alone
+//! puts them in.
+
+use std::fmt;
+use std::mem;
+
+use zeroize::Zeroizing;
+
+use crate::base::secret::Secret;
+use crate::base::system::{Entropy, random};
+
+use super::access::{AccessRequest, Credential};
+use super::attribute::{Attribute, AttributeId, Attributes, number};
+use super::held::Held;
+use super::hide::{Hidden, HideKind};
+use super::reader::Reader;
+use super::secret::{Digest16, SharedSecret};
+use super::upstream::UpstreamReply;
+
+/// Attributes to be sent, in order. `Debug` shows numbers and lengths alone.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AttributeList {
+    /// Each held attribute, behind the plain ones that stand between it and the held one before.
+    held: Vec<(Vec<u8>, Held)>,
+    /// The plain attributes after the last held one.
+    rest: Vec<u8>,
+}
+
+/// One attribute of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// As it will be sent.
+    Plain(Attribute<'a>),
+    /// To be encrypted when it is sent.
+    Held {
+        /// Which it is.
+        id: AttributeId,
+        /// How long its text is, padding included.
+        octets: usize,
+    },
+}
+
+/// What differs between a client's request and the one that goes upstream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forward<'a> {
+    /// What User-Password says; `None` sends none.
+    pub password: Option<&'a Secret>,
+    /// What User-Name says; `None` leaves the client's.
+    pub user_name: Option<&'a [u8]>,
+    /// The State of the upstream's own challenge, when this answers it. The client's is ours, and stays here.
+    pub state: Option<&'a [u8]>,
+}
+
+/// An attribute cannot be put in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// More than fits in one attribute.
+    #[error("the value is too long for an attribute")]
+    TooLong,
+    /// Type 0, Message-Authenticator or Proxy-State.
+    #[error("this attribute cannot be set: it is put in when the packet is sealed")]
+    Reserved,
+}
+
+/// The octets are no encoded list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an encoded list of attributes")]
+pub struct Undecodable;
+
+/// The first octet of an encoded list.
+const VERSION: u8 = 1;
+/// Stands where an attribute's type would, before one that is held.
+const HELD: u8 = 0;
+
+impl AttributeList {
+    /// An empty one.
+    pub const fn new() -> AttributeList {
+        AttributeList { held: Vec::new(), rest: Vec::new() }
+    }
+
+    /// Adds an attribute of at most [`VALUE_MAX`](super::VALUE_MAX) octets.
+    pub fn push(&mut self, number: u8, value: &[u8]) -> Result<(), Unfit> {
+        self.push_pieces(number, &[value])
+    }
+
+    /// Adds a text; one that is too long is refused, not cut.
+    pub fn push_text(&mut self, number: u8, text: &str) -> Result<(), Unfit> {
+        self.push(number, text.as_bytes())
+    }
+
+    /// Adds an integer.
+    pub fn push_u32(&mut self, number: u8, value: u32) -> Result<(), Unfit> {
+        self.push(number, &value.to_be_bytes())
+    }
+
+    /// Adds a vendor's attribute, of at most 247 octets, in a Vendor-Specific one of its own (RFC 2865 §5.26).
+    pub fn push_vendor(&mut self, vendor: u32, number: u8, value: &[u8]) -> Result<(), Unfit> {
+        if number == 0 {
+            return Err(Unfit::Reserved);
+        }
+        let length = u8::try_from(value.len().saturating_add(2)).map_err(|_| Unfit::TooLong)?;
+        self.push_pieces(number::VENDOR_SPECIFIC, &[&vendor.to_be_bytes(), &[number, length], value])
+    }
+
+    /// Adds an attribute that is encrypted when it is sent: as User-Password at most 128 octets, which are padded
+    /// to blocks of 16; salted at most 239.
+    pub fn push_held(&mut self, id: AttributeId, kind: HideKind, plain: &Secret) -> Result<(), Unfit> {
+        self.put(Held::new(id, kind, plain.expose())?);
+        Ok(())
+    }
+
+    /// Adds everything of another list.
+    pub fn append(&mut self, other: &AttributeList) {
+        for (before, held) in &other.held {
+            self.rest.extend_from_slice(before);
+            self.put(held.clone());
+        }
+        self.rest.extend_from_slice(&other.rest);
+    }
+
+    /// All attributes of a packet but those of one hop: what a proxy sends on of an Accounting-Request.
+    pub fn verbatim(attributes: Attributes<'_>) -> AttributeList {
+        let mut list = AttributeList::with_room_for(attributes);
+        attributes.filter(|attribute| !number::is_of_one_hop(attribute.number())).for_each(|attribute| {
+            attribute.write(&mut list.rest);
+        });
+        list
+    }
+
+    /// What goes upstream of a client's request: everything in its order, except Message-Authenticator, Proxy-State
+    /// and State, and with `changes`. CHAP that used the Request Authenticator as its challenge gets it as
+    /// CHAP-Challenge, since the new request has another (RFC 2865 §5.40).
+    ///
+    /// Fails when the password or the name is too long.
+    pub fn forward(request: &AccessRequest<'_>, changes: Forward<'_>) -> Result<AttributeList, Unfit> {
+        let mut list = AttributeList::with_room_for(request.attributes());
+        let Forward { mut password, mut user_name, state } = changes;
+        for attribute in request.attributes() {
+            match attribute.number() {
+                number::USER_PASSWORD => list.push_password(password.take())?,
+                number::USER_NAME if user_name.is_some() => {
+                    list.push_some(number::USER_NAME, user_name.take())?;
+                }
+                number::STATE => {}
+                number if number::is_of_one_hop(number) => {}
+                _ => attribute.write(&mut list.rest),
+            }
+        }
+        list.push_some(number::USER_NAME, user_name)?;
+        list.push_password(password)?;
+        let challenge = request.attributes().first(number::CHAP_CHALLENGE);
+        if matches!(request.credential(), Credential::Chap { .. }) && challenge.is_none() {
+            list.push(number::CHAP_CHALLENGE, request.authenticator())?;
+        }
+        list.push_some(number::STATE, state)?;
+        Ok(list)
+    }
+
+    /// Everything of an upstream's reply but Message-Authenticator, Proxy-State and State, in its order: unknown
+    /// attributes as they are, and those that `kinds` knows to be encrypted as plain text.
+    ///
+    /// An encrypted one that cannot be opened could not be read by the client either; it is left out, and counted
+    /// in the second value. A Vendor-Specific attribute with something encrypted in it becomes one for each of its
+    /// sub-attributes.
+    pub fn hold(
+        reply: &UpstreamReply<'_>,
+        kinds: impl Fn(AttributeId) -> Option<Hidden>,
+    ) -> (AttributeList, usize) {
+        let mut list = AttributeList::with_room_for(reply.attributes());
+        let mut dropped = 0;
+        for attribute in reply.attributes() {
+            let number = attribute.number();
+            if number == number::STATE || number::is_of_one_hop(number) {
+                continue;
+            }
+            if let Some(inner) = attribute.vendor()
+                && inner.ids().any(|id| kinds(id).is_some())
+            {
+                for (id, attribute) in inner.ids().zip(inner.attributes) {
+                    let kept = match kinds(id) {
+                        None => list.push_vendor(inner.vendor, attribute.number(), attribute.value()).is_ok(),
+                        Some(hidden) => list.open(id, attribute.value(), hidden, reply),
+                    };
+                    dropped += usize::from(!kept);
+                }
+                continue;
+            }
+            let id = AttributeId::Standard(number);
+            match kinds(id) {
+                None => attribute.write(&mut list.rest),
+                Some(hidden) => dropped += usize::from(!list.open(id, attribute.value(), hidden, reply)),
+            }
+        }
+        (list, dropped)
+    }
+
+    /// Its attributes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        let plain = |octets| Attributes::of(octets).map(Entry::Plain);
+        self.held
+            .iter()
+            .flat_map(move |(before, held)| {
+                let held = Entry::Held { id: held.id(), octets: held.text().len() };
+                plain(before).chain([held])
+            })
+            .chain(plain(&self.rest))
+    }
+
+    /// Its attributes that are not encrypted, in order.
+    pub fn plain_attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
+        self.iter().filter_map(|entry| match entry {
+            Entry::Plain(attribute) => Some(attribute),
+            Entry::Held { .. } => None,
+        })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.rest.is_empty()
+    }
+
+    /// A plain, versioned encoding, secrets included: for a login that is parked, never for a peer.
+    ///
+    /// After the version come the attributes as in a packet. No attribute is of type 0, so a 0 says that one follows
+    /// whose text is not encrypted yet.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        // Sized beforehand: growing would leave copies of the secrets behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(1 + self.wire_len() + 2 * self.held.len()));
+        out.push(VERSION);
+        for (before, held) in &self.held {
+            out.extend_from_slice(before);
+            out.push(HELD);
+            held.encode(&mut out);
+        }
+        out.extend_from_slice(&self.rest);
+        out
+    }
+
+    /// What [`AttributeList::to_bytes`] made; anything else is refused.
+    pub fn from_bytes(octets: &[u8]) -> Result<AttributeList, Undecodable> {
+        let mut reader = Reader::new(octets);
+        if reader.octet() != Some(VERSION) {
+            return Err(Undecodable);
+        }
+        let mut list = AttributeList::new();
+        while !reader.is_empty() {
+            if let Some(behind) = reader.rest().strip_prefix(&[HELD]) {
+                reader = Reader::new(behind);
+                list.put(Held::decode(&mut reader).ok_or(Undecodable)?);
+            } else {
+                let attribute = Attribute::read(&mut reader).ok_or(Undecodable)?;
+                list.push(attribute.number(), attribute.value()).map_err(|_| Undecodable)?;
+            }
+        }
+        Ok(list)
+    }
+
+    /// How many octets [`AttributeList::write`] appends.
+    pub(super) fn wire_len(&self) -> usize {
+        self.held.iter().map(|(before, held)| before.len() + held.wire_len()).sum::<usize>() + self.rest.len()
+    }
+
+    /// Whether there is an EAP-Message.
+    pub(super) fn has_eap(&self) -> bool {
+        self.plain_attributes().any(|attribute| attribute.number() == number::EAP_MESSAGE)
+    }
+
+    /// Appends the attributes as they go out, those held encrypted under `secret` with `authenticator`.
+    pub(super) fn write(
+        &self,
+        authenticator: &Digest16,
+        secret: &SharedSecret,
+        entropy: &mut dyn Entropy,
+        out: &mut Vec<u8>,
+    ) {
+        let mut salt = if self.held.is_empty() { 0 } else { u16::from_be_bytes(random(entropy)) };
+        for (before, held) in &self.held {
+            out.extend_from_slice(before);
+            held.write(salt, authenticator, secret, out);
+            // Counted on, no two in a packet are the same (RFC 2868 §3.5).
+            salt = salt.wrapping_add(1);
+        }
+        out.extend_from_slice(&self.rest);
+    }
+
+    /// Room for what will be left of `attributes`, so that a list is allocated once.
+    fn with_room_for(attributes: Attributes<'_>) -> AttributeList {
+        AttributeList { held: Vec::new(), rest: Vec::with_capacity(attributes.as_bytes().len()) }
+    }
+
+    fn put(&mut self, held: Held) {
+        self.held.push((mem::take(&mut self.rest), held));
+    }
+
+    /// Holds what `value` hides; `false` when it cannot be opened.
+    fn open(&mut self, id: AttributeId, value: &[u8], hidden: Hidden, reply: &UpstreamReply<'_>) -> bool {
+        let held = Held::open(id, value, hidden, reply.request_authenticator(), reply.secret());
+        held.map(|held| self.put(held)).is_some()
+    }
+
+    fn push_some(&mut self, number: u8, value: Option<&[u8]>) -> Result<(), Unfit> {
+        value.map_or(Ok(()), |value| self.push(number, value))
+    }
+
+    fn push_password(&mut self, password: Option<&Secret>) -> Result<(), Unfit> {
+        let id = AttributeId::Standard(number::USER_PASSWORD);
+        password.map_or(Ok(()), |password| self.push_held(id, HideKind::UserPassword, password))
+    }
+
+    /// Adds an attribute whose value is all the pieces.
+    fn push_pieces(&mut self, number: u8, pieces: &[&[u8]]) -> Result<(), Unfit> {
+        if number == 0 || number::is_of_one_hop(number) {
+            return Err(Unfit::Reserved);
+        }
+        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let length = u8::try_from(length.saturating_add(2)).map_err(|_| Unfit::TooLong)?;
+        self.rest.extend_from_slice(&[number, length]);
+        for piece in pieces {
+            self.rest.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AttributeList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = formatter.debug_list();
+        for entry in self.iter() {
+            match entry {
+                Entry::Plain(attribute) => list.entry(&attribute),
+                Entry::Held { id, octets } => list.entry(&format_args!("{id}[{octets}]…")),
+            };
+        }
+        list.finish()
+    }
+}
