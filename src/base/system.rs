@@ -47,7 +47,7 @@ impl Clock for Fixed {
 }
 
 impl Entropy for Fixed {
-    /// SplitMix64: fine for tests, guessable by anybody.
+    /// `SplitMix64`: fine for tests, guessable by anybody.
     fn fill(&mut self, buffer: &mut [u8]) {
         for chunk in buffer.chunks_mut(8) {
             self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
