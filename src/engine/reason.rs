@@ -38,6 +38,10 @@ reasons! {
     PrimaryUnavailable = "primary-unavailable",
     /// The user owns no token that could be asked for, and the client's policy refuses such users.
     Unenrolled = "unenrolled",
+    /// The user owns tokens, but every one of them is disabled.
+    NoUsableToken = "no-usable-token",
+    /// The gateway cannot ask for a code, and the user owns nothing that works without being asked.
+    CannotAsk = "cannot-ask",
     /// The user is not known here but looks like one who is, where strangers may pass.
     ResemblesAnother = "resembles-another-user",
     /// An admin has disabled the user.

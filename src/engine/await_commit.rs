@@ -1,0 +1,103 @@
+//! A login whose record is being made durable.
+
+use std::sync::Arc;
+
+use super::await_user::{ask_for_code, fail};
+use super::login::{Facts, refuse};
+use super::parked::CodeRound;
+use super::prompt;
+use super::proof::{FactorPassed, Outcome, PrimaryPassed, Reject, SecondFactor};
+use super::reason::Reason;
+use super::record::{CommitAnswer, Conflict, Recorded, Row, Tally};
+use super::step::{Env, Step};
+use crate::base::name::UserName;
+use crate::wire::AttributeList;
+
+/// Takes the store's answer to a commit.
+#[derive(Debug)]
+pub struct AwaitCommit {
+    pub(super) row: Arc<Row>,
+    pub(super) then: Then,
+}
+
+/// What follows once the record stands.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Accept: no code was asked for.
+    Accept { facts: Box<Facts>, password: PrimaryPassed, factor: SecondFactor, held: AttributeList },
+    /// Accept: the code was right.
+    AcceptCode { facts: Box<Facts>, user: UserName, round: CodeRound, factor: FactorPassed },
+    /// Ask for another code.
+    AskAgain { facts: Box<Facts>, user: UserName, round: CodeRound },
+    /// Reject.
+    Reject { message: String, attributes: AttributeList },
+}
+
+impl AwaitCommit {
+    /// Goes on with `answer`.
+    pub fn resume(self, answer: CommitAnswer, env: &mut Env<'_>) -> Step {
+        let AwaitCommit { row, then } = self;
+        match answer {
+            CommitAnswer::Done(recorded) => stands(row, then, recorded, env),
+            CommitAnswer::Refused(conflict) => refused(&row, then, conflict, env),
+            CommitAnswer::Unavailable => unavailable(row, then, env),
+        }
+    }
+}
+
+fn stands(row: Arc<Row>, then: Then, recorded: Recorded, env: &mut Env<'_>) -> Step {
+    match then {
+        Then::Accept { password, factor, held, .. } => {
+            Step::Decided(Outcome::accept(password, factor, recorded, row, held))
+        }
+        Then::AcceptCode { round: CodeRound { password, held, .. }, factor, .. } => {
+            Step::Decided(Outcome::accept(password, SecondFactor::Passed(factor), recorded, row, held))
+        }
+        Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
+        Then::Reject { message, attributes } => reject(message, attributes, row, Some(recorded.sequence())),
+    }
+}
+
+/// The world changed between the judgement and the append.
+fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step {
+    match (then, conflict) {
+        (Then::AcceptCode { facts, user, round, .. }, Conflict::StepSpent) => {
+            // The same code raced in two logins, or came a moment ago: a replay, counted as a wrong code.
+            let row = Row { reason: Reason::CodeReused, spent: None, tally: Tally::Count, ..row.clone() };
+            fail(facts, user, row, round)
+        }
+        (Then::AcceptCode { facts, user, round, .. }, Conflict::TooManyFailures) => {
+            let row = Row { reason: Reason::BackOff, device: None, spent: None, tally: Tally::Keep, ..row.clone() };
+            fail(facts, user, row, round)
+        }
+        (Then::AcceptCode { facts, .. }, Conflict::TokenGone) => refuse(facts, Reason::TokenGone, env),
+        (Then::AcceptCode { facts, .. } | Then::Accept { facts, .. }, Conflict::UserInactive) => {
+            refuse(facts, Reason::UserDisabled, env)
+        }
+        // No other record carries the guard that would have failed.
+        (Then::Accept { facts, .. } | Then::AskAgain { facts, .. }, _) => refuse(facts, Reason::InternalError, env),
+        (Then::Reject { message, attributes }, _) => reject(message, attributes, Arc::new(row.clone()), None),
+    }
+}
+
+/// Nothing is accepted on a store that cannot say, and nobody may guess on without being counted.
+fn unavailable(row: Arc<Row>, then: Then, _env: &mut Env<'_>) -> Step {
+    match then {
+        Then::Reject { message, attributes } => reject(message, attributes, row, None),
+        Then::Accept { facts, .. } | Then::AcceptCode { facts, .. } | Then::AskAgain { facts, .. } => {
+            let message = prompt::refusal(&facts);
+            let row = Row {
+                verdict: super::record::Verdict::Rejected,
+                reason: Reason::StoreUnavailable,
+                spent: None,
+                tally: Tally::Keep,
+                ..Row::clone(&row)
+            };
+            reject(message, AttributeList::default(), Arc::new(row), None)
+        }
+    }
+}
+
+fn reject(message: String, attributes: AttributeList, row: Arc<Row>, sequence: Option<u64>) -> Step {
+    Step::Decided(Outcome::Reject(Reject { message, attributes, row, sequence }))
+}

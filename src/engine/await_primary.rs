@@ -1,0 +1,59 @@
+//! A login whose password is being checked.
+
+use std::time::Duration;
+
+use super::await_user::{AwaitUser, Looking};
+use super::login::{Facts, refuse, refuse_with};
+use super::parked::{Parked, Stage};
+use super::policy::Unenrolled;
+use super::proof::PrimaryPassed;
+use super::question::{PrimaryAnswer, UserQuery};
+use super::reason::Reason;
+use super::step::{Challenge, Env, Step, Wait};
+use crate::base::name::UserName;
+
+/// How many challenges of the primary's own are relayed in one login.
+pub const PRIMARY_ROUNDS_MAX: u8 = 50;
+
+/// How long a user has to answer a challenge of the primary's own: choosing a new password takes a while.
+const DIALOG_LIFETIME: Duration = Duration::from_secs(120);
+
+/// Takes the primary's answer.
+#[derive(Debug)]
+pub struct AwaitPrimary {
+    pub(super) facts: Box<Facts>,
+    pub(super) user: UserName,
+    /// Challenges of the primary's own relayed so far.
+    pub(super) rounds: u8,
+}
+
+impl AwaitPrimary {
+    /// Goes on with `answer`.
+    pub fn resume(self, answer: PrimaryAnswer, env: &mut Env<'_>) -> Step {
+        let AwaitPrimary { facts, user, rounds } = self;
+        match answer {
+            PrimaryAnswer::Accepted { attributes } => {
+                let look_alikes = facts.policy.login.unenrolled == Unenrolled::Allow;
+                let query = UserQuery { user: user.clone(), seeds: false, look_alikes };
+                let looking = Looking::ForMethods { password: PrimaryPassed::by_answer(), held: attributes };
+                Step::FindUser(query, AwaitUser { facts, user, looking })
+            }
+            // Outside a dialog the primary's own words would tell a wrong password from the other refusals.
+            PrimaryAnswer::Rejected { attributes } if rounds > 0 => {
+                refuse_with(facts, Reason::PrimaryRejected, attributes, env)
+            }
+            PrimaryAnswer::Rejected { .. } => refuse(facts, Reason::PrimaryRejected, env),
+            PrimaryAnswer::Challenged { .. } if rounds >= PRIMARY_ROUNDS_MAX => refuse(facts, Reason::TooManyRounds, env),
+            PrimaryAnswer::Challenged { .. } if !facts.policy.admission.challenge => {
+                refuse(facts, Reason::CannotAsk, env)
+            }
+            PrimaryAnswer::Challenged { state, attributes } => {
+                let tell = Challenge { attributes, lifetime: DIALOG_LIFETIME };
+                let wait = Wait { tell: Some(tell), start: None, until: env.mono + DIALOG_LIFETIME };
+                let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };
+                Step::Wait(wait, Box::new(Parked { facts, user, stage }))
+            }
+            PrimaryAnswer::Unavailable => refuse(facts, Reason::PrimaryUnavailable, env),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A login whose user is being read: once to learn what can be asked, once more to judge what was typed.
+//!
+//! The user is read anew for every entry, so a token that was revoked while its owner typed does not pass.
+
+use std::sync::Arc;
+
+use super::account::{Account, Token, TokenId};
+use super::await_commit::{AwaitCommit, Then};
+use super::lockout::{self, Standing};
+use super::login::{Facts, refuse};
+use super::parked::{CodeRound, Parked, Stage};
+use super::policy::WaivedBy;
+use super::prompt;
+use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
+use super::question::UserAnswer;
+use super::reason::Reason;
+use super::record::{Guard, Method, Record, Row, Tally, Verdict};
+use super::step::{Challenge, Env, Step, Wait};
+use crate::base::name::UserName;
+use crate::base::secret::Secret;
+use crate::factor::oath;
+use crate::wire::AttributeList;
+
+/// Takes what the store says of the user.
+#[derive(Debug)]
+pub struct AwaitUser {
+    pub(super) facts: Box<Facts>,
+    pub(super) user: UserName,
+    pub(super) looking: Looking,
+}
+
+/// Why the user is being read.
+#[derive(Debug)]
+pub(super) enum Looking {
+    /// The password was right: what can be asked now?
+    ForMethods { password: PrimaryPassed, held: AttributeList },
+    /// A code was typed: is it right?
+    AtCode { code: Secret, round: CodeRound },
+}
+
+impl AwaitUser {
+    /// Goes on with `answer`.
+    pub fn resume(self, answer: UserAnswer, env: &mut Env<'_>) -> Step {
+        let AwaitUser { facts, user, looking } = self;
+        let account = match answer {
+            UserAnswer::Found(account) => Some(account),
+            UserAnswer::Unknown { resembles: true } => return refuse(facts, Reason::ResemblesAnother, env),
+            UserAnswer::Unknown { resembles: false } => None,
+            UserAnswer::Unavailable => return refuse(facts, Reason::StoreUnavailable, env),
+        };
+        if account.as_ref().is_some_and(|account| account.disabled) {
+            return refuse(facts, Reason::UserDisabled, env);
+        }
+        match looking {
+            Looking::ForMethods { password, held } => ask(facts, user, account.as_ref(), password, held, env),
+            Looking::AtCode { code, round } => match account {
+                Some(account) => judge(facts, user, &account, &code, round, env),
+                None => refuse(facts, Reason::TokenGone, env),
+            },
+        }
+    }
+}
+
+/// Asks for what this user owns and this gateway can show.
+fn ask(
+    facts: Box<Facts>,
+    user: UserName,
+    account: Option<&Account>,
+    password: PrimaryPassed,
+    held: AttributeList,
+    env: &mut Env<'_>,
+) -> Step {
+    let tokens = account.map_or(&[][..], |account| &account.tokens);
+    if tokens.is_empty() {
+        return waive(facts, account, password, held, env);
+    }
+    if !tokens.iter().any(|token| token.enabled) {
+        return refuse(facts, Reason::NoUsableToken, env);
+    }
+    if !facts.policy.admission.challenge {
+        return refuse(facts, Reason::CannotAsk, env);
+    }
+    let text = Arc::clone(&facts.policy.login.prompt);
+    let tries = facts.policy.login.tries;
+    ask_for_code(facts, user, CodeRound { password, held, tries }, &text, env)
+}
+
+/// Parks the login until a code comes.
+pub(super) fn ask_for_code(facts: Box<Facts>, user: UserName, round: CodeRound, text: &str, env: &mut Env<'_>) -> Step {
+    let lifetime = facts.policy.login.code_lifetime;
+    let tell = Challenge { attributes: prompt::question(text), lifetime };
+    let wait = Wait { tell: Some(tell), start: None, until: env.mono + lifetime };
+    Step::Wait(wait, Box::new(Parked { facts, user, stage: Stage::AskedCode(round) }))
+}
+
+/// Lets a user without any factor in where the policy says so.
+fn waive(
+    facts: Box<Facts>,
+    account: Option<&Account>,
+    password: PrimaryPassed,
+    held: AttributeList,
+    env: &mut Env<'_>,
+) -> Step {
+    let Some(waiver) = facts.policy.login.waive_unenrolled() else {
+        return refuse(facts, Reason::Unenrolled, env);
+    };
+    let reason = match waiver.why() {
+        WaivedBy::Unenrolled => Reason::UnenrolledAllowed,
+    };
+    let user_id = account.map(|account| account.id);
+    let row = Arc::new(Row { user_id, method: Method::Waived, ..facts.row(Verdict::Accepted, reason, env) });
+    let guards = user_id.map(|user| Guard::UserActive { user }).into_iter().collect();
+    let then = Then::Accept { facts, password, factor: SecondFactor::Waived(waiver), held };
+    Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
+}
+
+/// What an entered code is.
+enum Judgement<'a> {
+    /// A code of this token for a step not used before.
+    Right(&'a Token, u64),
+    /// A code of this token whose step, or a later one, was accepted before.
+    Reused(&'a Token),
+    /// A code of none.
+    Wrong,
+}
+
+/// Judges a code and commits the judgement.
+fn judge(
+    facts: Box<Facts>,
+    user: UserName,
+    account: &Account,
+    code: &Secret,
+    round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    if !account.tokens.iter().any(|token| token.enabled) {
+        return refuse(facts, Reason::TokenGone, env);
+    }
+    let standing = lockout::standing(&facts.policy.lockout, account.failures, account.last_failure, env.unix);
+    let judgement = compare(account, code, facts.policy.login.window, env);
+    let (reason, device, tally) = match (standing, judgement) {
+        // Compared all the same, so that a wait takes the time of a comparison.
+        (Standing::Waits(_), _) => (Reason::BackOff, None, Tally::Keep),
+        (Standing::Locked, _) => (Reason::Locked, None, Tally::Keep),
+        (Standing::Free, Judgement::Right(token, step)) => return spend(facts, user, account, token, step, round, env),
+        (Standing::Free, Judgement::Reused(token)) => {
+            (Reason::CodeReused, Some(Arc::clone(&token.serial)), Tally::Count)
+        }
+        (Standing::Free, Judgement::Wrong) => (Reason::CodeWrong, None, Tally::Count),
+    };
+    let row = Row { user_id: Some(account.id), method: Method::Totp, device, tally, ..facts.row(Verdict::Retried, reason, env) };
+    fail(facts, user, row, round)
+}
+
+/// Commits a try that failed: the login asks again, or ends with its last try.
+pub(super) fn fail(facts: Box<Facts>, user: UserName, mut row: Row, mut round: CodeRound) -> Step {
+    round.tries = round.tries.saturating_sub(1);
+    let last = round.tries == 0;
+    row.verdict = if last { Verdict::Rejected } else { Verdict::Retried };
+    let row = Arc::new(row);
+    let record = Record { guards: Vec::new(), row: Arc::clone(&row) };
+    let then = if last {
+        Then::Reject { message: prompt::refusal(&facts), attributes: AttributeList::default() }
+    } else {
+        Then::AskAgain { facts, user, round }
+    };
+    Step::Commit(record, AwaitCommit { row, then })
+}
+
+/// Commits a right code: its step is spent with the row, or the login is not accepted.
+fn spend(
+    facts: Box<Facts>,
+    user: UserName,
+    account: &Account,
+    token: &Token,
+    step: u64,
+    round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    let limit = lockout::guard_limit(&facts.policy.lockout, account.failures);
+    let guards = vec![
+        Guard::UserActive { user: account.id },
+        Guard::FailuresBelow { user: account.id, limit },
+        Guard::StepUnspent { token: token.id, step },
+    ];
+    let row = Arc::new(Row {
+        user_id: Some(account.id),
+        method: Method::Totp,
+        device: Some(Arc::clone(&token.serial)),
+        spent: Some((token.id, step)),
+        tally: Tally::Clear,
+        ..facts.row(Verdict::Accepted, Reason::CodeAccepted, env)
+    });
+    let then = Then::AcceptCode { facts, user, round, factor: FactorPassed::by_code() };
+    Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
+}
+
+/// Looks at every enabled token, whichever the code belongs to.
+fn compare<'a>(account: &'a Account, code: &Secret, window: u8, env: &Env<'_>) -> Judgement<'a> {
+    let mut judgement = Judgement::Wrong;
+    let mut taken: Option<TokenId> = None;
+    for token in account.tokens.iter().filter(|token| token.enabled) {
+        let Some(entered) = oath::parse_entry(code.expose(), token.parameters.digits) else { continue };
+        let Some(seed) = &token.seed else { continue };
+        let steps = oath::window(&token.parameters, env.unix.secs(), window);
+        let Some(step) = oath::find_step(seed.expose(), &token.parameters, steps, entered) else { continue };
+        let fresh = token.last_step.is_none_or(|last| step > last);
+        if fresh && taken.is_none() {
+            taken = Some(token.id);
+            judgement = Judgement::Right(token, step);
+        } else if taken.is_none() {
+            judgement = Judgement::Reused(token);
+        }
+    }
+    judgement
+}

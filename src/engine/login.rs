@@ -1,0 +1,113 @@
+//! A login: the facts that every step of it needs, and how it begins.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::await_commit::{AwaitCommit, Then};
+use super::await_primary::AwaitPrimary;
+use super::policy::Policy;
+use super::prompt;
+use super::question::PrimaryCheck;
+use super::reason::Reason;
+use super::record::{LoginId, Method, Record, Row, Tally, Verdict};
+use super::step::{Entered, Env, Step};
+use crate::base::name::{Label, UserName};
+use crate::base::time::Tick;
+use crate::wire::{AttributeList, Verified};
+
+/// What is known of a login from its first request on.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Its number.
+    pub id: LoginId,
+    /// The client's name.
+    pub client: Label,
+    /// Where its latest request came from.
+    pub source: SocketAddr,
+    /// The canonical user name; `None` where the request had none that a user can have.
+    pub user: Option<UserName>,
+    /// Calling-Station-Id, escaped for print.
+    pub station: Option<Arc<str>>,
+    /// The kind of credential of its latest request.
+    pub protocol: &'static str,
+    /// What its client's policy is; kept through a reload.
+    pub policy: Arc<Policy>,
+    /// When its first request came.
+    pub began: Tick,
+}
+
+/// The first Access-Request of a login.
+#[derive(Debug)]
+pub struct FirstRequest {
+    /// What is known.
+    pub facts: Box<Facts>,
+    /// The credential.
+    pub entered: Entered,
+    /// The packet.
+    pub packet: Arc<Verified<Box<[u8]>>>,
+    /// When it must be answered.
+    pub answer_by: Tick,
+}
+
+/// Begins a login.
+pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
+    let FirstRequest { facts, entered, packet, answer_by } = request;
+    let Some(user) = facts.user.clone() else {
+        return refuse(facts, Reason::BadUserName, env);
+    };
+    let password = match entered {
+        Entered::Password(password) if password.is_empty() => return refuse(facts, Reason::EmptyPassword, env),
+        Entered::Password(password) => password,
+        Entered::Undecodable => return refuse(facts, Reason::PasswordUndecodable, env),
+        Entered::Unsupported(_) => return refuse(facts, Reason::CredentialNotSupported, env),
+    };
+    let primary = facts.policy.admission.primary.clone();
+    Step::CheckPrimary(
+        PrimaryCheck { primary, user: user.clone(), password, packet, state: None, answer_by },
+        AwaitPrimary { facts, user, rounds: 0 },
+    )
+}
+
+/// Ends a login that goes no further: recorded, then rejected. Also the way for a request that never became a
+/// login, such as one with a forged State.
+pub fn refuse(facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
+    refuse_with(facts, reason, AttributeList::default(), env)
+}
+
+/// [`refuse`], with attributes of the primary's own Reject.
+pub(super) fn refuse_with(facts: Box<Facts>, reason: Reason, attributes: AttributeList, env: &mut Env<'_>) -> Step {
+    let row = Arc::new(facts.row(Verdict::Rejected, reason, env));
+    let message = prompt::refusal(&facts);
+    Step::Commit(
+        Record { guards: Vec::new(), row: Arc::clone(&row) },
+        AwaitCommit { row, then: Then::Reject { message, attributes } },
+    )
+}
+
+impl Facts {
+    /// A row about this login at this moment that spends and counts nothing.
+    pub(super) fn row(&self, verdict: Verdict, reason: Reason, env: &Env<'_>) -> Row {
+        Row {
+            time: env.unix,
+            login: self.id,
+            client: self.client.clone(),
+            source: self.source,
+            user: self.user.clone(),
+            user_id: None,
+            station: self.station.clone(),
+            verdict,
+            reason,
+            method: Method::None,
+            protocol: self.protocol,
+            device: None,
+            spent: None,
+            tally: Tally::Keep,
+            took: took(self.began, env.mono),
+        }
+    }
+}
+
+fn took(began: Tick, now: Tick) -> Duration {
+    now.since(began)
+}

@@ -1,0 +1,96 @@
+//! A login that waits for somebody: plain data, no task, no timer of its own.
+
+use super::await_primary::AwaitPrimary;
+use super::await_user::{AwaitUser, Looking};
+use super::login::{Facts, refuse};
+use super::proof::PrimaryPassed;
+use super::question::{PrimaryCheck, UserQuery};
+use super::reason::Reason;
+use super::record::LoginId;
+use super::step::{Entered, Entry, Env, Event, Receipt, Step, Wait};
+use crate::base::name::{Label, UserName};
+use crate::base::time::Tick;
+use crate::wire::AttributeList;
+
+/// A login that waits. It holds no seed; the next step reads the user again.
+#[derive(Debug)]
+pub struct Parked {
+    pub(super) facts: Box<Facts>,
+    pub(super) user: UserName,
+    pub(super) stage: Stage,
+}
+
+/// What it waits for.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// An answer to the primary's own challenge.
+    PrimaryAsks { state: Box<[u8]>, rounds: u8 },
+    /// A code.
+    AskedCode(CodeRound),
+}
+
+/// What a login carries from code to code.
+#[derive(Debug)]
+pub(super) struct CodeRound {
+    pub(super) password: PrimaryPassed,
+    /// The attributes of the primary's Accept, held until the code was right.
+    pub(super) held: AttributeList,
+    /// Codes that may still be tried, at least 1 while parked.
+    pub(super) tries: u8,
+}
+
+impl Parked {
+    /// Which login this is.
+    pub fn login(&self) -> LoginId {
+        self.facts.id
+    }
+
+    /// The client it belongs to.
+    pub fn client(&self) -> &Label {
+        &self.facts.client
+    }
+
+    /// Whose login it is.
+    pub fn user(&self) -> &UserName {
+        &self.user
+    }
+
+    /// Wakes the login with `event`.
+    pub fn resume(self: Box<Self>, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
+        match event {
+            Event::Entry(entry) => (Receipt::Taken, self.enter(entry, env)),
+            Event::Expired => (Receipt::Taken, refuse(self.facts, Reason::Abandoned, env)),
+            Event::Phone(_) | Event::Delivered(..) => {
+                (Receipt::NotAwaited, Step::Wait(Wait { tell: None, start: None, until }, self))
+            }
+        }
+    }
+
+    fn enter(self, entry: Entry, env: &mut Env<'_>) -> Step {
+        let Parked { mut facts, user, stage } = self;
+        facts.source = entry.source;
+        facts.protocol = entry.entered.protocol();
+        let typed = match entry.entered {
+            Entered::Password(typed) => typed,
+            Entered::Undecodable => return refuse(facts, Reason::PasswordUndecodable, env),
+            Entered::Unsupported(_) => return refuse(facts, Reason::CredentialNotSupported, env),
+        };
+        match stage {
+            Stage::AskedCode(round) => {
+                let query = UserQuery { user: user.clone(), seeds: true, look_alikes: false };
+                Step::FindUser(query, AwaitUser { facts, user, looking: Looking::AtCode { code: typed, round } })
+            }
+            Stage::PrimaryAsks { state, rounds } => {
+                let check = PrimaryCheck {
+                    primary: facts.policy.admission.primary.clone(),
+                    user: user.clone(),
+                    password: typed,
+                    packet: entry.packet,
+                    state: Some(state),
+                    answer_by: entry.answer_by,
+                };
+                Step::CheckPrimary(check, AwaitPrimary { facts, user, rounds })
+            }
+        }
+    }
+}

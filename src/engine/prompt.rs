@@ -1,0 +1,30 @@
+//! The one line that a user sees: at most 80 characters of printable ASCII, nothing of it from the request.
+
+use super::login::Facts;
+use crate::wire::{AttributeList, attribute};
+
+/// After a code that was not taken, whatever the reason.
+pub(super) const AGAIN: &str = "That code was not accepted. Enter a new one:";
+
+/// Prompt: the gateway should not echo what is typed (RFC 2869 §5.10).
+const NO_ECHO: u32 = 0;
+
+/// The same for every refusal, but for the reference by which an admin finds its row.
+pub(super) fn refusal(facts: &Facts) -> String {
+    if facts.policy.admission.reference {
+        format!("Login refused. Reference {}.", facts.id)
+    } else {
+        "Login refused.".to_owned()
+    }
+}
+
+/// Reply-Message and Prompt of a challenge that asks for a code.
+pub(super) fn question(text: &str) -> AttributeList {
+    let mut attributes = AttributeList::default();
+    #[expect(clippy::expect_used, reason = "prompts have at most 80 characters (config) and Prompt has four octets")]
+    attributes
+        .push(attribute::REPLY_MESSAGE, text.as_bytes())
+        .and_then(|()| attributes.push_u32(attribute::PROMPT, NO_ECHO))
+        .expect("a prompt fits");
+    attributes
+}

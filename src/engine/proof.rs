@@ -1,0 +1,112 @@
+//! Proofs: values that exist only after what they stand for has happened.
+//!
+//! An [`Accept`] takes three of them by value, so an Access-Accept without its password, its second factor or its
+//! durable record does not compile. Every constructor is private to the engine (and [`Recorded`]'s to the store).
+
+use super::policy::Waiver;
+use super::record::{Recorded, Row};
+use crate::wire::AttributeList;
+use std::sync::Arc;
+
+/// The primary authentication said yes to this login.
+#[derive(Debug)]
+pub struct PrimaryPassed {
+    _private: (),
+}
+
+impl PrimaryPassed {
+    /// Made where the primary's answer is read, nowhere else.
+    pub(super) fn by_answer() -> PrimaryPassed {
+        PrimaryPassed { _private: () }
+    }
+}
+
+/// A second factor was checked and was right.
+#[derive(Debug)]
+pub struct FactorPassed {
+    _private: (),
+}
+
+impl FactorPassed {
+    /// Made where a code is compared, nowhere else.
+    pub(super) fn by_code() -> FactorPassed {
+        FactorPassed { _private: () }
+    }
+}
+
+/// The second factor of an Accept.
+#[derive(Debug)]
+pub enum SecondFactor {
+    /// It was right.
+    Passed(FactorPassed),
+    /// The policy left it out.
+    Waived(Waiver),
+}
+
+/// How a login ended, ready to be told.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Access-Accept.
+    Accept(Accept),
+    /// Access-Reject.
+    Reject(Reject),
+}
+
+/// An Access-Accept that has earned its name.
+#[derive(Debug)]
+pub struct Accept {
+    attributes: AttributeList,
+    row: Arc<Row>,
+    recorded: Recorded,
+}
+
+impl Accept {
+    /// The attributes of the primary's own Accept, all of them.
+    pub fn attributes(&self) -> &AttributeList {
+        &self.attributes
+    }
+
+    /// The row that was made durable.
+    pub fn row(&self) -> &Arc<Row> {
+        &self.row
+    }
+
+    /// The row's place in the audit trail.
+    pub fn sequence(&self) -> u64 {
+        self.recorded.sequence()
+    }
+}
+
+/// An Access-Reject.
+#[derive(Debug)]
+pub struct Reject {
+    /// The line that the user sees.
+    pub message: String,
+    /// Attributes of the primary's own Reject, where its dialog is being relayed; empty otherwise.
+    pub attributes: AttributeList,
+    /// What was recorded, or would have been.
+    pub row: Arc<Row>,
+    /// The row's place in the audit trail; `None` where the store could not take it.
+    pub sequence: Option<u64>,
+}
+
+impl Outcome {
+    /// The only way to an Accept.
+    pub(super) fn accept(
+        _password: PrimaryPassed,
+        _factor: SecondFactor,
+        recorded: Recorded,
+        row: Arc<Row>,
+        attributes: AttributeList,
+    ) -> Outcome {
+        Outcome::Accept(Accept { attributes, row, recorded })
+    }
+
+    /// The row, for the log.
+    pub fn row(&self) -> &Arc<Row> {
+        match self {
+            Outcome::Accept(accept) => &accept.row,
+            Outcome::Reject(reject) => &reject.row,
+        }
+    }
+}
