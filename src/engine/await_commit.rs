@@ -8,7 +8,7 @@ use super::parked::CodeRound;
 use super::prompt;
 use super::proof::{FactorPassed, Outcome, PrimaryPassed, Reject, SecondFactor};
 use super::reason::Reason;
-use super::record::{CommitAnswer, Conflict, Recorded, Row, Tally};
+use super::record::{CommitAnswer, Conflict, Recorded, Row, Tally, Verdict};
 use super::step::{Env, Step};
 use crate::base::name::UserName;
 use crate::wire::AttributeList;
@@ -40,7 +40,7 @@ impl AwaitCommit {
         match answer {
             CommitAnswer::Done(recorded) => stands(row, then, recorded, env),
             CommitAnswer::Refused(conflict) => refused(&row, then, conflict, env),
-            CommitAnswer::Unavailable => unavailable(row, then, env),
+            CommitAnswer::Unavailable => unavailable(row, then),
         }
     }
 }
@@ -67,7 +67,8 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             fail(facts, user, row, round)
         }
         (Then::AcceptCode { facts, user, round, .. }, Conflict::TooManyFailures) => {
-            let row = Row { reason: Reason::BackOff, device: None, spent: None, tally: Tally::Keep, ..row.clone() };
+            let row =
+                Row { reason: Reason::BackOff, device: None, spent: None, tally: Tally::Keep, ..row.clone() };
             fail(facts, user, row, round)
         }
         (Then::AcceptCode { facts, .. }, Conflict::TokenGone) => refuse(facts, Reason::TokenGone, env),
@@ -75,19 +76,21 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             refuse(facts, Reason::UserDisabled, env)
         }
         // No other record carries the guard that would have failed.
-        (Then::Accept { facts, .. } | Then::AskAgain { facts, .. }, _) => refuse(facts, Reason::InternalError, env),
+        (Then::Accept { facts, .. } | Then::AskAgain { facts, .. }, _) => {
+            refuse(facts, Reason::InternalError, env)
+        }
         (Then::Reject { message, attributes }, _) => reject(message, attributes, Arc::new(row.clone()), None),
     }
 }
 
 /// Nothing is accepted on a store that cannot say, and nobody may guess on without being counted.
-fn unavailable(row: Arc<Row>, then: Then, _env: &mut Env<'_>) -> Step {
+fn unavailable(row: Arc<Row>, then: Then) -> Step {
     match then {
         Then::Reject { message, attributes } => reject(message, attributes, row, None),
         Then::Accept { facts, .. } | Then::AcceptCode { facts, .. } | Then::AskAgain { facts, .. } => {
             let message = prompt::refusal(&facts);
             let row = Row {
-                verdict: super::record::Verdict::Rejected,
+                verdict: Verdict::Rejected,
                 reason: Reason::StoreUnavailable,
                 spent: None,
                 tally: Tally::Keep,

@@ -16,7 +16,7 @@ use crate::base::name::UserName;
 pub const PRIMARY_ROUNDS_MAX: u8 = 50;
 
 /// How long a user has to answer a challenge of the primary's own: choosing a new password takes a while.
-const DIALOG_LIFETIME: Duration = Duration::from_secs(120);
+const DIALOG_LIFETIME: Duration = Duration::from_mins(2);
 
 /// Takes the primary's answer.
 #[derive(Debug)]
@@ -43,7 +43,9 @@ impl AwaitPrimary {
                 refuse_with(facts, Reason::PrimaryRejected, attributes, env)
             }
             PrimaryAnswer::Rejected { .. } => refuse(facts, Reason::PrimaryRejected, env),
-            PrimaryAnswer::Challenged { .. } if rounds >= PRIMARY_ROUNDS_MAX => refuse(facts, Reason::TooManyRounds, env),
+            PrimaryAnswer::Challenged { .. } if rounds >= PRIMARY_ROUNDS_MAX => {
+                refuse(facts, Reason::TooManyRounds, env)
+            }
             PrimaryAnswer::Challenged { .. } if !facts.policy.admission.challenge => {
                 refuse(facts, Reason::CannotAsk, env)
             }

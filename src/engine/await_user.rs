@@ -86,7 +86,13 @@ fn ask(
 }
 
 /// Parks the login until a code comes.
-pub(super) fn ask_for_code(facts: Box<Facts>, user: UserName, round: CodeRound, text: &str, env: &mut Env<'_>) -> Step {
+pub(super) fn ask_for_code(
+    facts: Box<Facts>,
+    user: UserName,
+    round: CodeRound,
+    text: &str,
+    env: &mut Env<'_>,
+) -> Step {
     let lifetime = facts.policy.login.code_lifetime;
     let tell = Challenge { attributes: prompt::question(text), lifetime };
     let wait = Wait { tell: Some(tell), start: None, until: env.mono + lifetime };
@@ -142,13 +148,21 @@ fn judge(
         // Compared all the same, so that a wait takes the time of a comparison.
         (Standing::Waits(_), _) => (Reason::BackOff, None, Tally::Keep),
         (Standing::Locked, _) => (Reason::Locked, None, Tally::Keep),
-        (Standing::Free, Judgement::Right(token, step)) => return spend(facts, user, account, token, step, round, env),
+        (Standing::Free, Judgement::Right(token, step)) => {
+            return spend(facts, user, account, token, step, round, env);
+        }
         (Standing::Free, Judgement::Reused(token)) => {
             (Reason::CodeReused, Some(Arc::clone(&token.serial)), Tally::Count)
         }
         (Standing::Free, Judgement::Wrong) => (Reason::CodeWrong, None, Tally::Count),
     };
-    let row = Row { user_id: Some(account.id), method: Method::Totp, device, tally, ..facts.row(Verdict::Retried, reason, env) };
+    let row = Row {
+        user_id: Some(account.id),
+        method: Method::Totp,
+        device,
+        tally,
+        ..facts.row(Verdict::Retried, reason, env)
+    };
     fail(facts, user, row, round)
 }
 

@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn a_wait_ends_when_its_time_is_over() {
         let lockout = Lockout::default();
-        assert_eq!(standing(&lockout, 5, START, START + Duration::from_secs(60)), Standing::Free);
+        assert_eq!(standing(&lockout, 5, START, START + Duration::from_mins(1)), Standing::Free);
         assert_eq!(
-            standing(&lockout, 5, START, START - Duration::from_secs(900)),
-            Standing::Waits(START + Duration::from_secs(60))
+            standing(&lockout, 5, START, START - Duration::from_mins(15)),
+            Standing::Waits(START + Duration::from_mins(1))
         );
     }
 }

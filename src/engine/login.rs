@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::await_commit::{AwaitCommit, Then};
 use super::await_primary::AwaitPrimary;
@@ -57,7 +56,9 @@ pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
         return refuse(facts, Reason::BadUserName, env);
     };
     let password = match entered {
-        Entered::Password(password) if password.is_empty() => return refuse(facts, Reason::EmptyPassword, env),
+        Entered::Password(password) if password.is_empty() => {
+            return refuse(facts, Reason::EmptyPassword, env);
+        }
         Entered::Password(password) => password,
         Entered::Undecodable => return refuse(facts, Reason::PasswordUndecodable, env),
         Entered::Unsupported(_) => return refuse(facts, Reason::CredentialNotSupported, env),
@@ -76,7 +77,12 @@ pub fn refuse(facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
 }
 
 /// [`refuse`], with attributes of the primary's own Reject.
-pub(super) fn refuse_with(facts: Box<Facts>, reason: Reason, attributes: AttributeList, env: &mut Env<'_>) -> Step {
+pub(super) fn refuse_with(
+    facts: Box<Facts>,
+    reason: Reason,
+    attributes: AttributeList,
+    env: &mut Env<'_>,
+) -> Step {
     let row = Arc::new(facts.row(Verdict::Rejected, reason, env));
     let message = prompt::refusal(&facts);
     Step::Commit(
@@ -103,11 +109,7 @@ impl Facts {
             device: None,
             spent: None,
             tally: Tally::Keep,
-            took: took(self.began, env.mono),
+            took: env.mono.since(self.began),
         }
     }
-}
-
-fn took(began: Tick, now: Tick) -> Duration {
-    now.since(began)
 }

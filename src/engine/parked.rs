@@ -78,7 +78,10 @@ impl Parked {
         match stage {
             Stage::AskedCode(round) => {
                 let query = UserQuery { user: user.clone(), seeds: true, look_alikes: false };
-                Step::FindUser(query, AwaitUser { facts, user, looking: Looking::AtCode { code: typed, round } })
+                Step::FindUser(
+                    query,
+                    AwaitUser { facts, user, looking: Looking::AtCode { code: typed, round } },
+                )
             }
             Stage::PrimaryAsks { state, rounds } => {
                 let check = PrimaryCheck {

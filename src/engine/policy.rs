@@ -38,7 +38,7 @@ impl Admission {
     /// When a request that came at an instant must be answered, counted from it: patience − min(2 s, patience / 4).
     #[must_use]
     pub fn answer_within(&self) -> Duration {
-        self.patience - Duration::from_secs(2).min(self.patience / 4)
+        self.patience.saturating_sub(Duration::from_secs(2).min(self.patience / 4))
     }
 
     /// No Reject leaves sooner after its request than this.
@@ -117,7 +117,7 @@ impl Policy {
             login: LoginPolicy {
                 unenrolled: Unenrolled::Deny,
                 tries: 3,
-                code_lifetime: Duration::from_secs(120),
+                code_lifetime: Duration::from_mins(2),
                 window: 1,
                 prompt: PROMPT.into(),
             },
@@ -173,7 +173,7 @@ pub struct Lockout {
 impl Default for Lockout {
     /// 5 free, 1 min doubling to 1 h, locked at 50.
     fn default() -> Lockout {
-        Lockout { free: 5, wait: Duration::from_secs(60), wait_max: Duration::from_secs(3600), limit: 50 }
+        Lockout { free: 5, wait: Duration::from_mins(1), wait_max: Duration::from_hours(1), limit: 50 }
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
         admission.patience = Duration::from_secs(3);
         assert_eq!(admission.reject_after(), Duration::from_millis(750));
         assert_eq!(admission.answer_within(), Duration::from_millis(2250));
-        admission.reject_delay = Some(Duration::from_secs(60));
+        admission.reject_delay = Some(Duration::from_mins(1));
         assert_eq!(admission.reject_after(), Duration::from_millis(750));
     }
 }

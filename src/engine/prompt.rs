@@ -1,7 +1,7 @@
 //! The one line that a user sees: at most 80 characters of printable ASCII, nothing of it from the request.
 
 use super::login::Facts;
-use crate::wire::{AttributeList, attribute};
+use crate::wire::{AttributeList, number};
 
 /// After a code that was not taken, whatever the reason.
 pub(super) const AGAIN: &str = "That code was not accepted. Enter a new one:";
@@ -21,10 +21,13 @@ pub(super) fn refusal(facts: &Facts) -> String {
 /// Reply-Message and Prompt of a challenge that asks for a code.
 pub(super) fn question(text: &str) -> AttributeList {
     let mut attributes = AttributeList::default();
-    #[expect(clippy::expect_used, reason = "prompts have at most 80 characters (config) and Prompt has four octets")]
+    #[expect(
+        clippy::expect_used,
+        reason = "prompts have at most 80 characters (config) and Prompt has four octets"
+    )]
     attributes
-        .push(attribute::REPLY_MESSAGE, text.as_bytes())
-        .and_then(|()| attributes.push_u32(attribute::PROMPT, NO_ECHO))
+        .push_text(number::REPLY_MESSAGE, text)
+        .and_then(|()| attributes.push_u32(number::PROMPT, NO_ECHO))
         .expect("a prompt fits");
     attributes
 }

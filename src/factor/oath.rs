@@ -185,9 +185,9 @@ impl Generator {
     /// Dynamic truncation (RFC 4226 §5.3): 31 bits.
     fn truncated(&self, counter: u64) -> u32 {
         match self {
-            Generator::Sha1(mac) => truncate(&finish(mac, counter)),
-            Generator::Sha256(mac) => truncate(&finish(mac, counter)),
-            Generator::Sha512(mac) => truncate(&finish(mac, counter)),
+            Generator::Sha1(mac) => truncate(finish(mac, counter).as_ref()),
+            Generator::Sha256(mac) => truncate(finish(mac, counter).as_ref()),
+            Generator::Sha512(mac) => truncate(finish(mac, counter).as_ref()),
         }
     }
 }
@@ -197,10 +197,8 @@ fn keyed<M: KeyInit>(seed: &[u8]) -> M {
     M::new_from_slice(seed).expect("HMAC takes any key")
 }
 
-fn finish<M: Mac + Clone>(mac: &M, counter: u64) -> Vec<u8> {
-    let mut mac = mac.clone();
-    mac.update(&counter.to_be_bytes());
-    mac.finalize().into_bytes().to_vec()
+fn finish<M: Mac + Clone>(keyed: &M, counter: u64) -> impl AsRef<[u8]> + use<M> {
+    keyed.clone().chain_update(counter.to_be_bytes()).finalize().into_bytes()
 }
 
 fn truncate(digest: &[u8]) -> u32 {

@@ -1,0 +1,192 @@
+//! The State attribute: which server, which round of which login, and proof that this server made it for this user at
+//! this client.
+//!
+//! Printable ASCII without NUL, since real gateways cut at one: base64url of version, server id, issue time, 128
+//! random bits and a MAC over all of it with the client and the canonical user name. It binds to neither port nor
+//! identifier, because gateways change both for the second step. An attacker may hold any number of them; none helps
+//! with another user's or another client's login.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::base::name::{Label, UserName};
+use crate::base::secret::{Secret, same};
+use crate::base::time::UnixTime;
+
+/// A State's length as it stands in a packet, in octets; gateways keep 64 or more.
+pub const STATE_LEN: usize = 56;
+
+const VERSION: u8 = 1;
+const HEAD: usize = 1 + 4 + 4 + 16;
+const MAC: usize = 17;
+
+/// Names one round of one login: 128 random bits. A new one with every challenge.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoundId(pub [u8; 16]);
+
+impl std::fmt::Debug for RoundId {
+    /// Never the bits: whoever knows them could look a login up.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RoundId(…)")
+    }
+}
+
+/// A server's number in State attributes: the first four octets of SHA-256 of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServerId([u8; 4]);
+
+impl ServerId {
+    /// The number of the server called `name`.
+    #[must_use]
+    pub fn of(name: &Label) -> ServerId {
+        let digest = Sha256::digest(name.as_str());
+        let mut id = [0; 4];
+        id.iter_mut().zip(digest).for_each(|(target, source)| *target = source);
+        ServerId(id)
+    }
+}
+
+/// What a good State says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// Which round.
+    pub round: RoundId,
+    /// When it was made, in whole seconds.
+    pub at: UnixTime,
+}
+
+/// Why a State is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateFault {
+    /// Not made here, or not for this user at this client.
+    Forged,
+    /// Made by the server with this number, or so it says.
+    AnotherServer(ServerId),
+}
+
+/// Makes and checks State attributes.
+pub struct Mint {
+    server: ServerId,
+    keyed: Hmac<Sha256>,
+}
+
+impl Mint {
+    /// For the server called `name`, with a `key` of the store's that only its servers share.
+    #[must_use]
+    pub fn new(name: &Label, key: &Secret) -> Mint {
+        let server = ServerId::of(name);
+        let derived =
+            keyed(key.expose()).chain_update(b"radmfa state").chain_update(server.0).finalize().into_bytes();
+        Mint { server, keyed: keyed(&derived) }
+    }
+
+    /// The State of `round`, made at `now` for `user` at `client`.
+    #[must_use]
+    pub fn state(&self, round: RoundId, now: UnixTime, client: &Label, user: &UserName) -> String {
+        let mut plain = Vec::with_capacity(HEAD + MAC);
+        plain.push(VERSION);
+        plain.extend(self.server.0);
+        plain.extend(u32::try_from(now.secs()).unwrap_or(u32::MAX).to_be_bytes());
+        plain.extend(round.0);
+        let mac = self.mac(&plain, client, user);
+        plain.extend(mac);
+        URL_SAFE_NO_PAD.encode(plain)
+    }
+
+    /// Reads a State that came from `client` with the name of `user`. Everything in `received` may be an attacker's.
+    pub fn open(&self, received: &[u8], client: &Label, user: &UserName) -> Result<Issued, StateFault> {
+        let plain = URL_SAFE_NO_PAD.decode(received).map_err(|_| StateFault::Forged)?;
+        let plain: &[u8; HEAD + MAC] = plain.as_slice().try_into().map_err(|_| StateFault::Forged)?;
+        let (head, mac) = plain.split_at(HEAD);
+        let (&[version], rest) = head.split_first_chunk().ok_or(StateFault::Forged)?;
+        let (server, rest) = rest.split_first_chunk().ok_or(StateFault::Forged)?;
+        let (time, round) = rest.split_first_chunk().ok_or(StateFault::Forged)?;
+        if version != VERSION {
+            return Err(StateFault::Forged);
+        }
+        if *server != self.server.0 {
+            return Err(StateFault::AnotherServer(ServerId(*server)));
+        }
+        if !same(mac, &self.mac(head, client, user)) {
+            return Err(StateFault::Forged);
+        }
+        let round = RoundId(round.try_into().map_err(|_| StateFault::Forged)?);
+        Ok(Issued { round, at: UnixTime::from_secs(u64::from(u32::from_be_bytes(*time))) })
+    }
+
+    fn mac(&self, head: &[u8], client: &Label, user: &UserName) -> [u8; MAC] {
+        let mut mac = self.keyed.clone();
+        mac.update(head);
+        // A label has at most 64 octets and holds no NUL, so the two cannot be shifted into each other.
+        mac.update(client.as_str().as_bytes());
+        mac.update(&[0]);
+        mac.update(user.as_str().as_bytes());
+        let mut cut = [0; MAC];
+        cut.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(target, source)| *target = source);
+        cut
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+    Hmac::new_from_slice(key).expect("HMAC takes any key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(text: &str) -> Label {
+        Label::new(text).unwrap()
+    }
+
+    fn user(text: &str) -> UserName {
+        UserName::canonical(text.as_bytes()).unwrap()
+    }
+
+    fn mint(server: &str) -> Mint {
+        Mint::new(&label(server), &Secret::new([7; 32]))
+    }
+
+    const ROUND: RoundId = RoundId([9; 16]);
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    #[test]
+    fn a_state_opens_for_its_own_user_and_client_alone() {
+        let mint = mint("a");
+        let state = mint.state(ROUND, NOW, &label("nas"), &user("alice"));
+        assert_eq!(state.len(), STATE_LEN);
+        assert!(state.bytes().all(|octet| octet.is_ascii_graphic()));
+        assert_eq!(
+            mint.open(state.as_bytes(), &label("nas"), &user("alice")),
+            Ok(Issued { round: ROUND, at: NOW })
+        );
+        assert_eq!(mint.open(state.as_bytes(), &label("nas"), &user("bob")), Err(StateFault::Forged));
+        assert_eq!(mint.open(state.as_bytes(), &label("other"), &user("alice")), Err(StateFault::Forged));
+    }
+
+    #[test]
+    fn every_changed_bit_and_every_cut_is_refused() {
+        let mint = mint("a");
+        let state = mint.state(ROUND, NOW, &label("nas"), &user("alice"));
+        for place in 0..state.len() {
+            for bit in 0..8 {
+                let mut changed = state.clone().into_bytes();
+                changed[place] ^= 1 << bit;
+                assert!(mint.open(&changed, &label("nas"), &user("alice")).is_err());
+            }
+            assert!(mint.open(&state.as_bytes()[..place], &label("nas"), &user("alice")).is_err());
+        }
+    }
+
+    #[test]
+    fn another_servers_state_is_known_as_such() {
+        let state = mint("a").state(ROUND, NOW, &label("nas"), &user("alice"));
+        assert_eq!(
+            mint("b").open(state.as_bytes(), &label("nas"), &user("alice")),
+            Err(StateFault::AnotherServer(ServerId::of(&label("a"))))
+        );
+    }
+}

@@ -1,0 +1,374 @@
+//! The driver of logins: inputs in, outputs out, no socket and no task in it.
+//!
+//! One login is one [slot](super::slot) in a table, named by its present round. A slot is parked (it waits for
+//! somebody) or busy (a question of its is being answered elsewhere, and a bounded queue takes what happens meanwhile).
+//! Requests hang on the slot, not on the step: whatever answers the login answers all of them, each sealed for its own
+//! request.
+//!
+//! An [`Ask`] leaves with a [`Ticket`], the only thing that can bring its answer back. Invariants: a round's State
+//! is good once; a copy of the request that is being worked on joins it; a table that is full refuses new logins and
+//! finishes those it has.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+use super::affinity::{Mint, RoundId};
+use super::duplicates::PacketKey;
+use super::slot::{Brought, Slot, turn_away};
+use crate::base::name::{Label, UserName};
+use crate::base::system::random;
+use crate::base::time::Tick;
+use crate::engine::await_commit::AwaitCommit;
+use crate::engine::await_primary::AwaitPrimary;
+use crate::engine::await_user::AwaitUser;
+use crate::engine::login::{Facts, FirstRequest, begin, refuse};
+use crate::engine::parked::Parked;
+use crate::engine::policy::Policy;
+use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, LoginId, Record, Row};
+use crate::engine::step::{Challenge, Entered, Entry, Env, Event, Step};
+use crate::wire::{ReplyTo, Verified};
+
+/// An Access-Request that has become a login, or part of one.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The client's name.
+    pub client: Label,
+    /// Its policy at this moment.
+    pub policy: Arc<Policy>,
+    /// The canonical user name, where there is one.
+    pub user: Option<UserName>,
+    /// Calling-Station-Id, escaped for print.
+    pub station: Option<Arc<str>>,
+    /// The credential.
+    pub entered: Entered,
+    /// The packet.
+    pub packet: Arc<Verified<Box<[u8]>>>,
+    /// Where the answer goes.
+    pub origin: Origin,
+    /// How the answer is sealed.
+    pub reply_to: ReplyTo,
+    /// When it came.
+    pub came: Tick,
+}
+
+/// Where a request came from, and so where its answer goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Its key among duplicates; holds both addresses.
+    pub key: PacketKey,
+    /// Its Request Authenticator.
+    pub authenticator: [u8; 16],
+}
+
+/// What the node wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this reply.
+    Reply {
+        /// To whom.
+        to: Origin,
+        /// The datagram.
+        datagram: Box<[u8]>,
+        /// Not before this moment: no Reject is quicker than another.
+        not_before: Tick,
+    },
+    /// A login ended: write its line.
+    Ended {
+        /// What was recorded, or would have been.
+        row: Arc<Row>,
+        /// Its place in the audit trail, where the store took it.
+        sequence: Option<u64>,
+    },
+    /// A reply could not be built: the primary's attributes do not fit into one packet.
+    Oversized {
+        /// Which login.
+        login: LoginId,
+    },
+    /// A new login was refused because the table is full.
+    TurnedAway {
+        /// Whose.
+        client: Label,
+    },
+}
+
+/// A question for the world outside, with the only thing that takes its answer.
+#[derive(Debug)]
+pub enum Ask {
+    /// For the primary authentication.
+    Primary(PrimaryCheck, Ticket<AwaitPrimary>),
+    /// For the store.
+    User(UserQuery, Ticket<AwaitUser>),
+    /// For the store.
+    Commit(Record, Ticket<AwaitCommit>),
+}
+
+impl Ask {
+    /// The round that waits for the answer.
+    pub fn round(&self) -> RoundId {
+        match self {
+            Ask::Primary(_, ticket) => ticket.round,
+            Ask::User(_, ticket) => ticket.round,
+            Ask::Commit(_, ticket) => ticket.round,
+        }
+    }
+}
+
+/// Takes an answer back to its login.
+#[derive(Debug)]
+pub struct Ticket<A> {
+    round: RoundId,
+    state: A,
+}
+
+/// A state of the engine that waits for an answer.
+pub trait Awaits {
+    /// What it waits for.
+    type Answer;
+    /// Goes on with it.
+    fn resume(self, answer: Self::Answer, env: &mut Env<'_>) -> Step;
+}
+
+macro_rules! awaits {
+    ($($state:ty: $answer:ty),+) => {
+        $(impl Awaits for $state {
+            type Answer = $answer;
+            fn resume(self, answer: $answer, env: &mut Env<'_>) -> Step {
+                <$state>::resume(self, answer, env)
+            }
+        })+
+    };
+}
+awaits!(AwaitPrimary: PrimaryAnswer, AwaitUser: UserAnswer, AwaitCommit: CommitAnswer);
+
+/// The driver.
+pub struct Node {
+    slots: DashMap<RoundId, Slot>,
+    count: AtomicUsize,
+    capacity: usize,
+    mint: Mint,
+    hasher: RandomState,
+}
+
+impl Node {
+    /// For at most `capacity` logins under way.
+    #[must_use]
+    pub fn new(mint: Mint, capacity: usize) -> Node {
+        Node { slots: DashMap::new(), count: AtomicUsize::new(0), capacity, mint, hasher: RandomState::new() }
+    }
+
+    /// What makes and reads this node's State attributes.
+    pub fn mint(&self) -> &Mint {
+        &self.mint
+    }
+
+    /// Logins under way, parked ones included.
+    pub fn logins(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Logins that are being worked on at this moment.
+    pub fn busy(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_busy()).count()
+    }
+
+    /// The first request of a login.
+    pub fn begin(&self, arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
+        let answer_by = arrival.came + arrival.policy.admission.answer_within();
+        let (round, facts, Brought { entered, packet, .. }) = self.open(arrival, env, out)?;
+        let step = begin(FirstRequest { facts: Box::new(facts), entered, packet, answer_by }, env);
+        self.advance(round, step, env, out)
+    }
+
+    /// A request that is refused before it becomes a login, with its record.
+    pub fn refuse(
+        &self,
+        arrival: Arrival,
+        reason: Reason,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let (round, facts, _) = self.open(arrival, env, out)?;
+        let step = refuse(Box::new(facts), reason, env);
+        self.advance(round, step, env, out)
+    }
+
+    /// A request that carries the State of `round`, which the mint has found good for its user and client.
+    pub fn resume(
+        &self,
+        round: RoundId,
+        arrival: Arrival,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let copy = self.copy_hash(&arrival);
+        let Some(mut slot) = self.slots.get_mut(&round) else {
+            return self.refuse(arrival, Reason::StateSpent, env, out);
+        };
+        if slot.takes_copy(copy) {
+            slot.hang(arrival);
+            return None;
+        }
+        let Some((parked, until)) = slot.take() else {
+            drop(slot);
+            return self.refuse(arrival, Reason::StateSpent, env, out);
+        };
+        slot.works_on(copy);
+        let answer_by = arrival.came + arrival.policy.admission.answer_within();
+        let Brought { entered, packet, origin } = slot.hang(arrival);
+        drop(slot);
+        let event = if env.mono >= until {
+            Event::Expired
+        } else {
+            Event::Entry(Entry { entered, packet, source: origin.key.source, answer_by })
+        };
+        let (_receipt, step) = parked.resume(event, until, env);
+        self.advance(round, step, env, out)
+    }
+
+    /// Brings an answer back.
+    pub fn answer<A: Awaits>(
+        &self,
+        ticket: Ticket<A>,
+        answer: A::Answer,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let step = ticket.state.resume(answer, env);
+        self.advance(ticket.round, step, env, out)
+    }
+
+    /// Something happened that a login may wait for.
+    pub fn wake(
+        &self,
+        round: RoundId,
+        event: Event,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let mut slot = self.slots.get_mut(&round)?;
+        let Some((parked, until)) = slot.take() else {
+            slot.queue(event);
+            return None;
+        };
+        drop(slot);
+        let (_receipt, step) = parked.resume(event, until, env);
+        self.advance(round, step, env, out)
+    }
+
+    /// The rounds whose time is over; wake each with [`Event::Expired`].
+    pub fn expired(&self, now: Tick) -> Vec<RoundId> {
+        self.slots.iter().filter(|slot| slot.is_over(now)).map(|slot| *slot.key()).collect()
+    }
+
+    /// Ends a login whose step panicked: rejected, and recorded as such.
+    pub fn fail(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
+        let facts = self.slots.get(&round)?.facts.clone();
+        let step = refuse(Box::new(facts), Reason::InternalError, env);
+        self.advance(round, step, env, out)
+    }
+
+    /// Drops a login without a word, where even refusing it failed.
+    pub fn abandon(&self, round: RoundId) {
+        self.close(round);
+    }
+
+    /// A new slot, busy, with the request hanging on it; `None` when the table is full and the request was turned away.
+    fn open(
+        &self,
+        arrival: Arrival,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<(RoundId, Facts, Brought)> {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.capacity {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            turn_away(arrival, env, out);
+            return None;
+        }
+        let round = RoundId(random(env.entropy));
+        let facts = Facts {
+            id: LoginId::from_round(round.0),
+            client: arrival.client.clone(),
+            source: arrival.origin.key.source,
+            user: arrival.user.clone(),
+            station: arrival.station.clone(),
+            protocol: arrival.entered.protocol(),
+            policy: Arc::clone(&arrival.policy),
+            began: arrival.came,
+        };
+        let copy = self.copy_hash(&arrival);
+        let (slot, brought) = Slot::new(facts.clone(), arrival, copy);
+        self.slots.insert(round, slot);
+        Some((round, facts, brought))
+    }
+
+    fn close(&self, round: RoundId) -> Option<Slot> {
+        let (_, slot) = self.slots.remove(&round)?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(slot)
+    }
+
+    /// Does what a step wants, as far as it can be done here.
+    fn advance(&self, round: RoundId, step: Step, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
+        match step {
+            Step::CheckPrimary(check, state) => Some(Ask::Primary(check, Ticket { round, state })),
+            Step::FindUser(query, state) => Some(Ask::User(query, Ticket { round, state })),
+            Step::Commit(record, state) => Some(Ask::Commit(record, Ticket { round, state })),
+            Step::Wait(wait, parked) => {
+                let round = match &wait.tell {
+                    Some(challenge) => self.tell(round, challenge, &parked, env, out)?,
+                    None => round,
+                };
+                self.park(round, parked, wait.until, env, out)
+            }
+            Step::Decided(outcome) => {
+                self.close(round)?.decide(&outcome, env, out);
+                None
+            }
+        }
+    }
+
+    /// Answers every waiting request with a challenge. The State of the first one names the round that the login's
+    /// number was drawn from, so that whoever gets it can tell the number; every later one names a round of its own.
+    fn tell(
+        &self,
+        round: RoundId,
+        challenge: &Challenge,
+        parked: &Parked,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<RoundId> {
+        let (_, mut slot) = self.slots.remove(&round)?;
+        let next = if slot.rounds == 0 { round } else { RoundId(random(env.entropy)) };
+        slot.rounds = slot.rounds.saturating_add(1);
+        let state = self.mint.state(next, env.unix, parked.client(), parked.user());
+        slot.tell(challenge, &state, env, out);
+        self.slots.insert(next, slot);
+        Some(next)
+    }
+
+    /// Parks a login, unless something has happened meanwhile that it takes.
+    fn park(
+        &self,
+        round: RoundId,
+        parked: Box<Parked>,
+        until: Tick,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let (parked, event) = self.slots.get_mut(&round)?.park(parked, until)?;
+        let (_receipt, step) = parked.resume(event, until, env);
+        self.advance(round, step, env, out)
+    }
+
+    fn copy_hash(&self, arrival: &Arrival) -> u64 {
+        match &arrival.entered {
+            Entered::Password(password) => self.hasher.hash_one((password.expose(), &arrival.station)),
+            other => self.hasher.hash_one((other.protocol(), arrival.packet.authenticator())),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A login's place in the node's table: the requests that hang on it, and how they are answered.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::node::{Arrival, Origin, Output};
+use crate::base::system::random;
+use crate::base::time::Tick;
+use crate::engine::login::Facts;
+use crate::engine::parked::Parked;
+use crate::engine::policy::Admission;
+use crate::engine::proof::Outcome;
+use crate::engine::record::LoginId;
+use crate::engine::step::{Challenge, Entered, Env, Event};
+use crate::wire::{AttributeList, Code, ReplyTo, Verified, number};
+
+/// Events that may queue at a busy login.
+const QUEUE_MAX: usize = 8;
+/// Copies of one request that may hang on a login at once.
+const COPIES_MAX: usize = 16;
+
+/// A login under way.
+pub(super) struct Slot {
+    /// A panic leaves only this to say whose login it was.
+    pub(super) facts: Facts,
+    /// Challenges told so far.
+    pub(super) rounds: u8,
+    waiting: Vec<Waiting>,
+    /// What makes a request a copy of the one being worked on: a keyed hash of credential and station.
+    copy: u64,
+    at: At,
+}
+
+enum At {
+    Parked { parked: Box<Parked>, until: Tick },
+    Busy { queue: VecDeque<Event> },
+}
+
+/// A request that hangs on a login.
+struct Waiting {
+    origin: Origin,
+    reply_to: ReplyTo,
+    came: Tick,
+}
+
+/// What is left of an arrival once its answer's way hangs on a slot.
+pub(super) struct Brought {
+    pub(super) entered: Entered,
+    pub(super) packet: Arc<Verified<Box<[u8]>>>,
+    pub(super) origin: Origin,
+}
+
+impl Slot {
+    /// Busy, with its first request.
+    pub(super) fn new(facts: Facts, arrival: Arrival, copy: u64) -> (Slot, Brought) {
+        let mut slot = Slot {
+            facts,
+            rounds: 0,
+            waiting: Vec::with_capacity(1),
+            copy,
+            at: At::Busy { queue: VecDeque::new() },
+        };
+        let brought = slot.hang(arrival);
+        (slot, brought)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.at, At::Busy { .. })
+    }
+
+    /// Whether it has waited long enough at `now`.
+    pub(super) fn is_over(&self, now: Tick) -> bool {
+        matches!(self.at, At::Parked { until, .. } if now >= until)
+    }
+
+    /// Whether a request with this hash may join what is being worked on.
+    pub(super) fn takes_copy(&self, copy: u64) -> bool {
+        self.is_busy() && self.copy == copy && self.waiting.len() < COPIES_MAX
+    }
+
+    /// From here on, requests with this hash are copies.
+    pub(super) fn works_on(&mut self, copy: u64) {
+        self.copy = copy;
+    }
+
+    /// Hangs a request on the login.
+    pub(super) fn hang(&mut self, arrival: Arrival) -> Brought {
+        let Arrival { entered, packet, origin, reply_to, came, .. } = arrival;
+        self.waiting.push(Waiting { origin, reply_to, came });
+        Brought { entered, packet, origin }
+    }
+
+    /// Takes the parked login out, leaving the slot busy.
+    pub(super) fn take(&mut self) -> Option<(Box<Parked>, Tick)> {
+        if self.is_busy() {
+            return None;
+        }
+        match std::mem::replace(&mut self.at, At::Busy { queue: VecDeque::new() }) {
+            At::Parked { parked, until } => Some((parked, until)),
+            At::Busy { .. } => None,
+        }
+    }
+
+    /// Queues an event at a busy login; one too many is dropped.
+    pub(super) fn queue(&mut self, event: Event) {
+        if let At::Busy { queue } = &mut self.at
+            && queue.len() < QUEUE_MAX
+        {
+            queue.push_back(event);
+        }
+    }
+
+    /// Parks the login, or gives it back with an event that came meanwhile.
+    pub(super) fn park(&mut self, parked: Box<Parked>, until: Tick) -> Option<(Box<Parked>, Event)> {
+        if let At::Busy { queue } = &mut self.at
+            && let Some(event) = queue.pop_front()
+        {
+            return Some((parked, event));
+        }
+        self.at = At::Parked { parked, until };
+        None
+    }
+
+    /// Answers every request with a challenge under `state`; none hangs on the login afterwards.
+    pub(super) fn tell(
+        &mut self,
+        challenge: &Challenge,
+        state: &str,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let mut attributes = AttributeList::new();
+        #[expect(clippy::expect_used, reason = "a State has 56 octets, and an attribute takes 253")]
+        attributes.push_text(number::STATE, state).expect("the State fits");
+        attributes.append(&challenge.attributes);
+        if attributes.plain_attributes().all(|attribute| attribute.number() != number::SESSION_TIMEOUT) {
+            let seconds = u32::try_from(challenge.lifetime.as_secs()).unwrap_or(u32::MAX);
+            #[expect(clippy::expect_used, reason = "four octets fit")]
+            attributes.push_u32(number::SESSION_TIMEOUT, seconds).expect("Session-Timeout fits");
+        }
+        for waiting in self.waiting.drain(..) {
+            let now = env.mono;
+            waiting.answer(Code::ACCESS_CHALLENGE, &attributes, self.facts.id, now, env, out);
+        }
+    }
+
+    /// Answers every request with the verdict.
+    pub(super) fn decide(self, outcome: &Outcome, env: &mut Env<'_>, out: &mut Vec<Output>) {
+        match outcome {
+            Outcome::Accept(accept) => {
+                for waiting in self.waiting {
+                    let now = env.mono;
+                    waiting.answer(Code::ACCESS_ACCEPT, accept.attributes(), self.facts.id, now, env, out);
+                }
+                out.push(Output::Ended { row: Arc::clone(accept.row()), sequence: Some(accept.sequence()) });
+            }
+            Outcome::Reject(reject) => {
+                let own;
+                let attributes = if reject.attributes.is_empty() {
+                    own = message(&reject.message);
+                    &own
+                } else {
+                    &reject.attributes
+                };
+                for waiting in self.waiting {
+                    let not_before = not_before(&self.facts.policy.admission, waiting.came, env);
+                    waiting.answer(Code::ACCESS_REJECT, attributes, self.facts.id, not_before, env, out);
+                }
+                out.push(Output::Ended { row: Arc::clone(&reject.row), sequence: reject.sequence });
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn answer(
+        self,
+        code: Code,
+        attributes: &AttributeList,
+        login: LoginId,
+        not_before: Tick,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let to = self.origin;
+        let datagram = match self.reply_to.seal(code, attributes, env.entropy) {
+            Ok(datagram) => datagram,
+            Err(too_large) => {
+                out.push(Output::Oversized { login });
+                // Nothing that fits would be true but a refusal.
+                let Ok(datagram) = too_large.0.seal(Code::ACCESS_REJECT, &AttributeList::new(), env.entropy)
+                else {
+                    return;
+                };
+                datagram
+            }
+        };
+        out.push(Output::Reply { to, datagram, not_before });
+    }
+}
+
+/// Refuses a request that is not even looked at, because too much is going on.
+pub(super) fn turn_away(arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) {
+    let not_before = not_before(&arrival.policy.admission, arrival.came, env);
+    let Arrival { client, origin, reply_to, .. } = arrival;
+    if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &message("Login refused."), env.entropy) {
+        out.push(Output::Reply { to: origin, datagram, not_before });
+    }
+    out.push(Output::TurnedAway { client });
+}
+
+fn message(text: &str) -> AttributeList {
+    let mut attributes = AttributeList::new();
+    #[expect(clippy::expect_used, reason = "refusals have at most 80 characters")]
+    attributes.push_text(number::REPLY_MESSAGE, text).expect("a refusal fits");
+    attributes
+}
+
+/// When a Reject may leave: its delay after the request, and up to an eighth of it more, so that nobody reads from the
+/// time which check failed.
+fn not_before(admission: &Admission, came: Tick, env: &mut Env<'_>) -> Tick {
+    let delay = admission.reject_after();
+    let jitter =
+        delay.mul_f64(f64::from(u16::from_be_bytes(random(env.entropy))) / f64::from(u16::MAX) / 8.0);
+    came + delay + jitter
+}
