@@ -82,6 +82,8 @@ reasons! {
     StoreUnavailable = "store-unavailable",
     /// The primary authentication kept asking questions beyond the limit.
     TooManyRounds = "too-many-rounds",
+    /// An admin cleared the count of wrong codes.
+    Unlocked = "unlocked",
     /// A fault in this program ended the login; the log has the details.
     InternalError = "internal-error",
 }

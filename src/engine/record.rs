@@ -158,6 +158,8 @@ pub enum Verdict {
     Rejected,
     /// A wrong code that may be tried again in the same login.
     Retried,
+    /// No login: an admin's act that belongs in the trail.
+    Noted,
 }
 
 impl Verdict {
@@ -167,13 +169,14 @@ impl Verdict {
             Verdict::Accepted => "accepted",
             Verdict::Rejected => "rejected",
             Verdict::Retried => "retried",
+            Verdict::Noted => "noted",
         }
     }
 
     /// Back from [`Verdict::code`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Verdict> {
-        [Verdict::Accepted, Verdict::Rejected, Verdict::Retried]
+        [Verdict::Accepted, Verdict::Rejected, Verdict::Retried, Verdict::Noted]
             .into_iter()
             .find(|verdict| verdict.code() == text)
     }
