@@ -4,7 +4,13 @@
 //! a blocking face of their own. Invariants: a verdict leaves only after its [`Record`](crate::engine::record::Record) is durable; seeds are
 //! sealed wherever they rest; what another process writes is seen at the next login.
 
+pub mod admin;
+#[cfg(test)]
+mod battery;
+mod fold;
+pub mod memory;
 pub mod pending;
+pub mod seal;
 
 use std::net::IpAddr;
 

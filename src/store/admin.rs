@@ -1,0 +1,375 @@
+//! The blocking face of a store, for commands: an admin's changes, lists and the trail.
+//!
+//! A call that has returned is durable, and a server that runs on the same store sees it at the next login. No
+//! call holds the store's write lock for more than a few milliseconds, however much it changes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StoreFault;
+use crate::base::name::{Label, UserName};
+use crate::base::secret::Secret;
+use crate::base::time::UnixTime;
+use crate::engine::account::{TokenId, UserId};
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, LoginId, Method, Record, Row, Tally, Verdict};
+use crate::factor::oath::Parameters;
+
+/// What a command can ask of a store.
+pub trait Admin: Send {
+    /// Makes a user. [`AdminFault::Exists`] where the name is taken.
+    fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault>;
+
+    /// One user with its tokens.
+    fn user(&mut self, name: &UserName) -> Result<UserDetails, AdminFault>;
+
+    /// Users by name, in ascending order.
+    fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault>;
+
+    /// Changes a user's fields as `edit` does, in one transaction with their reading.
+    fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault>;
+
+    /// Removes a user. Its tokens stay, unassigned; its audit rows stay. Answers the serials of those tokens.
+    fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault>;
+
+    /// Sets the count of failures back to none, by a row in the trail.
+    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault>;
+
+    /// Adds a token, to a user that is there or to nobody. [`AdminFault::Exists`] where the serial is taken.
+    fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault>;
+
+    /// One token.
+    fn token(&mut self, serial: &str) -> Result<TokenDetails, AdminFault>;
+
+    /// Tokens by serial, in ascending order.
+    fn tokens(&mut self, filter: &TokenFilter) -> Result<Vec<TokenDetails>, AdminFault>;
+
+    /// Gives a token to a user, or with `None` takes it back. Steps it has spent stay spent.
+    fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault>;
+
+    /// Switches a token on or off.
+    fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault>;
+
+    /// Removes a token with its seed. Its audit rows stay.
+    fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault>;
+
+    /// Adds all of `rows` or none: none where any row conflicts, or with `dry_run`. Users that are not there are made.
+    /// A row that is there already, equal in everything, is counted as unchanged. `progress` hears how many of the
+    /// rows are done; `false` from it abandons the import.
+    fn import(
+        &mut self,
+        rows: &[NewToken],
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault>;
+
+    /// Reads a user as a login does ([`super::Logins::find`]).
+    fn account(&mut self, query: &UserQuery) -> UserAnswer;
+
+    /// Appends a record as a login does ([`super::Logins::commit`]).
+    fn append(&mut self, record: &Record) -> CommitAnswer;
+
+    /// The trail, newest first.
+    fn audit(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, AdminFault>;
+
+    /// When the newest row of the trail was written; a clock well before it is wrong (`clock-behind`).
+    fn newest_row_time(&mut self) -> Result<Option<UnixTime>, AdminFault>;
+
+    /// Every address that is held to Message-Authenticator because it once sent a valid one.
+    fn postures(&mut self) -> Result<Vec<Posture>, AdminFault>;
+
+    /// Lets `address` of `client`, or every address of it, go without Message-Authenticator again. Answers how many
+    /// were raised. A running server keeps what it has in memory until it reads them again.
+    fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault>;
+}
+
+/// What an admin may say about a user. Empty text is stored as it is; `None` is "not said".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserFields {
+    /// The name for people to read.
+    pub display_name: Option<String>,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// E-mail address.
+    pub mail: Option<String>,
+    /// Telephone number.
+    pub phone: Option<String>,
+    /// The argon2id hash (PHC string) of the local password.
+    pub password_hash: Option<Arc<str>>,
+    /// May not log in.
+    pub disabled: bool,
+}
+
+/// A user as an admin sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserDetails {
+    /// The store's number.
+    pub id: UserId,
+    /// The canonical name.
+    pub name: UserName,
+    /// What was said about the user.
+    pub fields: UserFields,
+    /// Wrong codes since the last success.
+    pub failures: u32,
+    /// When the last of them was; 1970 where there are none.
+    pub last_failure: UnixTime,
+    /// When the user was made.
+    pub created: UnixTime,
+    /// Serials of the tokens, oldest first.
+    pub tokens: Vec<Arc<str>>,
+}
+
+/// A token to be added.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// What is printed on it: 1 to [`SERIAL_MAX`] printable characters, unique in the store.
+    pub serial: Arc<str>,
+    /// Whose it is.
+    pub user: Option<UserName>,
+    /// The seed.
+    pub seed: Secret,
+    /// How its codes are made.
+    pub parameters: Parameters,
+}
+
+/// The longest serial number, in octets.
+pub const SERIAL_MAX: usize = 64;
+
+impl NewToken {
+    /// Whether both say the same.
+    pub(super) fn same_as(&self, other: &NewToken) -> bool {
+        self.serial == other.serial
+            && self.user == other.user
+            && self.parameters == other.parameters
+            && self.seed == other.seed
+    }
+
+    /// Refuses a serial that cannot be one.
+    pub(super) fn check(&self) -> Result<(), AdminFault> {
+        let fits = (1..=SERIAL_MAX).contains(&self.serial.len());
+        let plain = !self.serial.chars().any(crate::base::text::is_unprintable);
+        if fits && plain && self.serial.trim() == &*self.serial {
+            return Ok(());
+        }
+        Err(AdminFault::Invalid(format!(
+            "a serial has 1 to {SERIAL_MAX} printable characters and no space around them"
+        )))
+    }
+}
+
+/// A token as an admin sees it; the seed stays sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenDetails {
+    /// The store's number.
+    pub id: TokenId,
+    /// What is printed on it.
+    pub serial: Arc<str>,
+    /// Whose it is.
+    pub user: Option<UserName>,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// How its codes are made.
+    pub parameters: Parameters,
+    /// The last time step accepted.
+    pub last_step: Option<u64>,
+    /// When it was added.
+    pub created: UnixTime,
+}
+
+/// Which users to list.
+#[derive(Clone, Debug)]
+pub struct UserFilter {
+    /// Only names that contain this (in canonical form).
+    pub contains: Option<String>,
+    /// Only names after this one, for the next page.
+    pub after: Option<UserName>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Default for UserFilter {
+    /// All.
+    fn default() -> UserFilter {
+        UserFilter { contains: None, after: None, limit: usize::MAX }
+    }
+}
+
+/// Which tokens to list.
+#[derive(Clone, Debug)]
+pub struct TokenFilter {
+    /// Only tokens of this user.
+    pub user: Option<UserName>,
+    /// Only tokens of nobody.
+    pub unassigned: bool,
+    /// Only serials that contain this.
+    pub contains: Option<String>,
+    /// Only serials after this one, for the next page.
+    pub after: Option<Arc<str>>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Default for TokenFilter {
+    /// All.
+    fn default() -> TokenFilter {
+        TokenFilter { user: None, unassigned: false, contains: None, after: None, limit: usize::MAX }
+    }
+}
+
+/// Which rows of the trail to read.
+#[derive(Clone, Debug)]
+pub struct AuditFilter {
+    /// At most so many.
+    pub limit: usize,
+    /// Only rows of this moment or later.
+    pub since: Option<UnixTime>,
+    /// Only rows of this user.
+    pub user: Option<UserName>,
+    /// Only rows of this login.
+    pub login: Option<LoginId>,
+}
+
+impl Default for AuditFilter {
+    /// The newest hundred.
+    fn default() -> AuditFilter {
+        AuditFilter { limit: 100, since: None, user: None, login: None }
+    }
+}
+
+/// A row of the trail as it was written, in words, so that rows of a newer version can be read too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// When it was decided.
+    pub time: UnixTime,
+    /// Which login.
+    pub login: LoginId,
+    /// The RADIUS client.
+    pub client: String,
+    /// Address and port that asked.
+    pub source: String,
+    /// The canonical user name.
+    pub user: Option<String>,
+    /// Calling-Station-Id, escaped.
+    pub station: Option<String>,
+    /// [`crate::engine::record::Verdict::code`].
+    pub verdict: String,
+    /// [`crate::engine::reason::Reason::code`].
+    pub reason: String,
+    /// [`crate::engine::record::Method::code`].
+    pub method: String,
+    /// The kind of credential.
+    pub protocol: String,
+    /// Serial of the token that decided.
+    pub device: Option<String>,
+    /// From the first request of the login to the decision.
+    pub took: Duration,
+}
+
+/// An address held to Message-Authenticator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posture {
+    /// The client's configured name.
+    pub client: Label,
+    /// The source address.
+    pub address: IpAddr,
+    /// Since when.
+    pub raised: UnixTime,
+}
+
+/// What an import did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Tokens that are new.
+    pub added: usize,
+    /// Tokens that were there already, equal in everything.
+    pub unchanged: usize,
+    /// Users that are new.
+    pub users_made: usize,
+    /// Rows that cannot be taken. Nothing was changed where there are any.
+    pub conflicts: Vec<ImportConflict>,
+    /// `progress` asked to stop; nothing was changed.
+    pub abandoned: bool,
+}
+
+/// A row that cannot be imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportConflict {
+    /// Which row, from 0.
+    pub row: usize,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl ImportConflict {
+    pub(super) fn twice(serial: &str) -> String {
+        format!("serial {serial} stands in an earlier row with another user, secret or parameters")
+    }
+
+    pub(super) fn differs(serial: &str) -> String {
+        format!("serial {serial} is in the store with another user, secret or parameters")
+    }
+}
+
+/// Why a command's call did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminFault {
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// There is such a thing already.
+    #[error("{0} is there already")]
+    Exists(String),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+impl AdminFault {
+    pub(super) fn no_user(name: &UserName) -> AdminFault {
+        AdminFault::Missing(format!("user {name}"))
+    }
+
+    pub(super) fn no_token(serial: &str) -> AdminFault {
+        AdminFault::Missing(format!("token {serial}"))
+    }
+
+    pub(super) fn user_exists(name: &UserName) -> AdminFault {
+        AdminFault::Exists(format!("user {name}"))
+    }
+
+    pub(super) fn token_exists(serial: &str) -> AdminFault {
+        AdminFault::Exists(format!("token {serial}"))
+    }
+}
+
+/// The row that an unlock appends.
+pub(super) fn unlock_row(name: &UserName, user: UserId, now: UnixTime, login: [u8; 16]) -> Row {
+    #[expect(clippy::expect_used, reason = "a literal that fits")]
+    let client = Label::new("command-line").expect("a label");
+    Row {
+        time: now,
+        login: LoginId::from_round(login),
+        client,
+        source: SocketAddr::from(([0, 0, 0, 0], 0)),
+        user: Some(name.clone()),
+        user_id: Some(user),
+        station: None,
+        verdict: Verdict::Noted,
+        reason: Reason::Unlocked,
+        method: Method::None,
+        protocol: "none",
+        device: None,
+        spent: None,
+        tally: Tally::Clear,
+        took: Duration::ZERO,
+    }
+}

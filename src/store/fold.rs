@@ -1,0 +1,80 @@
+//! What rows add up to: the state of one user, what guards say about it, and what a row does to it.
+//!
+//! Both stores judge and fold through here, so that they cannot differ. Invariant: folding the same rows in the
+//! same order gives the same state, whoever does it and however often it was interrupted by snapshots.
+
+use crate::base::time::UnixTime;
+use crate::engine::account::{TokenId, UserId};
+use crate::engine::record::{Conflict, Guard, Record, Row, Tally};
+
+/// The part of a user that guards look at and rows change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) user: UserId,
+    pub(super) disabled: bool,
+    pub(super) failures: u32,
+    pub(super) last_failure: UnixTime,
+    pub(super) tokens: Vec<TokenFacts>,
+}
+
+/// The part of a token that guards look at and rows change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TokenFacts {
+    pub(super) id: TokenId,
+    pub(super) enabled: bool,
+    pub(super) last_step: Option<u64>,
+}
+
+/// Whether every guard of `record` holds; `facts` are those of the row's user, `None` where there is no such user.
+pub(super) fn judge(record: &Record, facts: Option<&Facts>) -> Result<(), Conflict> {
+    for guard in &record.guards {
+        match *guard {
+            Guard::UserActive { user } => match facts {
+                Some(facts) if facts.user == user && !facts.disabled => {}
+                _ => return Err(Conflict::UserInactive),
+            },
+            Guard::FailuresBelow { user, limit } => match facts {
+                Some(facts) if facts.user == user && facts.failures < limit => {}
+                Some(facts) if facts.user == user => return Err(Conflict::TooManyFailures),
+                _ => return Err(Conflict::UserInactive),
+            },
+            Guard::StepUnspent { token, step } => {
+                let held =
+                    facts.and_then(|facts| facts.tokens.iter().find(|held| held.id == token && held.enabled));
+                match held {
+                    None => return Err(Conflict::TokenGone),
+                    Some(held) if held.last_step.is_some_and(|last| step <= last) => {
+                        return Err(Conflict::StepSpent);
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Folds `row`, a row of this user, into `facts`.
+pub(super) fn apply(row: &Row, facts: &mut Facts) {
+    tally(row.tally, row.time, &mut facts.failures, &mut facts.last_failure);
+    if let Some((token, step)) = row.spent
+        && let Some(held) = facts.tokens.iter_mut().find(|held| held.id == token)
+    {
+        held.last_step = held.last_step.max(Some(step));
+    }
+}
+
+/// What a row written at `time` does to a count of failures.
+pub(super) fn tally(tally: Tally, time: UnixTime, failures: &mut u32, last_failure: &mut UnixTime) {
+    match tally {
+        Tally::Keep => {}
+        Tally::Count => {
+            *failures = failures.saturating_add(1);
+            *last_failure = time;
+        }
+        Tally::Clear => {
+            *failures = 0;
+            *last_failure = UnixTime::default();
+        }
+    }
+}

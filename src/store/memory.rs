@@ -1,0 +1,549 @@
+//! A store that dies with its process: for tests, simulations and a first look.
+//!
+//! It keeps every promise of the trait but durability. One lock, no thread; every answer is there at once.
+//! Invariant: seeds are sealed here too, under a key that exists nowhere else.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::admin::{
+    Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, TokenDetails,
+    TokenFilter, UserDetails, UserFields, UserFilter, unlock_row,
+};
+use super::fold::{Facts, TokenFacts, judge, tally};
+use super::pending::Pending;
+use super::seal::{Purpose, SealKey};
+use super::{Logins, StoreFault};
+use crate::base::name::{Label, UserName};
+use crate::base::system::{Clock, Entropy, random};
+use crate::base::time::UnixTime;
+use crate::engine::account::{Account, Token, TokenId, UserId};
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::record::{CommitAnswer, Record, Recorded, Row};
+use crate::factor::oath::Parameters;
+
+/// The longest trail kept, in rows; the oldest go first.
+pub const TRAIL_MAX: usize = 1_000_000;
+
+/// The store in memory. Clones are handles to the same store.
+#[derive(Clone)]
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    entropy: Box<dyn Entropy + Send>,
+    key: SealKey,
+    users: BTreeMap<UserName, User>,
+    tokens: BTreeMap<Arc<str>, Held>,
+    trail: VecDeque<(u64, Arc<Row>)>,
+    postures: BTreeMap<(Label, IpAddr), UnixTime>,
+    sequence: u64,
+    last_user: i64,
+    last_token: i64,
+}
+
+struct User {
+    id: UserId,
+    fields: UserFields,
+    skeleton: String,
+    failures: u32,
+    last_failure: UnixTime,
+    created: UnixTime,
+    tokens: Vec<Arc<str>>,
+}
+
+struct Held {
+    id: TokenId,
+    user: Option<UserName>,
+    enabled: bool,
+    parameters: Parameters,
+    last_step: Option<u64>,
+    sealed: Box<[u8]>,
+    created: UnixTime,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(clock: Arc<dyn Clock>, mut entropy: Box<dyn Entropy + Send>) -> MemoryStore {
+        let key = SealKey::generate(&mut *entropy);
+        let state = State {
+            entropy,
+            key,
+            users: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            trail: VecDeque::new(),
+            postures: BTreeMap::new(),
+            sequence: 0,
+            last_user: 0,
+            last_token: 0,
+        };
+        MemoryStore { clock, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The rows of the trail, oldest first, as they were appended: for simulations, which look at all of them.
+    pub fn trail(&self) -> Vec<(u64, Arc<Row>)> {
+        self.lock().trail.iter().cloned().collect()
+    }
+
+    /// A panic while the lock was held left no half-done change that a reader could not live with: every change is
+    /// a few assignments.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Logins for MemoryStore {
+    fn find(&self, query: &UserQuery) -> Pending<UserAnswer> {
+        Pending::Ready(self.lock().find(query))
+    }
+
+    fn commit(&self, record: Record) -> Pending<CommitAnswer> {
+        Pending::Ready(self.lock().commit(&record))
+    }
+
+    fn raise(&self, client: &Label, address: IpAddr) -> Pending<bool> {
+        let now = self.clock.unix();
+        self.lock().postures.entry((client.clone(), address)).or_insert(now);
+        Pending::Ready(true)
+    }
+
+    fn raised(&self) -> Result<Vec<(Label, IpAddr)>, StoreFault> {
+        Ok(self.lock().postures.keys().cloned().collect())
+    }
+}
+
+impl State {
+    fn find(&self, query: &UserQuery) -> UserAnswer {
+        let Some(user) = self.users.get(&query.user) else {
+            let resembles = query.look_alikes && {
+                let skeleton = query.user.skeleton();
+                self.users.values().any(|user| !user.tokens.is_empty() && user.skeleton == skeleton)
+            };
+            return UserAnswer::Unknown { resembles };
+        };
+        let mut tokens = Vec::with_capacity(user.tokens.len());
+        for (serial, held) in self.held_by(user) {
+            let seed = match query.seeds.then(|| self.key.open(Purpose::TokenSeed, serial, &held.sealed)) {
+                None => None,
+                Some(Ok(seed)) => Some(seed),
+                Some(Err(_)) => return UserAnswer::Unavailable,
+            };
+            tokens.push(Token {
+                id: held.id,
+                serial: serial.clone(),
+                enabled: held.enabled,
+                parameters: held.parameters,
+                last_step: held.last_step,
+                seed,
+            });
+        }
+        UserAnswer::Found(Account {
+            id: user.id,
+            name: query.user.clone(),
+            disabled: user.fields.disabled,
+            password_hash: user.fields.password_hash.clone(),
+            failures: user.failures,
+            last_failure: user.last_failure,
+            tokens,
+        })
+    }
+
+    fn commit(&mut self, record: &Record) -> CommitAnswer {
+        let row = &record.row;
+        let user = row.user.as_ref().and_then(|name| self.users.get(name));
+        let user = user.filter(|user| Some(user.id) == row.user_id);
+        let facts = user.map(|user| Facts {
+            user: user.id,
+            disabled: user.fields.disabled,
+            failures: user.failures,
+            last_failure: user.last_failure,
+            tokens: self
+                .held_by(user)
+                .map(|(_, held)| TokenFacts { id: held.id, enabled: held.enabled, last_step: held.last_step })
+                .collect(),
+        });
+        if let Err(conflict) = judge(record, facts.as_ref()) {
+            return CommitAnswer::Refused(conflict);
+        }
+        if let Some(name) = row.user.as_ref().filter(|_| facts.is_some())
+            && let Some(user) = self.users.get_mut(name)
+        {
+            tally(row.tally, row.time, &mut user.failures, &mut user.last_failure);
+            if let Some((token, step)) = row.spent {
+                for serial in &user.tokens {
+                    if let Some(held) = self.tokens.get_mut(serial).filter(|held| held.id == token) {
+                        held.last_step = held.last_step.max(Some(step));
+                    }
+                }
+            }
+        }
+        self.sequence += 1;
+        if self.trail.len() == TRAIL_MAX {
+            self.trail.pop_front();
+        }
+        self.trail.push_back((self.sequence, Arc::clone(row)));
+        CommitAnswer::Done(Recorded::certify(self.sequence))
+    }
+
+    fn held_by<'a>(&'a self, user: &'a User) -> impl Iterator<Item = (&'a Arc<str>, &'a Held)> {
+        user.tokens.iter().filter_map(|serial| self.tokens.get_key_value(serial))
+    }
+
+    fn user_mut(&mut self, name: &UserName) -> Result<&mut User, AdminFault> {
+        self.users.get_mut(name).ok_or_else(|| AdminFault::no_user(name))
+    }
+
+    fn make_user(&mut self, name: &UserName, fields: UserFields, now: UnixTime) -> UserId {
+        self.last_user += 1;
+        let id = UserId(self.last_user);
+        let user = User {
+            id,
+            fields,
+            skeleton: name.skeleton(),
+            failures: 0,
+            last_failure: UnixTime::default(),
+            created: now,
+            tokens: Vec::new(),
+        };
+        self.users.insert(name.clone(), user);
+        id
+    }
+
+    fn make_token(&mut self, token: &NewToken, now: UnixTime) -> TokenId {
+        self.last_token += 1;
+        let id = TokenId(self.last_token);
+        let sealed = self.key.seal(Purpose::TokenSeed, &token.serial, &token.seed, &mut *self.entropy);
+        if let Some(user) = token.user.as_ref().and_then(|name| self.users.get_mut(name)) {
+            user.tokens.push(Arc::clone(&token.serial));
+        }
+        let held = Held {
+            id,
+            user: token.user.clone(),
+            enabled: true,
+            parameters: token.parameters,
+            last_step: None,
+            sealed,
+            created: now,
+        };
+        self.tokens.insert(Arc::clone(&token.serial), held);
+        id
+    }
+
+    /// Whether `token` stands in the store exactly so; `None` where its serial does not.
+    fn equals(&self, token: &NewToken) -> Option<bool> {
+        let held = self.tokens.get(&token.serial)?;
+        let seed = self.key.open(Purpose::TokenSeed, &token.serial, &held.sealed);
+        let same = held.user == token.user && held.parameters == token.parameters;
+        Some(same && seed.is_ok_and(|seed| seed == token.seed))
+    }
+}
+
+impl Admin for MemoryStore {
+    fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
+        let now = self.clock.unix();
+        let mut state = self.lock();
+        if state.users.contains_key(name) {
+            return Err(AdminFault::user_exists(name));
+        }
+        Ok(state.make_user(name, fields.clone(), now))
+    }
+
+    fn user(&mut self, name: &UserName) -> Result<UserDetails, AdminFault> {
+        let state = self.lock();
+        let user = state.users.get(name).ok_or_else(|| AdminFault::no_user(name))?;
+        Ok(details_of(name, user))
+    }
+
+    fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault> {
+        let fits = |name: &UserName| {
+            filter.after.as_ref().is_none_or(|after| name > after)
+                && filter.contains.as_ref().is_none_or(|part| name.as_str().contains(part))
+        };
+        let state = self.lock();
+        let found = state.users.iter().filter(|(name, _)| fits(name)).take(filter.limit);
+        Ok(found.map(|(name, user)| details_of(name, user)).collect())
+    }
+
+    fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
+        edit(&mut self.lock().user_mut(name)?.fields);
+        Ok(())
+    }
+
+    fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault> {
+        let mut state = self.lock();
+        let user = state.users.remove(name).ok_or_else(|| AdminFault::no_user(name))?;
+        for serial in &user.tokens {
+            if let Some(held) = state.tokens.get_mut(serial) {
+                held.user = None;
+            }
+        }
+        Ok(user.tokens)
+    }
+
+    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
+        let now = self.clock.unix();
+        let mut state = self.lock();
+        let id = state.user_mut(name)?.id;
+        let login = random(&mut *state.entropy);
+        let row = Arc::new(unlock_row(name, id, now, login));
+        state.commit(&Record { guards: Vec::new(), row });
+        Ok(())
+    }
+
+    fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
+        token.check()?;
+        let now = self.clock.unix();
+        let mut state = self.lock();
+        if state.tokens.contains_key(&token.serial) {
+            return Err(AdminFault::token_exists(&token.serial));
+        }
+        if let Some(name) = &token.user {
+            state.user_mut(name)?;
+        }
+        Ok(state.make_token(token, now))
+    }
+
+    fn token(&mut self, serial: &str) -> Result<TokenDetails, AdminFault> {
+        let state = self.lock();
+        let (serial, held) =
+            state.tokens.get_key_value(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        Ok(token_details(serial, held))
+    }
+
+    fn tokens(&mut self, filter: &TokenFilter) -> Result<Vec<TokenDetails>, AdminFault> {
+        let fits = |serial: &Arc<str>, held: &Held| {
+            filter.after.as_ref().is_none_or(|after| serial > after)
+                && filter.contains.as_ref().is_none_or(|part| serial.contains(part.as_str()))
+                && filter.user.as_ref().is_none_or(|user| held.user.as_ref() == Some(user))
+                && !(filter.unassigned && held.user.is_some())
+        };
+        let state = self.lock();
+        let found = state.tokens.iter().filter(|(serial, held)| fits(serial, held)).take(filter.limit);
+        Ok(found.map(|(serial, held)| token_details(serial, held)).collect())
+    }
+
+    fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
+        let mut state = self.lock();
+        if let Some(name) = user {
+            state.user_mut(name)?;
+        }
+        let key = state.tokens.get_key_value(serial).map(|(key, _)| Arc::clone(key));
+        let (Some(key), Some(held)) = (key, state.tokens.get_mut(serial)) else {
+            return Err(AdminFault::no_token(serial));
+        };
+        let before = std::mem::replace(&mut held.user, user.cloned());
+        if before.as_ref() == user {
+            return Ok(());
+        }
+        if let Some(old) = before.and_then(|name| state.users.get_mut(&name)) {
+            old.tokens.retain(|other| **other != *serial);
+        }
+        if let Some(new) = user.and_then(|name| state.users.get_mut(name)) {
+            new.tokens.push(key);
+        }
+        state.order_tokens(user);
+        Ok(())
+    }
+
+    fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
+        let mut state = self.lock();
+        state.tokens.get_mut(serial).ok_or_else(|| AdminFault::no_token(serial))?.enabled = enabled;
+        Ok(())
+    }
+
+    fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
+        let mut state = self.lock();
+        let held = state.tokens.remove(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        if let Some(user) = held.user.and_then(|name| state.users.get_mut(&name)) {
+            user.tokens.retain(|other| **other != *serial);
+        }
+        Ok(())
+    }
+
+    fn import(
+        &mut self,
+        rows: &[NewToken],
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault> {
+        let now = self.clock.unix();
+        let mut state = self.lock();
+        let (mut report, fresh) = state.plan(rows);
+        if !report.conflicts.is_empty() || dry_run {
+            return Ok(report);
+        }
+        if !progress(rows.len()) {
+            report.abandoned = true;
+            return Ok(report);
+        }
+        for token in fresh {
+            if let Some(name) = token.user.as_ref().filter(|name| !state.users.contains_key(*name)) {
+                state.make_user(name, UserFields::default(), now);
+            }
+            state.make_token(token, now);
+        }
+        Ok(report)
+    }
+
+    fn account(&mut self, query: &UserQuery) -> UserAnswer {
+        self.lock().find(query)
+    }
+
+    fn append(&mut self, record: &Record) -> CommitAnswer {
+        self.lock().commit(record)
+    }
+
+    fn audit(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, AdminFault> {
+        let fits = |row: &Row| {
+            filter.since.is_none_or(|since| row.time >= since)
+                && filter.user.as_ref().is_none_or(|user| row.user.as_ref() == Some(user))
+                && filter.login.is_none_or(|login| row.login == login)
+        };
+        let state = self.lock();
+        let found = state.trail.iter().rev().filter(|(_, row)| fits(row)).take(filter.limit);
+        Ok(found.map(|(sequence, row)| audit_row(*sequence, row)).collect())
+    }
+
+    fn newest_row_time(&mut self) -> Result<Option<UnixTime>, AdminFault> {
+        Ok(self.lock().trail.back().map(|(_, row)| row.time))
+    }
+
+    fn postures(&mut self) -> Result<Vec<Posture>, AdminFault> {
+        let state = self.lock();
+        let raised = state.postures.iter();
+        Ok(raised
+            .map(|((client, address), raised)| Posture {
+                client: client.clone(),
+                address: *address,
+                raised: *raised,
+            })
+            .collect())
+    }
+
+    fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
+        let mut state = self.lock();
+        let before = state.postures.len();
+        state
+            .postures
+            .retain(|(held, at), _| held != client || address.is_some_and(|address| address != *at));
+        Ok(before - state.postures.len())
+    }
+}
+
+impl State {
+    /// Oldest token first, whoever had it before.
+    fn order_tokens(&mut self, user: Option<&UserName>) {
+        let State { users, tokens, .. } = self;
+        if let Some(user) = user.and_then(|name| users.get_mut(name)) {
+            user.tokens.sort_by_key(|serial| tokens.get(serial).map(|held| held.id));
+        }
+    }
+
+    /// What an import of `rows` would do, and the rows that are new.
+    fn plan<'a>(&self, rows: &'a [NewToken]) -> (ImportReport, Vec<&'a NewToken>) {
+        let mut report = ImportReport::default();
+        let mut fresh: Vec<&NewToken> = Vec::new();
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut users = std::collections::HashSet::new();
+        for (row, token) in rows.iter().enumerate() {
+            let fault = token.check().err().map(|fault| fault.to_string());
+            let first = seen.get(&*token.serial).and_then(|first| rows.get(*first));
+            let conflict = match (fault, first, self.equals(token)) {
+                (Some(fault), ..) => Some(fault),
+                (None, Some(first), _) if first.same_as(token) => {
+                    report.unchanged += 1;
+                    None
+                }
+                (None, Some(_), _) => Some(ImportConflict::twice(&token.serial)),
+                (None, None, Some(true)) => {
+                    report.unchanged += 1;
+                    None
+                }
+                (None, None, Some(false)) => Some(ImportConflict::differs(&token.serial)),
+                (None, None, None) => {
+                    fresh.push(token);
+                    users.extend(token.user.as_ref().filter(|name| !self.users.contains_key(*name)));
+                    None
+                }
+            };
+            seen.entry(&token.serial).or_insert(row);
+            report.conflicts.extend(conflict.map(|what| ImportConflict { row, what }));
+        }
+        report.added = fresh.len();
+        report.users_made = users.len();
+        (report, fresh)
+    }
+}
+
+fn details_of(name: &UserName, user: &User) -> UserDetails {
+    UserDetails {
+        id: user.id,
+        name: name.clone(),
+        fields: user.fields.clone(),
+        failures: user.failures,
+        last_failure: user.last_failure,
+        created: user.created,
+        tokens: user.tokens.clone(),
+    }
+}
+
+fn token_details(serial: &Arc<str>, held: &Held) -> TokenDetails {
+    TokenDetails {
+        id: held.id,
+        serial: Arc::clone(serial),
+        user: held.user.clone(),
+        enabled: held.enabled,
+        parameters: held.parameters,
+        last_step: held.last_step,
+        created: held.created,
+    }
+}
+
+fn audit_row(sequence: u64, row: &Row) -> AuditRow {
+    AuditRow {
+        sequence,
+        time: row.time,
+        login: row.login,
+        client: row.client.to_string(),
+        source: row.source.to_string(),
+        user: row.user.as_ref().map(ToString::to_string),
+        station: row.station.as_deref().map(str::to_owned),
+        verdict: row.verdict.code().to_owned(),
+        reason: row.reason.code().to_owned(),
+        method: row.method.code().to_owned(),
+        protocol: row.protocol.to_owned(),
+        device: row.device.as_deref().map(str::to_owned),
+        took: row.took,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::battery::{Bench, RealClock, battery, entropy};
+
+    struct InMemory(MemoryStore);
+
+    impl Bench for InMemory {
+        fn new() -> InMemory {
+            InMemory(MemoryStore::new(RealClock::new(), entropy()))
+        }
+
+        fn logins(&self) -> &dyn Logins {
+            &self.0
+        }
+
+        fn admin(&self) -> Box<dyn Admin> {
+            Box::new(self.0.clone())
+        }
+
+        fn restart(self) -> InMemory {
+            self
+        }
+    }
+
+    battery!(InMemory);
+}
