@@ -41,11 +41,16 @@ fn radclient_logs_in_through_radsecproxy_and_through_a_freeradius_that_relays() 
     let primary = FreeRadius::primary(&scratch, std::slice::from_ref(&alice));
     let freeradius = FreeRadius::proxy(&scratch, primary.server(), 2);
     let radsecproxy = Radsecproxy::udp(&scratch, primary.server());
+    let direct =
+        Radclient::new(&scratch, primary.server(), Signing::Signed).password("alice", &alice.password);
+    let relayed =
+        Radclient::new(&scratch, freeradius.server(), Signing::Signed).password("alice", &alice.password);
+    assert_eq!(relayed.by_name(), direct.by_name(), "FreeRADIUS keeps and hides again what it relays");
     for server in [freeradius.server(), radsecproxy.server()] {
         let radclient = Radclient::new(&scratch, server, Signing::Signed);
         let accept = radclient.password("alice", &alice.password);
         assert!(accept.accepts(), "{accept:?}");
-        assert_eq!(accept.one("Tunnel-Password:1"), "tunnel secret");
+        assert_eq!(accept.all("Tunnel-Password:1"), ["tunnel secret"]);
         assert!(radclient.password("alice", "not hers").rejects());
     }
 }

@@ -1,7 +1,9 @@
 //! ocserv, the VPN server, with `openconnect --authenticate` as its user. No tunnel is made: openconnect stops
 //! when it has the session's cookie.
 //!
-//! ocserv insists on being root. Somebody else runs it as root of a user namespace of their own.
+//! ocserv insists on being root, and on setting its groups, which a user namespace does not allow. For who is
+//! not root it runs in a namespace as root, under fakeroot, which pretends the rest, and in a process namespace,
+//! so that all of it ends at once.
 
 use super::process::{Finished, LOGIN, program, run};
 use super::{Process, Scratch, Server, free_port};
@@ -57,7 +59,10 @@ impl<'a> Ocserv<'a> {
             Command::new(ocserv)
         } else {
             let mut command = Command::new(program("unshare"));
-            command.arg("--map-root-user").arg(ocserv);
+            command
+                .args(["--map-root-user", "--pid", "--fork", "--kill-child"])
+                .arg(program("fakeroot"))
+                .arg(ocserv);
             command
         };
         command.args(["--foreground", "--debug", "3", "--config"]).arg(directory.join("ocserv.conf"));
@@ -76,6 +81,15 @@ impl<'a> Ocserv<'a> {
         let admitted = finished.success() && finished.stdout.contains("COOKIE=");
         let transcript = format!("{}\nocserv, so far:\n{}", finished.transcript(), self.process.log());
         Login { admitted, transcript }
+    }
+}
+
+impl Drop for Ocserv<'_> {
+    fn drop(&mut self) {
+        if !nix::unistd::geteuid().is_root() {
+            // unshare(1) ignores SIGTERM while it waits; its end is the end of everything inside.
+            self.process.kill();
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use super::freeradius::DICTIONARIES;
 use super::process::{LOGIN, program, run};
 use super::{Scratch, Server, User};
+use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Whether requests carry a Message-Authenticator. A server raises what it demands of an address once it saw
@@ -36,6 +37,16 @@ impl Reply {
         let all = self.all(name);
         assert_eq!(all.len(), 1, "{name} once in {self:?}");
         all[0]
+    }
+
+    /// The attributes by name, each name's values in order: what a proxy has to keep (RFC 6929, section 5.2). The
+    /// Message-Authenticator, which belongs to the hop, is left out.
+    pub fn by_name(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut names = BTreeMap::<&str, Vec<&str>>::new();
+        for (name, value) in self.attributes.iter().filter(|(name, _)| name != "Message-Authenticator") {
+            names.entry(name).or_default().push(value);
+        }
+        names
     }
 
     pub fn accepts(&self) -> bool {
