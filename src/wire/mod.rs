@@ -34,6 +34,13 @@ mod secret;
 mod upstream;
 mod verified;
 
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod properties;
+
 pub use access::{AccessRequest, Credential, HiddenPassword};
 pub use attribute::{Attribute, AttributeId, Attributes, VALUE_MAX, VendorAttributes, number, vendor};
 pub use code::Code;
