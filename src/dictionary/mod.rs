@@ -16,6 +16,8 @@
 //! * A name defined again with another number is a fault that cites both places.
 //! * Another name for a number that has one is an alias. Both names find the attribute, the **last** one is
 //!   what a lookup by number gives, as in FreeRADIUS; it takes the values of the earlier name when it has none.
+//! * What is `secret` under one definition of a number is so under every later one; everything else is as the
+//!   last definition has it, encryption included.
 //! * `VALUE` may stand before its `ATTRIBUTE`; one that belongs to none is a fault.
 //! * A file given by the admin may be hostile or broken: no input panics, and includes are bounded.
 //!
@@ -156,12 +158,15 @@ impl Dictionary {
     fn insert(&mut self, mut attribute: Attribute) -> Result<Option<usize>, Place> {
         let folded = model::fold(&attribute.name);
         let oid = attribute.oid;
+        // FreeRADIUS's files do not know `secret`; read after ours, they must not bring passwords into the log.
+        attribute.secret |= self.attribute(&oid).is_some_and(|known| known.secret);
         let place = self.by_name.get(folded.as_str()).copied().unwrap_or(self.attributes.len());
         if let Some(known) = self.attributes.get_mut(place) {
             if known.oid != oid {
                 return Err(known.source.clone());
             }
             attribute.values = std::mem::take(&mut known.values);
+            attribute.secret |= known.secret;
             *known = attribute;
         } else {
             self.attributes.push(attribute);

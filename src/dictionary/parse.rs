@@ -316,8 +316,15 @@ impl Reader<'_> {
                 attribute.name, attribute.data_type
             ))
             .hint("give that one the type `tlv`")),
-            None => Err(wrong(format!("{oid} stands within {parent}, which is not defined"))
-                .hint(format!("define {parent} before it, with the type `tlv`"))),
+            None => {
+                let hint = match parent.path() {
+                    [241..=246] if parent.vendor().is_none() => {
+                        "`$INCLUDE dictionary.rfc6929` before it".to_owned()
+                    }
+                    _ => format!("define {parent} before it, with the type `tlv`"),
+                };
+                Err(wrong(format!("{oid} stands within {parent}, which is not defined")).hint(hint))
+            }
         }
     }
 
@@ -342,6 +349,10 @@ impl Reader<'_> {
 
     fn add_value(&mut self, index: usize, value: Value) -> Result<(), Wrong> {
         let Some(attribute) = self.dictionary.attributes.get_mut(index) else { return Ok(()) };
+        // FreeRADIUS's own CableLabs dictionary names numbers within octets; nothing can print them there.
+        if attribute.data_type == DataType::String {
+            return Ok(());
+        }
         let Some(largest) = attribute.data_type.largest() else {
             return Err(wrong(format!(
                 "values of {}, of type {}, cannot have names",

@@ -96,6 +96,20 @@ fn a_later_definition_corrects_an_earlier_one_and_keeps_its_values() {
 }
 
 #[test]
+fn what_gives_a_password_away_stays_hidden_under_any_later_name() {
+    let text = "ATTRIBUTE A 3 octets secret\nATTRIBUTE A 3 octets\nATTRIBUTE B 3 octets";
+    let dictionary = Dictionary::parse("x", text).unwrap();
+    assert!(dictionary.by_name("A").unwrap().is_hidden());
+    assert_eq!(dictionary.describe(&[3, 3, 0xff]), ["B = <hidden>"]);
+}
+
+#[test]
+fn named_octets_are_passed_over_as_freeradius_does() {
+    let dictionary = Dictionary::parse("x", "ATTRIBUTE A 1 octets\nVALUE A Yes 1").unwrap();
+    assert!(dictionary.standard(1).unwrap().values.is_empty());
+}
+
+#[test]
 fn a_value_may_stand_before_its_attribute() {
     let dictionary = Dictionary::parse("x", "VALUE A Yes 1\nATTRIBUTE A 1 integer").unwrap();
     assert_eq!(dictionary.standard(1).unwrap().value_name(1), Some("Yes"));
