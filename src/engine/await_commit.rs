@@ -71,13 +71,13 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
                 Row { reason: Reason::BackOff, device: None, spent: None, tally: Tally::Keep, ..row.clone() };
             fail(facts, user, row, round)
         }
-        (Then::AcceptCode { facts, .. }, Conflict::TokenGone) => refuse(facts, Reason::TokenGone, env),
+        (Then::AcceptCode { facts, .. }, Conflict::TokenGone) => refuse(&facts, Reason::TokenGone, env),
         (Then::AcceptCode { facts, .. } | Then::Accept { facts, .. }, Conflict::UserInactive) => {
-            refuse(facts, Reason::UserDisabled, env)
+            refuse(&facts, Reason::UserDisabled, env)
         }
         // No other record carries the guard that would have failed.
         (Then::Accept { facts, .. } | Then::AskAgain { facts, .. }, _) => {
-            refuse(facts, Reason::InternalError, env)
+            refuse(&facts, Reason::InternalError, env)
         }
         (Then::Reject { message, attributes }, _) => reject(message, attributes, Arc::new(row.clone()), None),
     }

@@ -40,14 +40,14 @@ impl AwaitPrimary {
             }
             // Outside a dialog the primary's own words would tell a wrong password from the other refusals.
             PrimaryAnswer::Rejected { attributes } if rounds > 0 => {
-                refuse_with(facts, Reason::PrimaryRejected, attributes, env)
+                refuse_with(&facts, Reason::PrimaryRejected, attributes, env)
             }
-            PrimaryAnswer::Rejected { .. } => refuse(facts, Reason::PrimaryRejected, env),
+            PrimaryAnswer::Rejected { .. } => refuse(&facts, Reason::PrimaryRejected, env),
             PrimaryAnswer::Challenged { .. } if rounds >= PRIMARY_ROUNDS_MAX => {
-                refuse(facts, Reason::TooManyRounds, env)
+                refuse(&facts, Reason::TooManyRounds, env)
             }
             PrimaryAnswer::Challenged { .. } if !facts.policy.admission.challenge => {
-                refuse(facts, Reason::CannotAsk, env)
+                refuse(&facts, Reason::CannotAsk, env)
             }
             PrimaryAnswer::Challenged { state, attributes } => {
                 let tell = Challenge { attributes, lifetime: DIALOG_LIFETIME };
@@ -55,7 +55,7 @@ impl AwaitPrimary {
                 let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };
                 Step::Wait(wait, Box::new(Parked { facts, user, stage }))
             }
-            PrimaryAnswer::Unavailable => refuse(facts, Reason::PrimaryUnavailable, env),
+            PrimaryAnswer::Unavailable => refuse(&facts, Reason::PrimaryUnavailable, env),
         }
     }
 }

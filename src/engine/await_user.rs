@@ -44,18 +44,18 @@ impl AwaitUser {
         let AwaitUser { facts, user, looking } = self;
         let account = match answer {
             UserAnswer::Found(account) => Some(account),
-            UserAnswer::Unknown { resembles: true } => return refuse(facts, Reason::ResemblesAnother, env),
+            UserAnswer::Unknown { resembles: true } => return refuse(&facts, Reason::ResemblesAnother, env),
             UserAnswer::Unknown { resembles: false } => None,
-            UserAnswer::Unavailable => return refuse(facts, Reason::StoreUnavailable, env),
+            UserAnswer::Unavailable => return refuse(&facts, Reason::StoreUnavailable, env),
         };
         if account.as_ref().is_some_and(|account| account.disabled) {
-            return refuse(facts, Reason::UserDisabled, env);
+            return refuse(&facts, Reason::UserDisabled, env);
         }
         match looking {
             Looking::ForMethods { password, held } => ask(facts, user, account.as_ref(), password, held, env),
             Looking::AtCode { code, round } => match account {
                 Some(account) => judge(facts, user, &account, &code, round, env),
-                None => refuse(facts, Reason::TokenGone, env),
+                None => refuse(&facts, Reason::TokenGone, env),
             },
         }
     }
@@ -75,10 +75,10 @@ fn ask(
         return waive(facts, account, password, held, env);
     }
     if !tokens.iter().any(|token| token.enabled) {
-        return refuse(facts, Reason::NoUsableToken, env);
+        return refuse(&facts, Reason::NoUsableToken, env);
     }
     if !facts.policy.admission.challenge {
-        return refuse(facts, Reason::CannotAsk, env);
+        return refuse(&facts, Reason::CannotAsk, env);
     }
     let text = Arc::clone(&facts.policy.login.prompt);
     let tries = facts.policy.login.tries;
@@ -108,7 +108,7 @@ fn waive(
     env: &mut Env<'_>,
 ) -> Step {
     let Some(waiver) = facts.policy.login.waive_unenrolled() else {
-        return refuse(facts, Reason::Unenrolled, env);
+        return refuse(&facts, Reason::Unenrolled, env);
     };
     let reason = match waiver.why() {
         WaivedBy::Unenrolled => Reason::UnenrolledAllowed,
@@ -140,7 +140,7 @@ fn judge(
     env: &mut Env<'_>,
 ) -> Step {
     if !account.tokens.iter().any(|token| token.enabled) {
-        return refuse(facts, Reason::TokenGone, env);
+        return refuse(&facts, Reason::TokenGone, env);
     }
     let standing = lockout::standing(&facts.policy.lockout, account.failures, account.last_failure, env.unix);
     let judgement = compare(account, code, facts.policy.login.window, env);

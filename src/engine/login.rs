@@ -53,15 +53,15 @@ pub struct FirstRequest {
 pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
     let FirstRequest { facts, entered, packet, answer_by } = request;
     let Some(user) = facts.user.clone() else {
-        return refuse(facts, Reason::BadUserName, env);
+        return refuse(&facts, Reason::BadUserName, env);
     };
     let password = match entered {
         Entered::Password(password) if password.is_empty() => {
-            return refuse(facts, Reason::EmptyPassword, env);
+            return refuse(&facts, Reason::EmptyPassword, env);
         }
         Entered::Password(password) => password,
-        Entered::Undecodable => return refuse(facts, Reason::PasswordUndecodable, env),
-        Entered::Unsupported(_) => return refuse(facts, Reason::CredentialNotSupported, env),
+        Entered::Undecodable => return refuse(&facts, Reason::PasswordUndecodable, env),
+        Entered::Unsupported(_) => return refuse(&facts, Reason::CredentialNotSupported, env),
     };
     let primary = facts.policy.admission.primary.clone();
     Step::CheckPrimary(
@@ -72,19 +72,19 @@ pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
 
 /// Ends a login that goes no further: recorded, then rejected. Also the way for a request that never became a
 /// login, such as one with a forged State.
-pub fn refuse(facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
+pub fn refuse(facts: &Facts, reason: Reason, env: &mut Env<'_>) -> Step {
     refuse_with(facts, reason, AttributeList::default(), env)
 }
 
 /// [`refuse`], with attributes of the primary's own Reject.
 pub(super) fn refuse_with(
-    facts: Box<Facts>,
+    facts: &Facts,
     reason: Reason,
     attributes: AttributeList,
     env: &mut Env<'_>,
 ) -> Step {
     let row = Arc::new(facts.row(Verdict::Rejected, reason, env));
-    let message = prompt::refusal(&facts);
+    let message = prompt::refusal(facts);
     Step::Commit(
         Record { guards: Vec::new(), row: Arc::clone(&row) },
         AwaitCommit { row, then: Then::Reject { message, attributes } },

@@ -59,7 +59,7 @@ impl Parked {
     pub fn resume(self: Box<Self>, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
         match event {
             Event::Entry(entry) => (Receipt::Taken, self.enter(entry, env)),
-            Event::Expired => (Receipt::Taken, refuse(self.facts, Reason::Abandoned, env)),
+            Event::Expired => (Receipt::Taken, refuse(&self.facts, Reason::Abandoned, env)),
             Event::Phone(_) | Event::Delivered(..) => {
                 (Receipt::NotAwaited, Step::Wait(Wait { tell: None, start: None, until }, self))
             }
@@ -72,8 +72,8 @@ impl Parked {
         facts.protocol = entry.entered.protocol();
         let typed = match entry.entered {
             Entered::Password(typed) => typed,
-            Entered::Undecodable => return refuse(facts, Reason::PasswordUndecodable, env),
-            Entered::Unsupported(_) => return refuse(facts, Reason::CredentialNotSupported, env),
+            Entered::Undecodable => return refuse(&facts, Reason::PasswordUndecodable, env),
+            Entered::Unsupported(_) => return refuse(&facts, Reason::CredentialNotSupported, env),
         };
         match stage {
             Stage::AskedCode(round) => {

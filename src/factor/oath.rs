@@ -215,7 +215,7 @@ mod tests {
     /// `fixtures/oath.txt`: kind, seed in hex, algorithm, digits, time or counter, code.
     #[test]
     fn the_published_vectors_hold() {
-        let mut seen = 0;
+        let mut vectors = 0;
         for line in include_str!("fixtures/oath.txt").lines().filter(|l| !l.is_empty() && !l.starts_with('#'))
         {
             let [kind, seed, algorithm, digits, moment, expected] =
@@ -231,9 +231,9 @@ mod tests {
             assert_eq!(code(&seed, &parameters, counter).to_string(), expected, "{line}");
             let entered = parse_entry(expected.as_bytes(), parameters.digits).unwrap();
             assert_eq!(find_step(&seed, &parameters, counter..=counter, entered), Some(counter));
-            seen += 1;
+            vectors += 1;
         }
-        assert_eq!(seen, 28);
+        assert_eq!(vectors, 28);
     }
 
     #[test]

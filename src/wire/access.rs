@@ -80,6 +80,22 @@ pub enum Credential<'a> {
     None,
 }
 
+impl Credential<'_> {
+    /// The kind's name in logs, records and reports.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Credential::Pap(_) => "pap",
+            Credential::Chap { .. } => "chap",
+            Credential::MsChap { .. } => "ms-chap",
+            Credential::MsChap2 { .. } => "ms-chap-v2",
+            Credential::Eap => "eap",
+            Credential::Other => "other",
+            Credential::None => "none",
+        }
+    }
+}
+
 impl<'a> AccessRequest<'a> {
     /// Looks at `packet`, which must be an Access-Request.
     pub fn view<B: AsRef<[u8]>>(packet: &'a Verified<B>) -> Result<AccessRequest<'a>, DropReason> {

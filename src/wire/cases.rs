@@ -123,7 +123,7 @@ fn a_client_may_be_spared_message_authenticator_but_not_with_eap() {
             .seal(Code::ACCESS_REJECT, attributes, &mut entropy())
             .unwrap()
     };
-    assert_eq!(numbers(&seal(&AttributeList::new())), []);
+    assert!(numbers(&seal(&AttributeList::new())).is_empty());
     let eap = list(&[(number::EAP_MESSAGE, b"\x04\x01\x00\x04")]);
     assert_eq!(numbers(&seal(&eap)), [number::MESSAGE_AUTHENTICATOR, number::EAP_MESSAGE]);
 }
