@@ -1,0 +1,160 @@
+//! Passwords that radmfa keeps itself, as argon2id hashes in the store.
+//!
+//! A hash costs some 20 ms and 19 MiB on purpose. So it is computed off the runtime, two at a time at most in the whole
+//! process, and those that wait are bounded: a flood of logins costs two cores' attention at worst, never the memory.
+//! Somebody whom the store does not know, or who has no local password, costs the same as a wrong password does.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::base::secret::Secret;
+use crate::base::system::{Clock, Entropy, random};
+use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
+use crate::store::Logins;
+use crate::wire::AttributeList;
+
+/// 19 MiB of memory, two passes, one lane: what the OWASP Password Storage Cheat Sheet asks of argon2id at least.
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// Octets of salt (RFC 9106 §3.1) and of the hash.
+const SALT_LEN: usize = 16;
+const HASH_LEN: usize = 32;
+
+/// How many hashes are computed at once.
+const AT_ONCE: usize = 2;
+/// How many logins may wait for their turn; more are turned away. Some two seconds' work.
+const WAITING_MAX: usize = 128;
+
+/// What is compared when there is nothing to compare with. Its password is unknown to anybody, this process included.
+static NOBODY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$bm9ib2R5J3Mgc2FsdCE$\
+         n8J1yJZ0cU0m3Wq8YkQ7rA5tF2hVx9LbEoGdPi6SuNI"
+    )
+});
+
+/// The hash of `password` as a PHC string, under a fresh salt.
+#[expect(clippy::missing_panics_doc, reason = "it cannot")]
+pub fn hash_password(password: &Secret, entropy: &mut dyn Entropy) -> String {
+    let salt: [u8; SALT_LEN] = random(entropy);
+    #[expect(
+        clippy::expect_used,
+        reason = "a salt of 16 octets suits argon2, and a password is far below 4 GiB"
+    )]
+    let hash = hasher().hash_password_with_salt(password.expose(), &salt).expect("argon2 takes this salt");
+    hash.to_string()
+}
+
+/// Whether `password` is the one that `hash`, a PHC string, was made of. A string that is no argon2 hash matches
+/// nothing. Blocks for some 20 ms.
+pub fn verify_password(password: &Secret, hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| hasher().verify_password(password.expose(), &hash).is_ok())
+}
+
+/// Whether `hash` is one that [`verify_password`] can compare with.
+pub fn is_password_hash(hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Algorithm::new(hash.algorithm).is_ok() && Params::try_from(&hash).is_ok() && hash.hash.is_some()
+    })
+}
+
+fn hasher() -> Argon2<'static> {
+    #[expect(clippy::expect_used, reason = "constants within the bounds of RFC 9106 §3.1")]
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_LEN)).expect("parameters within bounds");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+/// Whose turn it is to hash, for the whole process.
+pub(super) struct Turns {
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Turns {
+    pub(super) fn new() -> Turns {
+        Turns { permits: Arc::new(Semaphore::new(AT_ONCE)), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Waits for a turn; `None` when too many wait already.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        let _place = Place::take(&self.waiting)?;
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} waiting", self.waiting.load(Relaxed))
+    }
+}
+
+/// A place in the queue, left when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Option<Place<'a>> {
+        let place = Place(waiting);
+        (waiting.fetch_add(1, Relaxed) < WAITING_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Compares passwords with the hashes in the store.
+pub(super) struct Local {
+    logins: Arc<dyn Logins>,
+    turns: Arc<Turns>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Local {
+    pub(super) fn new(logins: Arc<dyn Logins>, turns: Arc<Turns>, clock: Arc<dyn Clock>) -> Local {
+        Local { logins, turns, clock }
+    }
+
+    pub(super) async fn check(&self, check: PrimaryCheck) -> PrimaryAnswer {
+        let patience = check.answer_by.since(self.clock.mono());
+        tokio::time::timeout(patience, self.compare(check)).await.unwrap_or(PrimaryAnswer::Unavailable)
+    }
+
+    async fn compare(&self, check: PrimaryCheck) -> PrimaryAnswer {
+        let query = UserQuery { user: check.user, seeds: false, look_alikes: false };
+        let hash = match self.logins.find(&query).get().await {
+            UserAnswer::Found(account) => account.password_hash,
+            UserAnswer::Unknown { .. } => None,
+            UserAnswer::Unavailable => return PrimaryAnswer::Unavailable,
+        };
+        let Some(turn) = self.turns.take().await else {
+            tracing::warn!("too many local passwords wait to be checked; a login is turned away");
+            return PrimaryAnswer::Unavailable;
+        };
+        let password = check.password;
+        // The turn goes along: when nobody waits any more, the hash is computed to its end nevertheless.
+        let compared = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            matches(&password, hash.as_deref())
+        });
+        match compared.await {
+            Ok(true) => PrimaryAnswer::Accepted { attributes: AttributeList::new() },
+            Ok(false) => PrimaryAnswer::Rejected { attributes: AttributeList::new() },
+            Err(_) => PrimaryAnswer::Unavailable,
+        }
+    }
+}
+
+/// Whether `password` makes `hash`; the same work is done where there is none.
+fn matches(password: &Secret, hash: Option<&str>) -> bool {
+    let known = hash.filter(|hash| is_password_hash(hash));
+    // Whatever the comparison says: nobody has no password.
+    verify_password(password, known.unwrap_or(&NOBODY)) && known.is_some()
+}
