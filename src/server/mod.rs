@@ -1,9 +1,250 @@
 //! The shell: sockets, clients, duplicates, the driver of logins.
+//!
+//! A [`Server`] is a few worker threads, each with a current-thread runtime, listening sockets shared by `SO_REUSEPORT` and
+//! upstream sockets of its own. They share the table of logins ([`node`]), of duplicates ([`duplicates`]), the clients
+//! ([`clients`]) and the store. The whole way of a datagram stands in `pipeline.rs`. Everything that decides lives left
+//! of here; this module has the clocks, the randomness and the sockets ([`system`], `socket.rs`).
+//!
+//! Invariants: nothing blocks a worker; every table is bounded; a panic ends one login; a reload is taken whole or not
+//! at all.
 
 pub mod affinity;
 pub mod clients;
+pub mod drops;
 pub mod duplicates;
 pub mod node;
+mod pipeline;
 pub mod profile;
+pub mod record;
 pub mod settings;
+pub mod sink;
 mod slot;
+mod socket;
+pub mod system;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::base::secret::Secret;
+use crate::base::system::Clock;
+use crate::primary;
+use crate::store::{Logins, StoreFault};
+use affinity::Mint;
+use clients::{Clients, Ratchet};
+use drops::Drops;
+use duplicates::Duplicates;
+use node::Node;
+use record::Journal;
+use settings::{Client, Settings};
+use system::{EntropyFault, SystemEntropy};
+use worker::{Command, Live, Opener, Shared, Worker};
+
+/// How long what is in flight may take once the server was told to stop.
+pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a server is made of besides its settings.
+pub struct Parts {
+    /// The primary authentications.
+    pub primaries: Vec<primary::settings::Settings>,
+    /// Which attributes of a primary's answers are encrypted: the dictionaries' word.
+    pub kinds: primary::Kinds,
+    /// Users, tokens and the trail.
+    pub store: Arc<dyn Logins>,
+    /// The key that State attributes are made under; 32 octets that only this store's servers know.
+    pub state_key: Secret,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Where the lines of logins go.
+    pub journal: Journal,
+}
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    primaries: Arc<primary::Shared>,
+    kinds: primary::Kinds,
+    workers: Vec<Running>,
+    stop: watch::Sender<bool>,
+    addresses: Vec<SocketAddr>,
+}
+
+struct Running {
+    thread: JoinHandle<()>,
+    commands: tokio::sync::mpsc::UnboundedSender<Command>,
+}
+
+/// Why a server cannot start, or cannot take new settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {fault}\n  hint: {}", bind_hint(fault))]
+    Bind {
+        /// Which one.
+        address: SocketAddr,
+        /// What the system says.
+        fault: io::Error,
+    },
+    /// A primary authentication cannot be opened.
+    #[error(transparent)]
+    Primary(#[from] primary::Fault),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyFault),
+    /// A thread or its runtime cannot be made, or has died.
+    #[error("cannot run a worker thread: {0}\n  hint: look at the limits of processes and memory")]
+    Thread(io::Error),
+}
+
+fn bind_hint(fault: &io::Error) -> &'static str {
+    match fault.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has it (another radmfa, FreeRADIUS?): stop that, or listen elsewhere"
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
+        _ => "look at the address and the machine's network",
+    }
+}
+
+impl Server {
+    /// Binds, opens and serves. When this returns, the first datagram is answered.
+    pub fn start(settings: &Settings, parts: Parts) -> Result<Server, Fault> {
+        let addresses = settings
+            .listen
+            .iter()
+            .map(|address| socket::probe(*address).map_err(|fault| Fault::Bind { address: *address, fault }))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Parts { primaries, kinds, store, state_key, clock, journal } = parts;
+        let upstreams = primary::Shared::new();
+        let shared = Arc::new(Shared {
+            live: ArcSwap::from_pointee(Live { clients: Clients::new(&settings.clients) }),
+            node: Node::new(Mint::new(&settings.server_name, &state_key), settings.limits.logins),
+            duplicates: Duplicates::new(settings.limits.duplicates, settings.limits.reply_kept),
+            ratchet: Ratchet::new(store.raised()?),
+            drops: Drops::default(),
+            store,
+            clock,
+            journal,
+            delayed: AtomicUsize::new(0),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut server = Server { shared, primaries: upstreams, kinds, workers: Vec::new(), stop, addresses };
+        for number in 0..settings.workers.max(1) {
+            server.workers.push(server.spawn(number, &primaries, stopped.clone())?);
+        }
+        Ok(server)
+    }
+
+    /// The addresses that are listened on, ports that the system chose filled in.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Logins under way, those that wait for a code included.
+    pub fn logins(&self) -> usize {
+        self.shared.node.logins()
+    }
+
+    /// Takes new clients and primaries for new logins, or keeps what runs when anything is wrong. Logins under way
+    /// keep the policy that they began with.
+    pub fn reload(&self, clients: &[Client], primaries: &[primary::settings::Settings]) -> Result<(), Fault> {
+        let mut opened = Vec::new();
+        for worker in &self.workers {
+            let (tell, told) = mpsc::channel();
+            let command = Command::Open { primaries: primaries.into(), tell };
+            worker.commands.send(command).map_err(|_| gone())?;
+            opened.push(told);
+        }
+        // Every worker opens the new ones beside the old; only when all could does any of them change over.
+        for told in opened {
+            told.recv().map_err(|_| gone())??;
+        }
+        for worker in &self.workers {
+            worker.commands.send(Command::ChangeOver).map_err(|_| gone())?;
+        }
+        self.shared.live.store(Arc::new(Live { clients: Clients::new(clients) }));
+        Ok(())
+    }
+
+    /// Takes no more datagrams, finishes what is in flight within [`STOP_WITHIN`], and ends. Parked logins end with it;
+    /// their number is answered.
+    pub fn stop(self) -> usize {
+        self.stop.send_replace(true);
+        for worker in self.workers {
+            if worker.thread.join().is_err() {
+                tracing::error!("a worker thread ended in a panic");
+            }
+        }
+        self.shared.node.logins()
+    }
+
+    fn spawn(
+        &self,
+        number: usize,
+        primaries: &[primary::settings::Settings],
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Running, Fault> {
+        let (tell, told) = mpsc::channel();
+        let (commands, orders) = tokio::sync::mpsc::unbounded_channel();
+        let start = Start {
+            shared: Arc::clone(&self.shared),
+            upstreams: Arc::clone(&self.primaries),
+            kinds: Arc::clone(&self.kinds),
+            primaries: primaries.into(),
+            addresses: self.addresses.clone().into(),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(fault) => return drop(tell.send(Err(Fault::Thread(fault)))),
+                };
+                runtime.block_on(async {
+                    match start.worker() {
+                        Ok(worker) => {
+                            // Nobody listens any more only if another worker could not start.
+                            drop(tell.send(Ok(())));
+                            Arc::new(worker).serve(number == 0, stopped, orders).await;
+                        }
+                        Err(fault) => drop(tell.send(Err(fault))),
+                    }
+                });
+            })
+            .map_err(Fault::Thread)?;
+        told.recv().map_err(|_| gone())??;
+        Ok(Running { thread, commands })
+    }
+}
+
+/// What a worker's thread takes along.
+struct Start {
+    shared: Arc<Shared>,
+    upstreams: Arc<primary::Shared>,
+    kinds: primary::Kinds,
+    primaries: Box<[primary::settings::Settings]>,
+    addresses: Box<[SocketAddr]>,
+}
+
+impl Start {
+    fn worker(self) -> Result<Worker, Fault> {
+        let entropy = Arc::new(Mutex::new(SystemEntropy::new()?));
+        let opener = Opener { upstreams: self.upstreams, kinds: self.kinds };
+        Worker::new(self.shared, &self.addresses, opener, &self.primaries, entropy)
+    }
+}
+
+fn gone() -> Fault {
+    Fault::Thread(io::Error::other("it has ended"))
+}

@@ -193,21 +193,23 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
         let (round, facts, _) = self.open(arrival, env, out)?;
-        let step = refuse(Box::new(facts), reason, env);
+        let step = refuse(&facts, reason, env);
         self.advance(round, step, env, out)
     }
 
-    /// A request that carries the State of `round`, which the mint has found good for its user and client.
+    /// A request that carries the State of `round`, which the mint has found good for its user and client. It is
+    /// refused with `gone` where the round has ended.
     pub fn resume(
         &self,
         round: RoundId,
         arrival: Arrival,
+        gone: Reason,
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
         let copy = self.copy_hash(&arrival);
         let Some(mut slot) = self.slots.get_mut(&round) else {
-            return self.refuse(arrival, Reason::StateSpent, env, out);
+            return self.refuse(arrival, gone, env, out);
         };
         if slot.takes_copy(copy) {
             slot.hang(arrival);
@@ -268,7 +270,7 @@ impl Node {
     /// Ends a login whose step panicked: rejected, and recorded as such.
     pub fn fail(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
         let facts = self.slots.get(&round)?.facts.clone();
-        let step = refuse(Box::new(facts), Reason::InternalError, env);
+        let step = refuse(&facts, Reason::InternalError, env);
         self.advance(round, step, env, out)
     }
 

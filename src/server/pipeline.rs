@@ -1,0 +1,245 @@
+//! The way of a datagram, from the socket to the reply, on one page.
+//!
+//! ```text
+//! datagram ─ clients ─ wire::parse ─ wire::verify ─ duplicates ─┬─ node.begin  ─┐
+//!                                                               └─ node.resume ─┤ asks
+//!                     reply, log ◄─ outputs ◄─ node.answer ◄─ primary · store ◄─┘
+//! ```
+//!
+//! A datagram that goes no further leaves through one [`DropReason`], counted once. Nothing is copied before the packet
+//! was verified, found new and found to be an Access-Request.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::affinity::{RoundId, StateFault};
+use super::clients::Gateway;
+use super::duplicates::{PacketKey, Seen};
+use super::node::{Arrival, Ask, Origin, Output};
+use super::worker::Worker;
+use crate::base::name::UserName;
+use crate::base::text::escape;
+use crate::base::time::Tick;
+use crate::engine::reason::Reason;
+use crate::engine::step::{Entered, Env, Event};
+use crate::wire::{
+    AccessRequest, AttributeList, Code, Credential, DropReason, Integrity, Parsed, ReplyTo, SharedSecret,
+    Verified,
+};
+
+impl Worker {
+    /// Takes one datagram from `source`, sent to `local`.
+    pub(super) fn receive(self: &Arc<Self>, datagram: &[u8], source: SocketAddr, local: SocketAddr) {
+        let live = self.shared.live.load();
+        let gateway = live.clients.find(source.ip());
+        let admitted = match gateway {
+            Some(gateway) => catch_unwind(AssertUnwindSafe(|| self.admit(gateway, datagram, source, local)))
+                .unwrap_or_else(|_| {
+                    tracing::error!(%source, "a fault in this program: a datagram could not be handled");
+                    Err(DropReason::Internal)
+                }),
+            None => Err(DropReason::UnknownClient),
+        };
+        if let Err(reason) = admitted {
+            let client = gateway.map(|gateway| &gateway.name);
+            self.shared.drops.count(reason, source, client, self.shared.clock.mono());
+        }
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        gateway: &Gateway,
+        datagram: &[u8],
+        source: SocketAddr,
+        local: SocketAddr,
+    ) -> Result<(), DropReason> {
+        let shared = &self.shared;
+        let now = shared.clock.mono();
+        let address = source.ip().to_canonical();
+        let parsed = Parsed::parse(datagram)?;
+        let authentic = gateway.verify(&parsed, address, &shared.ratchet, shared.clock.unix())?;
+        let packet = &authentic.packet;
+        let origin = Origin {
+            key: PacketKey { source, local, identifier: packet.identifier() },
+            authenticator: *packet.authenticator(),
+        };
+        let reply_to =
+            ReplyTo::new(packet, Arc::clone(&authentic.secret), gateway.send_message_authenticator);
+        match packet.code() {
+            Code::ACCESS_REQUEST => {}
+            Code::STATUS_SERVER => return self.status(origin, reply_to),
+            _ => return Err(DropReason::UnknownCode),
+        }
+        let request = AccessRequest::view(packet)?;
+        if gateway.raises(&parsed, packet.integrity()) && shared.ratchet.raise(&gateway.name, address) {
+            self.store_raised(gateway, address);
+        }
+        match shared.duplicates.admit(origin.key, &origin.authenticator, now) {
+            Seen::New => {}
+            Seen::Pending => return Err(DropReason::DuplicatePending),
+            Seen::Answered(reply) => {
+                self.send(&reply, origin);
+                return Ok(());
+            }
+        }
+        let arrival = arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now);
+        self.turn(|worker, env, out| worker.enter(arrival, request.state(), env, out));
+        Ok(())
+    }
+
+    /// A first step, or a further one of a login that this server knows. A State is never ignored: without its login
+    /// the code would go upstream as a password.
+    fn enter(
+        &self,
+        arrival: Arrival,
+        state: Option<&[u8]>,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let node = &self.shared.node;
+        let Some(state) = state else { return node.begin(arrival, env, out) };
+        let Some(user) = &arrival.user else { return node.refuse(arrival, Reason::BadUserName, env, out) };
+        match node.mint().open(state, &arrival.client, user) {
+            Ok(issued) => {
+                let lived = arrival.policy.login.code_lifetime;
+                let gone =
+                    if env.unix.since(issued.at) > lived { Reason::StateExpired } else { Reason::StateSpent };
+                node.resume(issued.round, arrival, gone, env, out)
+            }
+            Err(StateFault::Forged) => node.refuse(arrival, Reason::StateForged, env, out),
+            Err(StateFault::AnotherServer(_)) => {
+                node.refuse(arrival, Reason::IssuedByAnotherServer, env, out)
+            }
+        }
+    }
+
+    /// Answers the questions of a login until it waits or ends. A panic on the way ends this login and no other.
+    async fn drive(self: Arc<Self>, first: Ask) {
+        let mut next = Some(first);
+        while let Some(ask) = next {
+            let round = ask.round();
+            let answered = {
+                let mut answering = pin!(self.answer(ask));
+                std::future::poll_fn(|context| {
+                    match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
+                        Ok(poll) => poll.map(Ok),
+                        Err(_) => Poll::Ready(Err(())),
+                    }
+                })
+                .await
+            };
+            next = match answered {
+                Ok(next) => next,
+                Err(()) => self.fail(round),
+            };
+        }
+    }
+
+    /// Gets one answer and takes the login one step on.
+    async fn answer(self: &Arc<Self>, ask: Ask) -> Option<Ask> {
+        let shared = &self.shared;
+        match ask {
+            Ask::Primary(check, ticket) => {
+                let answer = self.primaries().check(check).await;
+                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+            }
+            Ask::User(query, ticket) => {
+                let answer = shared.store.find(&query).get().await;
+                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+            }
+            Ask::Commit(record, ticket) => {
+                let answer = shared.store.commit(record).get().await;
+                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+            }
+        }
+    }
+
+    /// A step of a login that panicked: it is refused. If even that fails, it is dropped.
+    fn fail(self: &Arc<Self>, round: RoundId) -> Option<Ask> {
+        tracing::error!("a fault in this program ended a login; it was refused");
+        catch_unwind(AssertUnwindSafe(|| self.step(|env, out| self.shared.node.fail(round, env, out))))
+            .unwrap_or_else(|_| {
+                self.shared.node.abandon(round);
+                None
+            })
+    }
+
+    /// Wakes the logins whose time is over.
+    pub(super) fn expire(self: &Arc<Self>) {
+        for round in self.shared.node.expired(self.shared.clock.mono()) {
+            self.turn(|worker, env, out| worker.shared.node.wake(round, Event::Expired, env, out));
+        }
+    }
+
+    /// Moves a login, does what comes of it, and drives it on in a task of its own if it asks for something.
+    fn turn(self: &Arc<Self>, go: impl FnOnce(&Self, &mut Env<'_>, &mut Vec<Output>) -> Option<Ask>) {
+        if let Some(ask) = self.step(|env, out| go(self, env, out)) {
+            tokio::spawn(Arc::clone(self).drive(ask));
+        }
+    }
+
+    /// Moves a login and does what comes of it.
+    fn step(self: &Arc<Self>, go: impl FnOnce(&mut Env<'_>, &mut Vec<Output>) -> Option<Ask>) -> Option<Ask> {
+        let mut outputs = Vec::new();
+        let ask = self.with_env(|env| go(env, &mut outputs));
+        for output in outputs {
+            self.carry_out(output);
+        }
+        ask
+    }
+
+    fn carry_out(self: &Arc<Self>, output: Output) {
+        match output {
+            Output::Reply { to, datagram, not_before } => self.reply(to, datagram.into(), not_before),
+            Output::Ended { row, sequence } => self.shared.journal.login(&row, sequence),
+            Output::Oversized { login } => {
+                tracing::error!(%login, hint = "let the primary send fewer or shorter attributes",
+                    "the primary's attributes do not fit into one packet; the login was refused");
+            }
+            Output::TurnedAway { client } => self.shared.turned_away(&client),
+        }
+    }
+
+    fn status(&self, origin: Origin, reply_to: ReplyTo) -> Result<(), DropReason> {
+        let sealed =
+            self.with_env(|env| reply_to.seal(Code::ACCESS_ACCEPT, &AttributeList::new(), env.entropy));
+        self.send(&sealed.map_err(|_| DropReason::ReplyTooLarge)?, origin);
+        Ok(())
+    }
+}
+
+/// Copies what a login needs out of its request.
+fn arrival(
+    gateway: &Gateway,
+    request: &AccessRequest<'_>,
+    packet: &Verified<&[u8]>,
+    secret: &SharedSecret,
+    origin: Origin,
+    reply_to: ReplyTo,
+    came: Tick,
+) -> Arrival {
+    let entered = match request.credential() {
+        // A signed request has proved its secret, so whatever it says is what the user typed.
+        Credential::Pap(password)
+            if packet.integrity() == Integrity::Signed || password.decodes_cleanly(secret) =>
+        {
+            Entered::Password(password.reveal(secret))
+        }
+        Credential::Pap(_) => Entered::Undecodable,
+        other => Entered::Unsupported(other.name()),
+    };
+    Arrival {
+        client: gateway.name.clone(),
+        policy: Arc::clone(&gateway.policy),
+        user: request.user_name().and_then(|name| UserName::canonical(name).ok()),
+        station: request.calling_station_id().map(|station| escape(station).into()),
+        entered,
+        packet: Arc::new(packet.detach()),
+        origin,
+        reply_to,
+        came,
+    }
+}

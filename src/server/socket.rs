@@ -1,0 +1,138 @@
+//! UDP sockets that a worker serves: shared by the workers, and answering from the address that was asked.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
+
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// What the kernel may hold for a socket, in octets; it grants less where its limit is lower.
+const BUFFER: usize = 4 << 20;
+
+/// A listening socket of one worker.
+pub(super) struct Listening {
+    socket: UdpSocket,
+    bound: SocketAddr,
+    /// Bound to every address: each datagram says which one was asked.
+    any: bool,
+}
+
+/// Binds `address` once without sharing it, so that a second server is refused instead of taking half of the packets.
+/// Answers what it was bound to: a port that the system chose in place of port 0.
+pub(super) fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
+    let bound = make(address, false)?.local_addr()?;
+    bound.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn make(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(BUFFER)?;
+    if address.ip().is_unspecified() {
+        if address.is_ipv6() {
+            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        } else {
+            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        }
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+impl Listening {
+    /// Binds `address`, shared with the other workers. To be called inside the worker's runtime.
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Listening> {
+        let socket = UdpSocket::from_std(make(address, true)?.into())?;
+        let bound = socket.local_addr()?;
+        Ok(Listening { socket, bound, any: bound.ip().is_unspecified() })
+    }
+
+    /// Whether a reply from `local` leaves through this socket.
+    pub(super) fn serves(&self, local: SocketAddr) -> bool {
+        self.bound == local
+            || (self.any
+                && self.bound.port() == local.port()
+                && (self.bound.is_ipv6() || self.bound.is_ipv4() == local.ip().to_canonical().is_ipv4()))
+    }
+
+    /// Waits until there may be a datagram.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Takes a datagram into `buffer`: its length, its source, and the address it was sent to.
+    pub(super) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
+        if !self.any {
+            let (length, source) = self.socket.try_recv_from(buffer)?;
+            return Ok((length, source, self.bound));
+        }
+        self.socket.try_io(Interest::READABLE, || {
+            let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
+            let mut slices = [IoSliceMut::new(buffer)];
+            let message = recvmsg::<SockaddrStorage>(
+                self.socket.as_raw_fd(),
+                &mut slices,
+                Some(&mut space),
+                MsgFlags::MSG_DONTWAIT,
+            )?;
+            let source = message.address.as_ref().and_then(address).ok_or(io::ErrorKind::InvalidData)?;
+            let mut local = self.bound;
+            for control in message.cmsgs()? {
+                match control {
+                    ControlMessageOwned::Ipv4PacketInfo(info) => {
+                        local.set_ip(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
+                    }
+                    ControlMessageOwned::Ipv6PacketInfo(info) => {
+                        local.set_ip(IpAddr::from(info.ipi6_addr.s6_addr));
+                    }
+                    _ => {}
+                }
+            }
+            Ok((message.bytes, source, local))
+        })
+    }
+
+    /// Sends a reply from `local`, the address that was asked.
+    pub(super) fn try_send(&self, datagram: &[u8], local: SocketAddr, target: SocketAddr) -> io::Result<()> {
+        if !self.any {
+            return self.socket.try_send_to(datagram, target).map(drop);
+        }
+        self.socket.try_io(Interest::WRITABLE, || {
+            let slices = [IoSlice::new(datagram)];
+            let to = SockaddrStorage::from(target);
+            let send = |control: ControlMessage<'_>| {
+                sendmsg(self.socket.as_raw_fd(), &slices, &[control], MsgFlags::MSG_DONTWAIT, Some(&to))
+            };
+            match local.ip() {
+                IpAddr::V4(ip) => send(ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                })),
+                IpAddr::V6(ip) => send(ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
+                    ipi6_ifindex: 0,
+                })),
+            }?;
+            Ok(())
+        })
+    }
+}
+
+fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = storage.as_sockaddr_in() {
+        return Some(SocketAddr::V4(SocketAddrV4::from(*v4)));
+    }
+    storage.as_sockaddr_in6().map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)))
+}

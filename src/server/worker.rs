@@ -1,0 +1,267 @@
+//! A worker: one thread, one current-thread runtime, sockets of its own; what all workers share stands in [`Shared`].
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+
+use super::clients::{Clients, Gateway, Ratchet};
+use super::drops::Drops;
+use super::duplicates::Duplicates;
+use super::node::{Node, Origin};
+use super::record::Journal;
+use super::socket::Listening;
+use super::system::SystemEntropy;
+use super::{Fault, STOP_WITHIN};
+use crate::base::name::Label;
+use crate::base::system::Clock;
+use crate::base::time::Tick;
+use crate::engine::step::Env;
+use crate::primary::settings::Settings;
+use crate::primary::{self, Means, Primaries, Randomness};
+use crate::store::Logins;
+use crate::wire::{DropReason, MAX_PACKET};
+
+/// Datagrams taken from one socket before the others have their turn.
+const DRAIN: usize = 64;
+/// How often expired logins and old duplicates are looked for.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// What a reload replaces.
+pub(super) struct Live {
+    pub(super) clients: Clients,
+}
+
+/// What all workers share.
+pub(super) struct Shared {
+    pub(super) live: ArcSwap<Live>,
+    pub(super) node: Node,
+    pub(super) duplicates: Duplicates,
+    pub(super) ratchet: Ratchet,
+    pub(super) drops: Drops,
+    pub(super) store: Arc<dyn Logins>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) journal: Journal,
+    /// Replies that wait for their time.
+    pub(super) delayed: AtomicUsize,
+}
+
+impl Shared {
+    /// Says that new logins are refused, once a minute for each client's address.
+    pub(super) fn turned_away(&self, client: &Label) {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.drops.count(DropReason::Overload, nowhere, Some(client), self.clock.mono());
+    }
+}
+
+/// One thread's share of the server.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    sockets: Vec<Listening>,
+    /// Checks under way end with the primaries that they began with.
+    primaries: ArcSwap<Primaries>,
+    opener: Opener,
+    /// Never contended: a worker is one thread.
+    entropy: Arc<Mutex<SystemEntropy>>,
+}
+
+/// What a worker is told while it runs.
+pub(super) enum Command {
+    /// Open these primaries beside those in use, and say whether it could be done.
+    Open { primaries: Box<[Settings]>, tell: mpsc::Sender<Result<(), Fault>> },
+    /// Use what was opened last.
+    ChangeOver,
+}
+
+/// Opens primaries for one worker.
+pub(super) struct Opener {
+    pub(super) upstreams: Arc<primary::Shared>,
+    pub(super) kinds: primary::Kinds,
+}
+
+impl Opener {
+    fn open(
+        &self,
+        primaries: &[Settings],
+        shared: &Shared,
+        entropy: &Randomness,
+    ) -> Result<Primaries, Fault> {
+        let means = Means {
+            shared: Arc::clone(&self.upstreams),
+            logins: Arc::clone(&shared.store),
+            clock: Arc::clone(&shared.clock),
+            entropy: Arc::clone(entropy),
+            kinds: Arc::clone(&self.kinds),
+        };
+        Ok(Primaries::open(primaries, means)?)
+    }
+}
+
+impl Worker {
+    /// To be called inside the worker's runtime.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        listen: &[SocketAddr],
+        opener: Opener,
+        primaries: &[Settings],
+        entropy: Arc<Mutex<SystemEntropy>>,
+    ) -> Result<Worker, Fault> {
+        let bind = |address: &SocketAddr| {
+            Listening::bind(*address).map_err(|fault| Fault::Bind { address: *address, fault })
+        };
+        let sockets = listen.iter().map(bind).collect::<Result<_, _>>()?;
+        let primaries = ArcSwap::from_pointee(opener.open(primaries, &shared, &lent(&entropy))?);
+        Ok(Worker { shared, sockets, primaries, opener, entropy })
+    }
+
+    /// Serves until `stop` says otherwise, then finishes what is in flight. The first worker also sweeps the shared tables.
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        sweeps: bool,
+        mut stop: watch::Receiver<bool>,
+        orders: UnboundedReceiver<Command>,
+    ) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for place in 0..self.sockets.len() {
+            tasks.spawn(Arc::clone(&self).listen(place));
+        }
+        tasks.spawn(Arc::clone(&self).obey(orders));
+        if sweeps {
+            tasks.spawn(Arc::clone(&self).sweep());
+        }
+        // An error means that whoever could say stop is gone, which says it too.
+        let _stopped = stop.wait_for(|stop| *stop).await;
+        tasks.shutdown().await;
+        let deadline = self.shared.clock.mono() + STOP_WITHIN;
+        while self.in_flight() && self.shared.clock.mono() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether any login is being worked on, or any reply waits for its time.
+    fn in_flight(&self) -> bool {
+        self.shared.delayed.load(Ordering::Relaxed) > 0 || self.shared.node.busy() > 0
+    }
+
+    async fn obey(self: Arc<Self>, mut orders: UnboundedReceiver<Command>) {
+        let mut opened = None;
+        while let Some(order) = orders.recv().await {
+            match order {
+                Command::Open { primaries, tell } => {
+                    let result = self
+                        .opener
+                        .open(&primaries, &self.shared, &lent(&self.entropy))
+                        .map(|new| opened = Some(new));
+                    // Whoever asked may have given up; what was opened is then never used.
+                    drop(tell.send(result));
+                }
+                Command::ChangeOver => {
+                    if let Some(primaries) = opened.take() {
+                        self.primaries.store(Arc::new(primaries));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn listen(self: Arc<Self>, place: usize) {
+        let Some(socket) = self.sockets.get(place) else { return };
+        let mut buffer = [0_u8; MAX_PACKET + 1];
+        loop {
+            if let Err(fault) = socket.readable().await {
+                tracing::error!(%fault, "a listening socket failed");
+                return;
+            }
+            for _ in 0..DRAIN {
+                match socket.try_receive(&mut buffer) {
+                    Ok((length, source, local)) => {
+                        // One octet beyond the limit tells a longer datagram from one that just fits.
+                        let datagram = buffer.get(..length.min(MAX_PACKET)).unwrap_or_default();
+                        self.receive(datagram, source, local);
+                    }
+                    Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(fault) => {
+                        tracing::warn!(%fault, "a datagram could not be received");
+                        break;
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        let mut ticking = tokio::time::interval(SWEEP);
+        ticking.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticking.tick().await;
+            self.expire();
+            self.shared.duplicates.sweep(self.shared.clock.mono());
+        }
+    }
+
+    pub(super) fn primaries(&self) -> Arc<Primaries> {
+        self.primaries.load_full()
+    }
+
+    /// Lends the clocks and the randomness for one step.
+    pub(super) fn with_env<T>(&self, go: impl FnOnce(&mut Env<'_>) -> T) -> T {
+        let mut entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = &self.shared.clock;
+        go(&mut Env { mono: clock.mono(), unix: clock.unix(), entropy: &mut *entropy })
+    }
+
+    /// Sends a reply, when its time has come.
+    pub(super) fn reply(self: &Arc<Self>, to: Origin, datagram: Arc<[u8]>, not_before: Tick) {
+        let wait = not_before.since(self.shared.clock.mono());
+        if wait.is_zero() {
+            self.send_remembered(&datagram, to);
+            return;
+        }
+        let worker = Arc::clone(self);
+        self.shared.delayed.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            worker.send_remembered(&datagram, to);
+            worker.shared.delayed.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    fn send_remembered(self: &Arc<Self>, datagram: &Arc<[u8]>, to: Origin) {
+        self.send(datagram, to);
+        self.shared.duplicates.answered(to.key, &to.authenticator, datagram, self.shared.clock.mono());
+    }
+
+    /// Sends a datagram from the address that was asked. One that the kernel will not take is lost like any other:
+    /// the gateway asks again, and gets it from the table of duplicates.
+    pub(super) fn send(&self, datagram: &[u8], to: Origin) {
+        let Some(socket) = self.sockets.iter().find(|socket| socket.serves(to.key.local)) else { return };
+        if let Err(fault) = socket.try_send(datagram, to.key.local, to.key.source) {
+            tracing::warn!(%fault, target = %to.key.source, "a reply could not be sent");
+        }
+    }
+
+    /// Stores that an address has shown a Message-Authenticator; if that fails, its next packet tries again.
+    pub(super) fn store_raised(self: &Arc<Self>, gateway: &Gateway, address: IpAddr) {
+        let raising = self.shared.store.raise(&gateway.name, address);
+        let worker = Arc::clone(self);
+        let client = gateway.name.clone();
+        tokio::spawn(async move {
+            if raising.get().await {
+                tracing::info!(%client, %address, "Message-Authenticator seen: required of this address from now on");
+            } else {
+                tracing::error!(%client, %address, "the store could not remember that this address sends Message-Authenticator");
+                worker.shared.ratchet.unraise(&client, address);
+            }
+        });
+    }
+}
+
+fn lent(entropy: &Arc<Mutex<SystemEntropy>>) -> Randomness {
+    Arc::<Mutex<SystemEntropy>>::clone(entropy)
+}
