@@ -11,6 +11,7 @@ mod fold;
 pub mod memory;
 pub mod pending;
 pub mod seal;
+pub mod sqlite;
 
 use std::net::IpAddr;
 

@@ -1,0 +1,612 @@
+//! What commands do to a store file, each in short transactions on a connection of its own.
+//!
+//! Every change goes into the `change` log under the name of the user it concerns, in the transaction that makes it;
+//! the call returns [`FRESH`] later, when no running server's last look at the log is still good.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::Settings;
+use super::file::StoreFile;
+use super::hot::Hot;
+use super::import;
+use super::rows::{self, int, nat, visible};
+use super::view::FRESH;
+use crate::base::name::{Label, UserName};
+use crate::base::system::{Clock, Entropy, random};
+use crate::base::time::UnixTime;
+use crate::engine::account::{TokenId, UserId};
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::record::{CommitAnswer, Record, Recorded};
+use crate::factor::oath::Moving;
+use crate::store::StoreFault;
+use crate::store::admin::{
+    Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, TokenDetails, TokenFilter,
+    UserDetails, UserFields, UserFilter, unlock_row,
+};
+use crate::store::fold::judge;
+use crate::store::seal::{Purpose, SealKey};
+
+/// Rows of the `change` log that are kept for servers to read.
+const CHANGES_KEPT: i64 = 10_000;
+/// Rows of a list read in one transaction.
+const PAGE: usize = 1_000;
+
+/// A command's hold on a store file.
+pub struct SqliteAdmin {
+    pub(super) file: StoreFile,
+    pub(super) connection: Connection,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Box<dyn Entropy + Send>,
+    /// The fold of the newest rows, read when first needed.
+    hot: Option<Hot>,
+}
+
+/// Either the database or the request is at fault.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Sql(rusqlite::Error),
+    Fault(AdminFault),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        Trouble::Sql(error)
+    }
+}
+
+impl From<AdminFault> for Trouble {
+    fn from(fault: AdminFault) -> Trouble {
+        Trouble::Fault(fault)
+    }
+}
+
+impl SqliteAdmin {
+    /// Opens the store.
+    pub fn open(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        mut entropy: Box<dyn Entropy + Send>,
+    ) -> Result<SqliteAdmin, StoreFault> {
+        let file = StoreFile::open(&settings.path, &settings.key, settings.create, &mut *entropy)?;
+        let connection = file.connect(2_048)?;
+        Ok(SqliteAdmin { file, connection, clock, entropy, hot: None })
+    }
+
+    pub(super) fn blame<T>(&self, result: Result<T, Trouble>) -> Result<T, AdminFault> {
+        result.map_err(|trouble| match trouble {
+            Trouble::Sql(error) => AdminFault::Store(self.file.fault(&error)),
+            Trouble::Fault(fault) => fault,
+        })
+    }
+
+    /// One change, durable and seen by every server when this returns.
+    fn change<T>(
+        &mut self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, AdminFault> {
+        let result = (|| {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = body(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        })();
+        if result.is_ok() {
+            std::thread::sleep(FRESH);
+        }
+        self.blame(result)
+    }
+
+    /// Reads in one transaction, with the fold brought up to it.
+    fn read<T>(
+        &mut self,
+        body: impl FnOnce(&Connection, &Hot) -> Result<T, Trouble>,
+    ) -> Result<T, AdminFault> {
+        let result = (|| {
+            let transaction = self.connection.unchecked_transaction()?;
+            let hot = fold(&mut self.hot, &transaction)?;
+            body(&transaction, hot)
+        })();
+        self.blame(result)
+    }
+
+    fn try_append(&mut self, record: &Record) -> rusqlite::Result<CommitAnswer> {
+        // The long part before the lock is taken; the rest of it is what came in between.
+        fold(&mut self.hot, &*self.connection.unchecked_transaction()?)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let hot = fold(&mut self.hot, &transaction)?;
+        let row = &record.row;
+        let seat = match (&row.user, row.user_id) {
+            (Some(user), Some(id)) => rows::seat(&transaction, user)?.filter(|seat| seat.id == id),
+            _ => None,
+        };
+        let facts = seat.map(|mut seat| {
+            hot.overlay(&mut seat);
+            seat.facts()
+        });
+        if let Err(conflict) = judge(record, facts.as_ref()) {
+            return Ok(CommitAnswer::Refused(conflict));
+        }
+        let seq = hot.head + 1;
+        rows::append(&transaction, seq, row, &mut String::new())?;
+        // Rows of strangers change nothing that a server remembers.
+        if let Some(user) = &row.user {
+            log_change(&transaction, Some(user))?;
+        }
+        transaction.commit()?;
+        std::thread::sleep(FRESH);
+        Ok(CommitAnswer::Done(Recorded::certify(seq)))
+    }
+
+    /// Frees names and serials that an abandoned import still holds.
+    fn sweep(&mut self) -> Result<(), AdminFault> {
+        let swept = import::sweep(&mut self.connection, &*self.clock, &|| false);
+        self.blame(swept.map_err(Trouble::Sql))
+    }
+}
+
+impl Admin for SqliteAdmin {
+    fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
+        let now = self.clock.unix();
+        let add = |transaction: &Transaction<'_>| {
+            if user_id(transaction, name)?.is_some() {
+                return Err(AdminFault::user_exists(name).into());
+            }
+            let id = insert_user(transaction, name, fields, now, None)?;
+            log_change(transaction, Some(name))?;
+            Ok(id)
+        };
+        match self.change(add) {
+            Err(AdminFault::Store(_)) if self.is_hidden("user", "name", name.as_str()) => {
+                self.sweep()?;
+                self.change(add).map_err(|fault| under_way(fault, &format!("user {name}")))
+            }
+            done => done,
+        }
+    }
+
+    fn user(&mut self, name: &UserName) -> Result<UserDetails, AdminFault> {
+        self.read(|connection, hot| {
+            Ok(user_details(connection, hot, name)?.ok_or_else(|| AdminFault::no_user(name))?)
+        })
+    }
+
+    fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault> {
+        let mut found: Vec<UserDetails> = Vec::new();
+        let mut after = filter.after.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
+        while found.len() < filter.limit {
+            let page = PAGE.min(filter.limit - found.len());
+            let users = self.read(|connection, hot| {
+                let mut statement = connection.prepare_cached(concat!(
+                    "SELECT name FROM user WHERE name > ?1 AND (?2 IS NULL OR instr(name, ?2) > 0) AND ",
+                    visible!("batch"),
+                    " ORDER BY name LIMIT ?3"
+                ))?;
+                let wanted = params![after, filter.contains, i64::try_from(page).unwrap_or(i64::MAX)];
+                let names = statement.query_map(wanted, |row| row.get::<_, String>(0))?;
+                let mut users = Vec::new();
+                for name in names {
+                    if let Ok(name) = UserName::canonical(name?.as_bytes()) {
+                        users.extend(user_details(connection, hot, &name)?);
+                    }
+                }
+                Ok(users)
+            })?;
+            let count = users.len();
+            found.extend(users);
+            match found.last() {
+                Some(last) if count == page => last.name.as_str().clone_into(&mut after),
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
+        self.change(|transaction| {
+            let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            let mut fields = user_fields(transaction, id)?.0;
+            edit(&mut fields);
+            let mut statement = transaction.prepare_cached(
+                "UPDATE user SET display_name = ?2, first_name = ?3, last_name = ?4, mail = ?5, phone = ?6,
+                     password_hash = ?7, disabled = ?8 WHERE id = ?1",
+            )?;
+            statement.execute(params![
+                id,
+                fields.display_name,
+                fields.first_name,
+                fields.last_name,
+                fields.mail,
+                fields.phone,
+                fields.password_hash,
+                fields.disabled
+            ])?;
+            Ok(log_change(transaction, Some(name))?)
+        })
+    }
+
+    fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault> {
+        self.change(|transaction| {
+            let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            let serials = serials_of(transaction, id)?;
+            transaction.execute("UPDATE token SET user = NULL WHERE user = ?1", [id])?;
+            transaction.execute("DELETE FROM user WHERE id = ?1", [id])?;
+            transaction.execute("DELETE FROM user_state WHERE user = ?1", [id])?;
+            log_change(transaction, Some(name))?;
+            Ok(serials)
+        })
+    }
+
+    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
+        let id = user_id(&self.connection, name);
+        let id = self.blame(id.map_err(Trouble::Sql))?.ok_or_else(|| AdminFault::no_user(name))?;
+        let login = random(&mut *self.entropy);
+        let row = Arc::new(unlock_row(name, UserId(id), self.clock.unix(), login));
+        let appended = self.try_append(&Record { guards: Vec::new(), row });
+        self.blame(appended.map(drop).map_err(Trouble::Sql))
+    }
+
+    fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
+        token.check()?;
+        let now = self.clock.unix();
+        let sealed = seal(&self.file.key, token, &mut *self.entropy);
+        let add = |transaction: &Transaction<'_>| {
+            if token_id(transaction, &token.serial)?.is_some() {
+                return Err(AdminFault::token_exists(&token.serial).into());
+            }
+            let user = match &token.user {
+                Some(name) => Some(user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?),
+                None => None,
+            };
+            let id = insert_token(transaction, token, &sealed, user, now, None)?;
+            if let Some(name) = &token.user {
+                log_change(transaction, Some(name))?;
+            }
+            Ok(id)
+        };
+        match self.change(add) {
+            Err(AdminFault::Store(_)) if self.is_hidden("token", "serial", &token.serial) => {
+                self.sweep()?;
+                self.change(add).map_err(|fault| under_way(fault, &format!("token {}", token.serial)))
+            }
+            done => done,
+        }
+    }
+
+    fn token(&mut self, serial: &str) -> Result<TokenDetails, AdminFault> {
+        self.read(|connection, hot| {
+            let mut statement = connection.prepare_cached(concat!(
+                token_columns!(),
+                "serial = ?1 AND ",
+                visible!("token.batch")
+            ))?;
+            let found = statement.query_row([serial], |row| token_details(row, hot)).optional()?;
+            Ok(found.ok_or_else(|| AdminFault::no_token(serial))?)
+        })
+    }
+
+    fn tokens(&mut self, filter: &TokenFilter) -> Result<Vec<TokenDetails>, AdminFault> {
+        let mut found: Vec<TokenDetails> = Vec::new();
+        let mut after: Arc<str> = filter.after.clone().unwrap_or_default();
+        while found.len() < filter.limit {
+            let page = PAGE.min(filter.limit - found.len());
+            let tokens = self.read(|connection, hot| {
+                let user = match &filter.user {
+                    Some(name) => Some(user_id(connection, name)?.unwrap_or(-1)),
+                    None => None,
+                };
+                let mut statement = connection.prepare_cached(concat!(
+                    token_columns!(),
+                    "serial > ?1 AND (?2 IS NULL OR token.user = ?2) AND NOT (?3 AND token.user IS NOT NULL)
+                         AND (?4 IS NULL OR instr(serial, ?4) > 0) AND ",
+                    visible!("token.batch"),
+                    " ORDER BY serial LIMIT ?5"
+                ))?;
+                let limit = i64::try_from(page).unwrap_or(i64::MAX);
+                let wanted = params![after, user, filter.unassigned, filter.contains, limit];
+                let tokens = statement.query_map(wanted, |row| token_details(row, hot))?;
+                Ok(tokens.collect::<Result<Vec<_>, _>>()?)
+            })?;
+            let count = tokens.len();
+            found.extend(tokens);
+            match found.last() {
+                Some(last) if count == page => after = Arc::clone(&last.serial),
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
+        self.change(|transaction| {
+            let (id, before) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            let after = match user {
+                Some(name) => Some(user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?),
+                None => None,
+            };
+            transaction.execute("UPDATE token SET user = ?2 WHERE id = ?1", params![id, after])?;
+            log_owner(transaction, before)?;
+            Ok(log_owner(transaction, after)?)
+        })
+    }
+
+    fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
+        self.change(|transaction| {
+            let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            transaction.execute("UPDATE token SET enabled = ?2 WHERE id = ?1", params![id, enabled])?;
+            Ok(log_owner(transaction, owner)?)
+        })
+    }
+
+    fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
+        self.change(|transaction| {
+            let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            transaction.execute("DELETE FROM token WHERE id = ?1", [id])?;
+            transaction.execute("DELETE FROM token_state WHERE token = ?1", [id])?;
+            Ok(log_owner(transaction, owner)?)
+        })
+    }
+
+    fn import(
+        &mut self,
+        rows: &[NewToken],
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault> {
+        let result = import::run(self, rows, dry_run, progress);
+        std::thread::sleep(FRESH);
+        self.blame(result)
+    }
+
+    fn account(&mut self, query: &UserQuery) -> UserAnswer {
+        let key = self.file.key.clone();
+        let answer = self.read(|connection, hot| {
+            if let Some(mut seat) = rows::seat(connection, &query.user)? {
+                hot.overlay(&mut seat);
+                return Ok(seat.answer(query, &key));
+            }
+            let resembles = query.look_alikes && rows::resembles(connection, &query.user.skeleton())?;
+            Ok(UserAnswer::Unknown { resembles })
+        });
+        answer.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the store cannot be read");
+            UserAnswer::Unavailable
+        })
+    }
+
+    fn append(&mut self, record: &Record) -> CommitAnswer {
+        self.try_append(record).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the store cannot be written");
+            CommitAnswer::Unavailable
+        })
+    }
+
+    fn audit(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, AdminFault> {
+        self.blame(rows::audit(&self.connection, filter).map_err(Trouble::Sql))
+    }
+
+    fn newest_row_time(&mut self) -> Result<Option<UnixTime>, AdminFault> {
+        self.blame(rows::newest_time(&self.connection).map_err(Trouble::Sql))
+    }
+
+    fn postures(&mut self) -> Result<Vec<Posture>, AdminFault> {
+        self.blame(postures(&self.connection).map_err(Trouble::Sql))
+    }
+
+    fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
+        let address = address.map(|address| address.to_string());
+        self.change(|transaction| {
+            Ok(transaction.execute(
+                "DELETE FROM posture WHERE client = ?1 AND (?2 IS NULL OR address = ?2)",
+                params![client.as_str(), address],
+            )?)
+        })
+    }
+}
+
+impl SqliteAdmin {
+    /// Whether an import that is not finished holds the name or serial.
+    fn is_hidden(&self, table: &str, column: &str, value: &str) -> bool {
+        let sql = format!("SELECT 1 FROM {table} WHERE {column} = ?1 AND batch IN (SELECT id FROM batch)");
+        self.connection.prepare(&sql).and_then(|mut statement| statement.exists([value])).unwrap_or(false)
+    }
+}
+
+fn under_way(fault: AdminFault, what: &str) -> AdminFault {
+    match fault {
+        AdminFault::Store(_) => {
+            AdminFault::Invalid(format!("an import under way brings {what}: wait until it is done"))
+        }
+        other => other,
+    }
+}
+
+macro_rules! token_columns {
+    () => {
+        "SELECT token.id, serial, user.name, enabled, algorithm, digits, interval, last_step, token.created
+         FROM token LEFT JOIN user ON user.id = token.user LEFT JOIN token_state ON token_state.token = token.id
+         WHERE "
+    };
+}
+use token_columns;
+
+fn fold<'a>(hot: &'a mut Option<Hot>, connection: &Connection) -> rusqlite::Result<&'a Hot> {
+    match hot {
+        Some(hot) => {
+            hot.extend(connection, |_| {})?;
+            Ok(hot)
+        }
+        None => Ok(hot.insert(Hot::load(connection)?)),
+    }
+}
+
+/// The number of a visible user.
+pub(super) fn user_id(connection: &Connection, name: &UserName) -> rusqlite::Result<Option<i64>> {
+    let mut statement =
+        connection.prepare_cached(concat!("SELECT id FROM user WHERE name = ?1 AND ", visible!("batch")))?;
+    statement.query_row([name.as_str()], |row| row.get(0)).optional()
+}
+
+/// Number and owner of a visible token.
+fn token_id(connection: &Connection, serial: &str) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
+    let mut statement = connection
+        .prepare_cached(concat!("SELECT id, user FROM token WHERE serial = ?1 AND ", visible!("batch")))?;
+    statement.query_row([serial], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<(UserFields, UnixTime)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT display_name, first_name, last_name, mail, phone, password_hash, disabled, created
+         FROM user WHERE id = ?1",
+    )?;
+    statement.query_row([id], |row| {
+        let fields = UserFields {
+            display_name: row.get(0)?,
+            first_name: row.get(1)?,
+            last_name: row.get(2)?,
+            mail: row.get(3)?,
+            phone: row.get(4)?,
+            password_hash: row.get(5)?,
+            disabled: row.get(6)?,
+        };
+        Ok((fields, UnixTime(nat(row.get(7)?))))
+    })
+}
+
+fn user_details(
+    connection: &Connection,
+    hot: &Hot,
+    name: &UserName,
+) -> rusqlite::Result<Option<UserDetails>> {
+    let Some(mut seat) = rows::seat(connection, name)? else { return Ok(None) };
+    hot.overlay(&mut seat);
+    let (fields, created) = user_fields(connection, seat.id.0)?;
+    Ok(Some(UserDetails {
+        id: seat.id,
+        name: name.clone(),
+        fields,
+        failures: seat.failures,
+        last_failure: seat.last_failure,
+        created,
+        tokens: seat.tokens.iter().map(|held| Arc::clone(&held.serial)).collect(),
+    }))
+}
+
+fn token_details(row: &rusqlite::Row<'_>, hot: &Hot) -> rusqlite::Result<TokenDetails> {
+    let id: i64 = row.get(0)?;
+    let user: Option<String> = row.get(2)?;
+    let kept = row.get::<_, Option<i64>>(7)?.map(nat);
+    Ok(TokenDetails {
+        id: TokenId(id),
+        serial: row.get(1)?,
+        user: user.and_then(|user| UserName::canonical(user.as_bytes()).ok()),
+        enabled: row.get(3)?,
+        parameters: rows::parameters(row, 4)?,
+        last_step: kept.max(hot.tokens.get(&id).map(|spent| spent.step)),
+        created: UnixTime(nat(row.get(8)?)),
+    })
+}
+
+fn serials_of(connection: &Connection, user: i64) -> rusqlite::Result<Vec<Arc<str>>> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT serial FROM token WHERE user = ?1 AND ",
+        visible!("batch"),
+        " ORDER BY id"
+    ))?;
+    statement.query_map([user], |row| row.get(0))?.collect()
+}
+
+pub(super) fn postures(connection: &Connection) -> rusqlite::Result<Vec<Posture>> {
+    let mut statement =
+        connection.prepare_cached("SELECT client, address, raised FROM posture ORDER BY client, address")?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, UnixTime(nat(row.get(2)?))))
+    })?;
+    let mut postures = Vec::new();
+    for row in rows {
+        let (client, address, raised) = row?;
+        if let (Ok(client), Ok(address)) = (Label::new(&client), address.parse()) {
+            postures.push(Posture { client, address, raised });
+        }
+    }
+    Ok(postures)
+}
+
+pub(super) fn seal(key: &SealKey, token: &NewToken, entropy: &mut dyn Entropy) -> Box<[u8]> {
+    key.seal(Purpose::TokenSeed, &token.serial, &token.seed, entropy)
+}
+
+pub(super) fn insert_user(
+    connection: &Connection,
+    name: &UserName,
+    fields: &UserFields,
+    now: UnixTime,
+    batch: Option<i64>,
+) -> rusqlite::Result<UserId> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO user (name, skeleton, display_name, first_name, last_name, mail, phone, password_hash,
+             disabled, created, batch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    let id = statement.insert(params![
+        name.as_str(),
+        name.skeleton(),
+        fields.display_name,
+        fields.first_name,
+        fields.last_name,
+        fields.mail,
+        fields.phone,
+        fields.password_hash,
+        fields.disabled,
+        int(now.0),
+        batch
+    ])?;
+    Ok(UserId(id))
+}
+
+pub(super) fn insert_token(
+    connection: &Connection,
+    token: &NewToken,
+    sealed: &[u8],
+    user: Option<i64>,
+    now: UnixTime,
+    batch: Option<i64>,
+) -> rusqlite::Result<TokenId> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO token (serial, user, algorithm, digits, interval, seed, created, batch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    let Moving::Time { interval } = token.parameters.moving;
+    let id = statement.insert(params![
+        &*token.serial,
+        user,
+        token.parameters.algorithm.name(),
+        token.parameters.digits.count(),
+        interval,
+        sealed,
+        int(now.0),
+        batch
+    ])?;
+    Ok(TokenId(id))
+}
+
+/// Tells running servers that `user` has changed, or with `None` that anybody may have.
+pub(super) fn log_change(connection: &Connection, user: Option<&UserName>) -> rusqlite::Result<()> {
+    log_text(connection, user.map(UserName::as_str))
+}
+
+fn log_owner(connection: &Connection, owner: Option<i64>) -> rusqlite::Result<()> {
+    let Some(owner) = owner else { return Ok(()) };
+    let name: Option<String> =
+        connection.query_row("SELECT name FROM user WHERE id = ?1", [owner], |row| row.get(0)).optional()?;
+    name.map_or(Ok(()), |name| log_text(connection, Some(&name)))
+}
+
+fn log_text(connection: &Connection, user: Option<&str>) -> rusqlite::Result<()> {
+    connection.prepare_cached("INSERT INTO change (user) VALUES (?1)")?.execute([user])?;
+    let newest = connection.last_insert_rowid();
+    connection.prepare_cached("DELETE FROM change WHERE seq <= ?1")?.execute([newest - CHANGES_KEPT])?;
+    Ok(())
+}

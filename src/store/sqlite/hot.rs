@@ -1,0 +1,172 @@
+//! The fold of the rows after the watermark: what the state tables do not say yet.
+//!
+//! Rows are folded in the order of their sequence, each exactly once, whoever brings them: the writer its own after
+//! their commit, anybody else those found in the database. Values are absolute: where this has one for a user or
+//! token, the state tables' are out of date.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::rows::{CHAIN, int, nat};
+use super::seat::Seat;
+use crate::base::time::UnixTime;
+use crate::engine::record::Tally;
+use crate::store::fold::tally;
+
+/// The fold.
+#[derive(Debug, Default)]
+pub(super) struct Hot {
+    /// The newest row folded; the next one appended has the next number.
+    pub(super) head: u64,
+    /// Start-up folds from here.
+    pub(super) watermark: u64,
+    pub(super) users: HashMap<i64, Count>,
+    pub(super) tokens: HashMap<i64, Spent>,
+}
+
+/// Failures of a user after row `seq`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) failures: u32,
+    pub(super) last_failure: UnixTime,
+    pub(super) seq: u64,
+}
+
+/// The last step of a token after row `seq`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spent {
+    pub(super) step: u64,
+    pub(super) seq: u64,
+}
+
+/// The part of a row that changes something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effect {
+    pub(super) time: UnixTime,
+    pub(super) user: Option<i64>,
+    pub(super) tally: Tally,
+    pub(super) spent: Option<(i64, u64)>,
+}
+
+impl Hot {
+    /// The fold as the database has it now. Call it in a transaction.
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Hot> {
+        let watermark =
+            connection.query_row("SELECT value FROM meta WHERE name = 'watermark'", [], |row| {
+                row.get(0).map(nat)
+            })?;
+        let mut hot = Hot { head: watermark, watermark, ..Hot::default() };
+        hot.extend(connection, |_| {})?;
+        Ok(hot)
+    }
+
+    /// Folds every row after the head, and names their users to `touched`. Call it in a transaction.
+    pub(super) fn extend(
+        &mut self,
+        connection: &Connection,
+        mut touched: impl FnMut(&str),
+    ) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(
+            "SELECT seq, time, user_id, tally, token, step, user FROM event WHERE chain = ?1 AND seq > ?2
+             ORDER BY seq",
+        )?;
+        let mut rows = statement.query([CHAIN, int(self.head)])?;
+        while let Some(row) = rows.next()? {
+            let seq = nat(row.get(0)?);
+            let token: Option<i64> = row.get(4)?;
+            let step: Option<i64> = row.get(5)?;
+            let effect = Effect {
+                time: UnixTime(nat(row.get(1)?)),
+                user: row.get(2)?,
+                tally: tally_of(row.get(3)?),
+                spent: token.zip(step.map(nat)),
+            };
+            let base = match effect.user {
+                Some(user) if effect.tally == Tally::Count && !self.users.contains_key(&user) => {
+                    state_of(connection, user)?
+                }
+                _ => Count::default(),
+            };
+            self.fold(seq, &effect, base);
+            if let Some(user) = row.get_ref(6)?.as_str_or_null().unwrap_or(None) {
+                touched(user);
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds row `seq` unless it is folded already; `base` is what the user's failures were before it, where this has
+    /// nothing newer.
+    pub(super) fn fold(&mut self, seq: u64, effect: &Effect, base: Count) {
+        if seq <= self.head {
+            return;
+        }
+        self.head = seq;
+        if let Some(user) = effect.user.filter(|_| effect.tally != Tally::Keep) {
+            let count = self.users.entry(user).or_insert(base);
+            // A snapshot that was cut short may know rows after the watermark already.
+            if seq > count.seq {
+                tally(effect.tally, effect.time, &mut count.failures, &mut count.last_failure);
+                count.seq = seq;
+            }
+        }
+        if let Some((token, step)) = effect.spent {
+            let spent = self.tokens.entry(token).or_insert(Spent { step, seq });
+            *spent = Spent { step: spent.step.max(step), seq };
+        }
+    }
+
+    /// Puts what the state tables do not say yet onto `seat`, as just read from them.
+    pub(super) fn overlay(&self, seat: &mut Seat) {
+        if let Some(count) = self.users.get(&seat.id.0) {
+            (seat.failures, seat.last_failure) = (count.failures, count.last_failure);
+        }
+        for held in &mut seat.tokens {
+            held.last_step = held.last_step.max(self.tokens.get(&held.id.0).map(|spent| spent.step));
+        }
+    }
+
+    /// How many rows start-up would have to fold.
+    pub(super) fn length(&self) -> u64 {
+        self.head - self.watermark
+    }
+
+    /// The state tables say everything up to `watermark` now.
+    pub(super) fn settle(&mut self, watermark: u64) {
+        self.watermark = watermark;
+        self.users.retain(|_, count| count.seq > watermark);
+        self.tokens.retain(|_, spent| spent.seq > watermark);
+        if self.users.len() < self.users.capacity() / 8 {
+            self.users.shrink_to_fit();
+        }
+        if self.tokens.len() < self.tokens.capacity() / 8 {
+            self.tokens.shrink_to_fit();
+        }
+    }
+}
+
+fn state_of(connection: &Connection, user: i64) -> rusqlite::Result<Count> {
+    let mut statement =
+        connection.prepare_cached("SELECT failures, last_failure, seq FROM user_state WHERE user = ?1")?;
+    let found = statement.query_row([user], |row| {
+        Ok(Count { failures: row.get(0)?, last_failure: UnixTime(nat(row.get(1)?)), seq: nat(row.get(2)?) })
+    });
+    Ok(found.optional()?.unwrap_or_default())
+}
+
+pub(super) fn tally_of(number: i64) -> Tally {
+    match number {
+        1 => Tally::Count,
+        2 => Tally::Clear,
+        _ => Tally::Keep,
+    }
+}
+
+pub(super) fn tally_number(tally: Tally) -> i64 {
+    match tally {
+        Tally::Keep => 0,
+        Tally::Count => 1,
+        Tally::Clear => 2,
+    }
+}

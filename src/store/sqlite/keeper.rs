@@ -1,0 +1,118 @@
+//! The thread that keeps house: copies the write-ahead log back into the database, fills memory with users after a
+//! start or a large import, and removes what abandoned imports left.
+//!
+//! Nobody waits for it. Checkpoints run here and not on the writer, whose commits they would hold up.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use super::import;
+use super::view::View;
+use crate::base::system::Clock;
+
+/// A log of this many pages (32 MiB) is started over, which takes the write lock for a moment.
+const LOG_MAX: i64 = 8_192;
+/// Users read at a time.
+const WARM_STEP: usize = 500;
+
+/// What the keeper is wanted for.
+#[derive(Default)]
+pub(super) struct Keeper {
+    wants: Mutex<Wants>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Wants {
+    checkpoint: bool,
+    /// Where to go on reading users in.
+    warm_after: Option<i64>,
+    sweep: bool,
+    closing: bool,
+}
+
+enum Task {
+    Checkpoint,
+    Sweep,
+    Warm(i64),
+}
+
+impl Keeper {
+    pub(super) fn want_checkpoint(&self) {
+        self.want(|wants| wants.checkpoint = true);
+    }
+
+    pub(super) fn want_warmth(&self) {
+        self.want(|wants| wants.warm_after = Some(0));
+    }
+
+    pub(super) fn want_sweep(&self) {
+        self.want(|wants| wants.sweep = true);
+    }
+
+    pub(super) fn close(&self) {
+        self.want(|wants| wants.closing = true);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Works until closed.
+    pub(super) fn run(&self, mut connection: Connection, view: &Arc<View>, clock: &dyn Clock) {
+        while let Some(task) = self.next() {
+            let result = match task {
+                Task::Checkpoint => checkpoint(&connection),
+                Task::Sweep => import::sweep(&mut connection, clock, &|| self.is_closing()),
+                Task::Warm(after) => view.warm(&connection, after, WARM_STEP).map(|last| {
+                    let mut wants = self.lock();
+                    if wants.warm_after == Some(after) {
+                        wants.warm_after = last;
+                    }
+                }),
+            };
+            if let Err(error) = result {
+                tracing::warn!(%error, "housekeeping in the store failed");
+                self.lock().warm_after = None;
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Task> {
+        let mut wants = self.lock();
+        loop {
+            if wants.closing {
+                return None;
+            }
+            if std::mem::take(&mut wants.checkpoint) {
+                return Some(Task::Checkpoint);
+            }
+            if std::mem::take(&mut wants.sweep) {
+                return Some(Task::Sweep);
+            }
+            if let Some(after) = wants.warm_after {
+                return Some(Task::Warm(after));
+            }
+            wants = self.bell.wait(wants).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn want(&self, change: impl FnOnce(&mut Wants)) {
+        change(&mut self.lock());
+        self.bell.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wants> {
+        self.wants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    let run = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(1));
+    let log = run("PRAGMA wal_checkpoint(PASSIVE)")?;
+    if log >= LOG_MAX {
+        run("PRAGMA wal_checkpoint(RESTART)")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Threads that read users who are not in memory, so that no runtime waits for a disk.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot::Sender;
+
+use super::rows;
+use super::view::View;
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::store::seal::SealKey;
+
+/// The most questions that wait; beyond them the store is unavailable.
+const QUEUE_MAX: usize = 16_384;
+
+/// What waits for the readers.
+#[derive(Default)]
+pub(super) struct Readers {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    questions: VecDeque<(UserQuery, Sender<UserAnswer>)>,
+    closing: bool,
+}
+
+impl Readers {
+    /// Takes a question, or drops it, and with it the answer's sender, where too many wait.
+    pub(super) fn ask(&self, query: UserQuery, answer: Sender<UserAnswer>) {
+        let mut state = self.lock();
+        if !state.closing && state.questions.len() < QUEUE_MAX {
+            state.questions.push_back((query, answer));
+            drop(state);
+            self.bell.notify_one();
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.bell.notify_all();
+    }
+
+    /// One reader; works until closed.
+    pub(super) fn run(&self, connection: &Connection, view: &Arc<View>, key: &SealKey) {
+        loop {
+            let mut state = self.lock();
+            let (query, sender) = loop {
+                if state.closing {
+                    return;
+                }
+                match state.questions.pop_front() {
+                    Some(next) => break next,
+                    None => state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            drop(state);
+            if sender.is_closed() {
+                continue;
+            }
+            let answer = answer(connection, view, key, &query).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the store cannot be read");
+                UserAnswer::Unavailable
+            });
+            let _gone = sender.send(answer);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer(
+    connection: &Connection,
+    view: &View,
+    key: &SealKey,
+    query: &UserQuery,
+) -> rusqlite::Result<UserAnswer> {
+    // It may have come in while the question waited.
+    if let Some(answer) = view.cache.read(&query.user, |seat| seat.answer(query, key)) {
+        return Ok(answer);
+    }
+    if let Some(seat) = view.read_in(connection, &query.user)? {
+        return Ok(seat.answer(query, key));
+    }
+    let resembles = query.look_alikes && rows::resembles(connection, &query.user.skeleton())?;
+    Ok(UserAnswer::Unknown { resembles })
+}

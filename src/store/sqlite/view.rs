@@ -1,0 +1,172 @@
+//! What a running server knows of its store: the users in memory and the fold of the newest rows, kept in step with
+//! what other processes write.
+//!
+//! Invariants: a value is shown only after it is durable; a user that a command changed is read anew before the next
+//! login that starts after the command returned. [`FRESH`] makes the second cheap: a look at the `change` log is good
+//! for that long, and a command waits that long after its commit before it returns.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::hot::Hot;
+use super::rows::{self, int, nat};
+use super::seat::{Cache, Seat};
+use crate::base::name::UserName;
+use crate::base::time::Tick;
+
+/// For how long a look at the `change` log is good.
+pub(super) const FRESH: Duration = Duration::from_millis(2);
+
+pub(super) struct View {
+    pub(super) cache: Cache,
+    shared: Mutex<Shared>,
+    /// When the look began that everything here rests on, in ticks; [`NEVER`] before the first.
+    looked: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// What changes together.
+pub(super) struct Shared {
+    pub(super) hot: Hot,
+    /// The newest row of `change` that was acted on.
+    change: u64,
+    /// Goes up whenever a user read before may be out of date without the fold showing it.
+    generation: u64,
+}
+
+impl View {
+    /// The view of a server that starts. Call it in a transaction.
+    pub(super) fn load(connection: &Connection, limit: usize) -> rusqlite::Result<View> {
+        let hot = Hot::load(connection)?;
+        let shared = Shared { hot, change: newest_change(connection)?, generation: 0 };
+        Ok(View { cache: Cache::new(limit), shared: Mutex::new(shared), looked: AtomicU64::new(NEVER) })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Nothing panics while it is held; should it, the fold is complete up to its own head.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the last look at the `change` log is still good at `now`.
+    pub(super) fn is_fresh(&self, now: Tick) -> bool {
+        let looked = self.looked.load(Ordering::Acquire);
+        looked != NEVER && now.since(Tick(looked)) < FRESH
+    }
+
+    /// Looks at the `change` log. `now` is a moment before this call.
+    pub(super) fn look(&self, connection: &Connection, now: Tick) -> rusqlite::Result<Seen> {
+        let newest = newest_change(connection)?;
+        let mut seen = Seen::Nothing;
+        if newest != self.lock().change {
+            let transaction = connection.unchecked_transaction()?;
+            seen = self.catch_up(&transaction)?;
+            transaction.commit()?;
+        }
+        self.looked.store(now.0, Ordering::Release);
+        Ok(seen)
+    }
+
+    /// Folds what others appended and drops whom they changed. Call it in a transaction.
+    pub(super) fn catch_up(&self, connection: &Connection) -> rusqlite::Result<Seen> {
+        let mut shared = self.lock();
+        let Shared { hot, change, generation } = &mut *shared;
+        // First, so that no error on the way leaves somebody's old reading in place.
+        *generation += 1;
+        hot.extend(connection, |user| self.cache.drop_user(user))?;
+        let newest = newest_change(connection)?;
+        let mut statement = connection.prepare_cached("SELECT user FROM change WHERE seq > ?1")?;
+        let mut changes = statement.query([int(*change)])?;
+        let mut count = 0;
+        let mut everybody = false;
+        while let Some(row) = changes.next()? {
+            count += 1;
+            match row.get_ref(0)?.as_str_or_null().unwrap_or(None) {
+                Some(user) => self.cache.drop_user(user),
+                None => everybody = true,
+            }
+        }
+        // The log is pruned: somebody who was away for long has lost its place in it.
+        everybody |= count != newest.saturating_sub(*change);
+        if everybody {
+            self.cache.drop_all();
+        }
+        *change = newest;
+        Ok(if everybody { Seen::Everybody } else { Seen::Somebody })
+    }
+
+    /// Reads a user from the database and takes it in.
+    pub(super) fn read_in(&self, connection: &Connection, user: &UserName) -> rusqlite::Result<Option<Seat>> {
+        loop {
+            let before = self.lock().generation;
+            let transaction = connection.unchecked_transaction()?;
+            let seat = rows::seat(&transaction, user)?;
+            transaction.commit()?;
+            let shared = self.lock();
+            if shared.generation != before {
+                continue;
+            }
+            let Some(mut seat) = seat else { return Ok(None) };
+            shared.hot.overlay(&mut seat);
+            self.cache.put(user, seat.clone());
+            return Ok(Some(seat));
+        }
+    }
+
+    /// Reads up to `count` users after number `after` and takes them in. Answers the last one's number, `None` when
+    /// there are no more or no room.
+    pub(super) fn warm(
+        &self,
+        connection: &Connection,
+        after: i64,
+        count: usize,
+    ) -> rusqlite::Result<Option<i64>> {
+        loop {
+            let before = self.lock().generation;
+            let transaction = connection.unchecked_transaction()?;
+            let seats = rows::seats(&transaction, after, count)?;
+            transaction.commit()?;
+            let last = seats.last().map(|(_, seat)| seat.id.0);
+            let shared = self.lock();
+            if shared.generation != before {
+                continue;
+            }
+            for (name, mut seat) in seats {
+                if self.cache.is_full() {
+                    return Ok(None);
+                }
+                let Ok(name) = UserName::canonical(name.as_bytes()) else { continue };
+                shared.hot.overlay(&mut seat);
+                self.cache.put(&name, seat);
+            }
+            return Ok(last);
+        }
+    }
+}
+
+impl Shared {
+    /// Rows up to `watermark` are in the state tables now: whoever read those tables before must read again.
+    pub(super) fn settle(&mut self, watermark: u64) {
+        self.generation += 1;
+        self.hot.settle(watermark);
+    }
+}
+
+/// What a look at the `change` log found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// No change.
+    Nothing,
+    /// Changes to some users.
+    Somebody,
+    /// A change to so many that all are read anew.
+    Everybody,
+}
+
+pub(super) fn newest_change(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM change")?;
+    statement.query_row([], |row| row.get(0).map(nat))
+}
