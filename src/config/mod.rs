@@ -1,0 +1,205 @@
+//! Configuration: file, environment and flags become the settings of every module.
+//!
+//! The only module that knows TOML and flags. One language has two notations: a table of the file is a flag that takes the
+//! same keys.
+//!
+//! ```text
+//! radmfa.toml ─ file  ─┐
+//! RADMFA_…    ─ flags ─┼─ tree ─ overlay ─ top, client, primary, … ─ Effective (and warnings), or every error
+//! --client …  ─ flags ─┘
+//! ```
+//! A flag wins over the environment, which wins over the file, which wins over the default. Tables of flags are added to
+//! those of the file; one that has the same `name` overrides it key by key. Relative paths in a file start from the file's
+//! directory, those of flags and the environment from the working directory.
+//!
+//! Invariants: a configuration is taken whole or not at all; everything that is wrong with it is said at once, each with
+//! the place where it was written; no secret is shown.
+
+mod client;
+mod file;
+pub mod flags;
+mod limits;
+mod lockout;
+mod origin;
+mod policy;
+mod primary;
+mod reader;
+pub mod schema;
+mod secret;
+mod show;
+mod split;
+mod surroundings;
+mod top;
+mod tree;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use crate::engine::policy::Lockout;
+use crate::{primary as first_factor, server};
+use flags::{Given, ServeFlags, StoreFlags};
+use origin::Findings;
+use tree::Table;
+
+pub use origin::{ConfigErrors, Fault, Notice, Origin, SourceFile, Warning};
+pub use secret::{Fetched, SecretFault, SecretSource};
+pub use show::{Section, Setting};
+pub use split::{Piece, SplitFault, quote, split};
+pub use surroundings::{Machine, Surroundings};
+pub use value::Shown;
+
+/// Everything that `radmfa serve` and `radmfa check` need.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// What the server is told.
+    pub server: server::settings::Settings,
+    /// Who checks passwords; at least one.
+    pub primaries: Vec<first_factor::settings::Settings>,
+    /// `sqlite:PATH` or `memory:`.
+    pub store: String,
+    /// Where the sealing key is kept; `None`: beside the store.
+    pub seal_key: Option<SecretSource>,
+    /// Dictionaries beside those built in; each could be opened.
+    pub dictionaries: Vec<PathBuf>,
+    /// What to do with an answer to another server's challenge.
+    pub affinity: Affinity,
+    /// The arithmetic of failures, the same in every client's policy.
+    pub lockout: Lockout,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_level: LogLevel,
+    sections: Vec<Section>,
+}
+
+/// What commands need that open the store alone.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// `sqlite:PATH` or `memory:`.
+    pub store: String,
+    /// Where the sealing key is kept; `None`: beside the store.
+    pub seal_key: Option<SecretSource>,
+}
+
+/// `affinity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Another server's State is refused.
+    #[default]
+    Deny,
+}
+
+/// `log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// `log-level`: this and everything graver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What keeps the server from working.
+    Error,
+    /// What an admin should look at.
+    Warn,
+    /// Each login's outcome.
+    #[default]
+    Info,
+    /// Each packet.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Reads the whole configuration. May wait for name servers, since `[[primary]]` servers may be host names. To reload, call
+/// it again with the same flags, then ask [`refuses_reload`].
+pub fn load(
+    flags: &ServeFlags,
+    around: &dyn Surroundings,
+) -> Result<(Effective, Vec<Warning>), ConfigErrors> {
+    let mut findings = Findings::default();
+    let effective =
+        read(&flags.0, around, &mut findings).and_then(|table| top::decode(&table, around, &mut findings));
+    findings.settle(effective)
+}
+
+/// Reads what says where the store is; other keys of a file are not looked at.
+pub fn load_store(
+    flags: &StoreFlags,
+    around: &dyn Surroundings,
+) -> Result<(StoreSettings, Vec<Warning>), ConfigErrors> {
+    let mut findings = Findings::default();
+    let settings = read(&flags.0, around, &mut findings)
+        .and_then(|table| top::decode_store(&table, around, &mut findings));
+    findings.settle(settings)
+}
+
+/// Why a running server cannot go over from `old` to `new`, if it cannot: sockets, store and name are chosen at start.
+#[must_use]
+pub fn refuses_reload(old: &Effective, new: &Effective) -> Option<Fault> {
+    let changed = if old.server.listen != new.server.listen {
+        "listen"
+    } else if old.store != new.store {
+        "store"
+    } else if old.server.server_name != new.server.server_name {
+        "server-name"
+    } else {
+        return None;
+    };
+    let shown =
+        |effective: &Effective| effective.setting(changed).map_or(String::new(), |said| said.value.toml());
+    let origin = new.setting(changed).map_or(&Origin::Default, |said| &said.origin);
+    Some(Fault::new(
+        origin,
+        changed,
+        format!("cannot change from {} to {} while radmfa runs", shown(old), shown(new)),
+        "restart radmfa, or change it back; what ran before goes on",
+    ))
+}
+
+impl Effective {
+    /// Every setting with its origin, aligned, as TOML with comments. Literal secrets stand as `"…"`.
+    #[must_use]
+    pub fn show(&self) -> String {
+        show::with_origins(&self.sections)
+    }
+
+    /// What was said, without defaults and origins, as a file that comes to the same. Literal secrets are left out, each with a
+    /// comment.
+    #[must_use]
+    pub fn toml(&self) -> String {
+        show::as_file(&self.sections)
+    }
+
+    /// The settings as they were recorded, table by table.
+    #[must_use]
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// The setting `key` above all tables.
+    #[must_use]
+    pub fn setting(&self, key: &str) -> Option<&Setting> {
+        top::section(&self.sections)?.setting(key)
+    }
+}
+
+/// File, environment and flags in one tree; `None` after a fault in the file.
+fn read(given: &Given, around: &dyn Surroundings, findings: &mut Findings) -> Option<Table> {
+    let mut tree = match given.config(around) {
+        Some((path, said_by)) => file::read(&path, &said_by, findings)?,
+        None => Table::empty(),
+    };
+    let environment = flags::environment(around, findings);
+    tree.overlay(environment, findings);
+    let flags = given.tree(findings);
+    tree.overlay(flags, findings);
+    Some(tree)
+}

@@ -1,0 +1,118 @@
+//! The keys that every stage of the policy's cascade has in common: of `[[client]]` now, of `[[rule]]` likewise.
+
+use std::time::Duration;
+
+use super::origin::Origin;
+use super::reader::Reader;
+use super::schema::{Key, Kind, key};
+use super::value::{self, boolean, choice, duration, integer};
+use crate::engine::policy::{Overrides, Policy, Unenrolled};
+
+pub(super) const KEYS: &[Key] = &[
+    key("primary", Kind::One, "NAME", "who checks the password (the only primary there is)"),
+    key(
+        "patience",
+        Kind::One,
+        "DURATION",
+        "how long the gateway waits in all, its retries included, 300ms to 10m (the profile's)",
+    ),
+    key("challenge", Kind::One, "BOOL", "whether the gateway can show an Access-Challenge (the profile's)"),
+    key(
+        "reject-delay",
+        Kind::One,
+        "DURATION",
+        "no Reject leaves sooner, 0s to 10s and at most a quarter of patience (1s)",
+    ),
+    key("reference", Kind::One, "BOOL", "show a refused user a code that the help desk can look up (true)"),
+    key("unenrolled", Kind::One, "WORD", "deny or allow users who own no second factor (deny)"),
+    key("tries", Kind::One, "COUNT", "codes that may be tried in one login, 1 to 5 (3)"),
+    key("code-lifetime", Kind::One, "DURATION", "how long a challenge may be answered, 30s to 15m (2m)"),
+    key("window", Kind::One, "STEPS", "TOTP steps accepted to either side of now, 0 to 10 (1)"),
+    key("prompt", Kind::One, "TEXT", "the line that asks for a code, at most 80 characters of plain ASCII"),
+];
+
+const UNENROLLED: &[(&str, Unenrolled)] = &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow)];
+
+/// One stage of the cascade, what is not written left open.
+pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
+    let seconds = Duration::from_secs;
+    Overrides {
+        primary: reader.find("primary", value::label).map(|found| found.value),
+        patience: reader
+            .find("patience", duration(Duration::from_millis(300)..=seconds(600)))
+            .map(|found| found.value),
+        challenge: reader.find("challenge", boolean).map(|found| found.value),
+        reject_delay: reader
+            .find("reject-delay", duration(Duration::ZERO..=seconds(10)))
+            .map(|found| found.value),
+        reference: reader.find("reference", boolean).map(|found| found.value),
+        unenrolled: reader.find("unenrolled", choice(UNENROLLED)).map(|found| found.value),
+        tries: reader.find("tries", integer(1..=5)).map(|found| found.value),
+        code_lifetime: reader
+            .find("code-lifetime", duration(seconds(30)..=seconds(900)))
+            .map(|found| found.value),
+        window: reader.find("window", integer(0..=10)).map(|found| found.value),
+        prompt: reader.find("prompt", value::line).map(|found| found.value.into()),
+    }
+}
+
+/// Records what the cascade came to, each key with the stage that said it.
+pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'static str, &Overrides)) {
+    let (name, stage) = profile;
+    let from = |said: bool| if said { Origin::Profile(name) } else { Origin::Default };
+    let Policy { admission, login, .. } = policy;
+    reader.record("primary", &admission.primary, &from(stage.primary.is_some()));
+    reader.record("patience", &admission.patience, &from(stage.patience.is_some()));
+    reader.record("challenge", &admission.challenge, &from(stage.challenge.is_some()));
+    reader.record("reject-delay", &admission.reject_after(), &from(stage.reject_delay.is_some()));
+    reader.record("reference", &admission.reference, &from(stage.reference.is_some()));
+    let unenrolled =
+        UNENROLLED.iter().find(|(_, value)| *value == login.unenrolled).map_or("", |(word, _)| *word);
+    reader.record("unenrolled", unenrolled, &from(stage.unenrolled.is_some()));
+    reader.record("tries", &login.tries, &from(stage.tries.is_some()));
+    reader.record("code-lifetime", &login.code_lifetime, &from(stage.code_lifetime.is_some()));
+    reader.record("window", &login.window, &from(stage.window.is_some()));
+    reader.record("prompt", &*login.prompt, &from(stage.prompt.is_some()));
+}
+
+/// Warns of what works, and may not be meant.
+pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy) {
+    let Policy { admission, login, .. } = policy;
+    let at = |reader: &Reader<'_>, key: &str| reader.origin_of(key).unwrap_or(reader.origin()).clone();
+    if admission.patience < Duration::from_secs(2) {
+        let origin = at(reader, "patience");
+        let what = format!(
+            "the gateway waits {} in all, which leaves no time for a retry",
+            value::show_span(admission.patience)
+        );
+        reader.warn(
+            &origin,
+            "patience",
+            what,
+            "raise the gateway's RADIUS timeout, then this to timeout × tries",
+        );
+    }
+    if !admission.challenge {
+        let origin = at(reader, "challenge");
+        reader.warn(
+            &origin,
+            "challenge",
+            "this gateway cannot ask for a code, and no factor works without asking: every enrolled user is refused",
+            "use a gateway that shows an Access-Challenge, or set challenge = true if this one does",
+        );
+    }
+    if admission.reject_delay.is_some_and(|delay| delay > admission.reject_after()) {
+        let origin = at(reader, "reject-delay");
+        let what = format!("is cut to {}, a quarter of patience", value::show_span(admission.reject_after()));
+        reader.warn(&origin, "reject-delay", what, "raise patience, or lower this");
+    }
+    if login.unenrolled == Unenrolled::Allow {
+        let origin = at(reader, "unenrolled");
+        reader.warn(
+            &origin,
+            "unenrolled",
+            "users without a second factor get in with the password alone; a name that looks like an enrolled user's is refused",
+            "enrol everybody, then set unenrolled = \"deny\"",
+        );
+    }
+}

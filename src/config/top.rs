@@ -1,0 +1,338 @@
+//! The keys above the tables, and the whole configuration put together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::origin::{Fault, Findings, Origin};
+use super::reader::{Found, Reader};
+use super::schema::{Kind, Top, plain};
+use super::secret::SecretSource;
+use super::show::Section;
+use super::surroundings::Surroundings;
+use super::tree::{Node, Scalar, Table};
+use super::value::{self, Bad, Parsed, choice, integer};
+use super::{Affinity, Effective, LogFormat, LogLevel, StoreSettings, client, limits, lockout, primary};
+use crate::base::name::Label;
+use crate::server::settings::Settings;
+
+pub(super) const SERVER_NAME: Top = plain(
+    "server-name",
+    "RADMFA_SERVER_NAME",
+    Kind::One,
+    "NAME",
+    "Names this server in State attributes and records, unique among servers that share clients (the host name)",
+);
+pub(super) const LISTEN: Top = plain(
+    "listen",
+    "RADMFA_LISTEN",
+    Kind::List,
+    "ADDRESS:PORT",
+    "Where Access-Requests come in; repeatable ([::]:1812, which takes IPv4 too)",
+);
+pub(super) const STORE: Top = plain(
+    "store",
+    "RADMFA_STORE",
+    Kind::One,
+    "STORE",
+    "Where users, tokens and records are kept: sqlite:PATH, or memory: to try things (sqlite:/var/lib/radmfa/radmfa.db)",
+);
+pub(super) const SEAL_KEY: Top = plain(
+    "seal-key",
+    "RADMFA_SEAL_KEY",
+    Kind::Secret,
+    "SECRET",
+    "The key that seals token seeds: file:PATH or env:NAME (the store's path with .key, made when it is missing)",
+);
+pub(super) const DICTIONARY: Top = plain(
+    "dictionary",
+    "RADMFA_DICTIONARY",
+    Kind::List,
+    "FILE",
+    "A dictionary in FreeRADIUS format beside those built in; repeatable",
+);
+pub(super) const AFFINITY: Top = plain(
+    "affinity",
+    "RADMFA_AFFINITY",
+    Kind::One,
+    "WORD",
+    "What to do with an answer to another server's challenge: deny (deny)",
+);
+pub(super) const WORKERS: Top = plain(
+    "workers",
+    "RADMFA_WORKERS",
+    Kind::One,
+    "COUNT",
+    "Threads that serve requests, 1 to 64 (the machine's cores, at most 8)",
+);
+pub(super) const LOG_FORMAT: Top = plain(
+    "log-format",
+    "RADMFA_LOG_FORMAT",
+    Kind::One,
+    "WORD",
+    "How the log is written: text or json (text)",
+);
+pub(super) const LOG_LEVEL: Top = plain(
+    "log-level",
+    "RADMFA_LOG_LEVEL",
+    Kind::One,
+    "WORD",
+    "What is logged: error, warn, info, debug or trace (info)",
+);
+
+const DEFAULT_STORE: &str = "sqlite:/var/lib/radmfa/radmfa.db";
+const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+/// Makes the effective settings of a whole configuration; `None` after a fault.
+pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Findings) -> Option<Effective> {
+    let mut reader = Reader::new(table, "", around, findings);
+    let server_name = server_name(&mut reader);
+    let listen = listen(&mut reader);
+    let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
+    let dictionaries = dictionaries(&mut reader);
+    let affinity = reader.find("affinity", affinity).map_or(Affinity::Deny, |found| found.value);
+    reader.record("affinity", "deny", &Origin::Default);
+    let workers = reader.or("workers", integer(1..=64), around.cores().min(8));
+    let log_format = word(&mut reader, "log-format", FORMATS, LogFormat::Text);
+    let log_level = word(&mut reader, "log-level", LEVELS, LogLevel::Info);
+    let mut sections = vec![reader.finish()];
+
+    let single = Table { origin: Origin::Default, entries: Vec::new() };
+    let section = |name, findings: &mut Findings| single_table(table, name, findings).unwrap_or(&single);
+    let mut reader = Reader::new(section("lockout", findings), "lockout", around, findings);
+    let lockout = lockout::decode(&mut reader);
+    let lockout_section = reader.finish();
+    let mut reader = Reader::new(section("limits", findings), "limits", around, findings);
+    let limits = limits::decode(&mut reader);
+    let limits_section = reader.finish();
+
+    let mut names: Vec<Label> =
+        table.tables("primary").filter_map(|table| Label::new(&table.scalar("name")?.text).ok()).collect();
+    names.dedup();
+
+    only_tables(table, "client", findings);
+    let shared = client::Shared { primaries: &names, lockout };
+    let mut clients = Vec::new();
+    for table in table.tables("client") {
+        let mut reader = Reader::new(table, "client", around, findings);
+        clients.extend(client::decode(&mut reader, &shared));
+        sections.push(reader.finish());
+    }
+    client::compare(&clients, findings);
+    only_tables(table, "primary", findings);
+    let mut primaries = Vec::new();
+    for table in table.tables("primary") {
+        let mut reader = Reader::new(table, "primary", around, findings);
+        primaries.extend(primary::decode(&mut reader));
+        sections.push(reader.finish());
+    }
+    primary::compare(&primaries, &listen, findings);
+    at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
+    at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
+    sections.extend([lockout_section, limits_section]);
+
+    Some(Effective {
+        server: Settings {
+            server_name: server_name?,
+            listen,
+            workers,
+            clients: clients.into_iter().map(|decoded| decoded.client).collect(),
+            limits,
+        },
+        primaries: primaries.into_iter().map(|decoded| decoded.settings).collect(),
+        store: store?,
+        seal_key,
+        dictionaries,
+        affinity,
+        lockout,
+        log_format,
+        log_level,
+        sections,
+    })
+}
+
+/// Makes what commands need that open the store alone; other keys are not looked at.
+pub(super) fn decode_store(
+    table: &Table,
+    around: &dyn Surroundings,
+    findings: &mut Findings,
+) -> Option<StoreSettings> {
+    let wanted = |key: &str| key == STORE.key.name || key == SEAL_KEY.key.name;
+    let table = Table {
+        origin: table.origin.clone(),
+        entries: table.entries.iter().filter(|entry| wanted(&entry.key)).cloned().collect(),
+    };
+    let mut reader = Reader::new(&table, "", around, findings);
+    let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
+    Some(StoreSettings { store: store?, seal_key })
+}
+
+fn server_name(reader: &mut Reader<'_>) -> Option<Label> {
+    let hint = "say it yourself: --server-name NAME, server-name = \"NAME\" in the file";
+    if reader.origin_of("server-name").is_some() {
+        return reader.required("server-name", value::label).map(|found| found.value);
+    }
+    let Some(host) = reader.around.host_name() else {
+        reader.fault(&Origin::Default, "server-name", "the machine has no host name to take it from", hint);
+        return None;
+    };
+    let Ok(name) = Label::new(&host) else {
+        let what = format!("the host name \"{}\" cannot serve as one", super::origin::plain(&host));
+        reader.fault(&Origin::Default, "server-name", what, hint);
+        return None;
+    };
+    if name.as_str() == "localhost" {
+        reader.warn(&Origin::HostName, "server-name", "\"localhost\" tells this server from no other", hint);
+    }
+    reader.record("server-name", &name, &Origin::HostName);
+    Some(name)
+}
+
+fn listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
+    let everywhere = SocketAddr::from(([0_u16; 8], value::PORT));
+    let listen = match reader.find_list("listen", value::listen) {
+        Some(found) => {
+            for (index, Found { value, origin }) in found.iter().enumerate() {
+                // Port 0 is a new one each time.
+                if value.port() != 0 && found.iter().take(index).any(|other| other.value == *value) {
+                    reader.fault(origin, "listen", format!("{value} is there twice"), "remove one of them");
+                }
+            }
+            found.into_iter().map(|found| found.value).collect()
+        }
+        None => vec![everywhere],
+    };
+    reader.record("listen", &listen, &Origin::Default);
+    listen
+}
+
+fn store(reader: &mut Reader<'_>) -> Option<String> {
+    let store = match reader.origin_of("store") {
+        Some(_) => reader.find("store", store_spec)?.value,
+        None => DEFAULT_STORE.to_owned(),
+    };
+    reader.record("store", &store, &Origin::Default);
+    if store == "memory:" {
+        let origin = reader.origin_of("store").unwrap_or(reader.origin());
+        reader.warn(
+            origin,
+            "store",
+            "everything is forgotten when radmfa ends, which codes were used as well",
+            "sqlite:PATH keeps it",
+        );
+    }
+    Some(store)
+}
+
+/// `sqlite:PATH` (a relative path starts from the directory of the file that says it) or `memory:`.
+fn store_spec(scalar: &Scalar) -> Parsed<String> {
+    let text = value::text(scalar)?;
+    if text == "memory:" {
+        return Ok(text);
+    }
+    if let Some(path) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+        let path = value::path(&Scalar { text: path.to_owned().into(), ..scalar.clone() })?;
+        return Ok(format!("sqlite:{}", path.display()));
+    }
+    let hint = if text.starts_with("postgres") {
+        "PostgreSQL is not supported yet".to_owned()
+    } else if text.contains(['/', '.']) {
+        format!("write sqlite:{}", super::origin::plain(text.trim_start_matches("sqlite:")))
+    } else {
+        String::new()
+    };
+    Err(Bad::new(format!("takes sqlite:PATH or memory:, not {}", value::said(scalar)), hint))
+}
+
+fn seal_key(reader: &mut Reader<'_>) -> Option<SecretSource> {
+    let found = reader.find("seal-key", value::secret)?;
+    reader.record("seal-key", &found.value, &Origin::Default);
+    // Read once so that an unreadable key is found here, with the line that names it; whoever opens the store reads it again.
+    reader.fetch("seal-key", &found)?;
+    Some(found.value)
+}
+
+fn dictionaries(reader: &mut Reader<'_>) -> Vec<PathBuf> {
+    let Some(found) = reader.find_list("dictionary", value::path) else {
+        return Vec::new();
+    };
+    for Found { value, origin } in &found {
+        if let Err(error) = std::fs::File::open(value) {
+            let what = format!("{} cannot be read: {error}", value.display());
+            reader.fault(origin, "dictionary", what, "check the path and who may read the file");
+        }
+    }
+    let paths: Vec<PathBuf> = found.into_iter().map(|found| found.value).collect();
+    reader.record("dictionary", &paths, &Origin::Default);
+    paths
+}
+
+fn affinity(scalar: &Scalar) -> Parsed<Affinity> {
+    match scalar.text.as_str() {
+        "deny" => Ok(Affinity::Deny),
+        "relay" | "shared" => Err(Bad::new(
+            format!("{} is not supported yet", value::said(scalar)),
+            "deny refuses an answer to another server's challenge; send each gateway's requests to one server",
+        )),
+        _ => Err(Bad::new(format!("takes deny, not {}", value::said(scalar)), "")),
+    }
+}
+
+fn word<T: Copy + PartialEq>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    words: &[(&'static str, T)],
+    default: T,
+) -> T {
+    let value = reader.find(key, choice(words)).map_or(default, |found| found.value);
+    let shown = words.iter().find(|(_, other)| *other == value).map_or("", |(word, _)| *word);
+    reader.record(key, shown, &Origin::Default);
+    value
+}
+
+/// The table `[name]`; `None` where it is not there. A fault where something else is.
+fn single_table<'a>(table: &'a Table, name: &str, findings: &mut Findings) -> Option<&'a Table> {
+    let entry = table.entry(name)?;
+    if let Node::Table(table) = &entry.node {
+        return Some(table);
+    }
+    let hint = format!("write [{name}], and its keys beneath");
+    findings.faults.push(Fault::new(&entry.origin, name, "takes one table", hint));
+    None
+}
+
+/// A fault where `[[name]]` is something else than tables.
+fn only_tables(table: &Table, name: &str, findings: &mut Findings) {
+    let Some(entry) = table.entry(name) else { return };
+    let tables = match &entry.node {
+        Node::List(items) => items.iter().all(|item| matches!(item, Node::Table(_))),
+        Node::Scalar(_) | Node::Table(_) => false,
+    };
+    if !tables {
+        let hint = format!("write [[{name}]] with two brackets, and its keys beneath");
+        findings.faults.push(Fault::new(&entry.origin, name, "takes a table for each", hint));
+    }
+}
+
+fn at_least_one(table: &Table, name: &'static str, example: &str, findings: &mut Findings) {
+    let none = match table.entry(name).map(|entry| &entry.node) {
+        None => true,
+        Some(Node::List(items)) => items.is_empty(),
+        Some(_) => false,
+    };
+    if none {
+        let hint = format!("add --{name} {example}, or [[{name}]] to the file");
+        findings.faults.push(Fault::new(&Origin::Default, name, "at least one is needed", hint));
+    }
+}
+
+/// The settings recorded at the top of `sections`.
+pub(super) fn section(sections: &[Section]) -> Option<&Section> {
+    sections.iter().find(|section| section.table.is_empty())
+}
