@@ -16,7 +16,7 @@ use crate::base::system::{Clock, Entropy};
 use crate::base::time::{Tick, UnixTime};
 
 /// How far the monotonic clock is at its origin, so that 0 can mean "never".
-const HEAD_START: Duration = Duration::from_secs(60);
+const HEAD_START: Duration = Duration::from_mins(1);
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(now);
 
@@ -47,7 +47,7 @@ impl Clock for SystemClock {
 /// How many octets are given out before the kernel is asked for a new seed.
 const RESEED_AFTER: usize = 1 << 20;
 
-/// ChaCha20 in user space, seeded by the kernel: a login needs some 50 random octets in several pieces, and a system
+/// `ChaCha20` in user space, seeded by the kernel: a login needs some 50 random octets in several pieces, and a system
 /// call for each would cost more than everything else that is computed for them. One for each thread.
 pub struct SystemEntropy {
     generator: ChaCha20Rng,
@@ -114,7 +114,7 @@ mod tests {
         let second = SystemClock.mono();
         assert!(first >= Tick(0) + HEAD_START);
         assert!(second >= first);
-        assert!(second.since(first) < Duration::from_secs(60));
+        assert!(second.since(first) < Duration::from_mins(1));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const CHUNK: Duration = Duration::from_millis(4);
 /// How long the lock is left free between chunks; a waiting writer tries every 0.2 ms.
 const GAP: Duration = Duration::from_micros(500);
 /// An importer without a sign of life for so long is taken for dead.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Rows read in one transaction while planning, and removed in one while sweeping.
 const STEP: usize = 1_000;
 const SWEEP_STEP: i64 = 200;

@@ -196,7 +196,7 @@ impl Writer {
     /// The row's user as the group has it by now.
     fn touch<'a>(&self, row: &Row, group: &'a mut Group) -> rusqlite::Result<Option<&'a mut Touched>> {
         let (Some(name), Some(id)) = (&row.user, row.user_id) else { return Ok(None) };
-        if !group.users.contains_key(&id.0) {
+        if let std::collections::hash_map::Entry::Vacant(e) = group.users.entry(id.0) {
             let facts = match self.view.cache.read(name, super::seat::Seat::facts) {
                 Some(facts) => Some(facts),
                 None => rows::seat(&self.connection, name)?.map(|mut seat| {
@@ -210,7 +210,7 @@ impl Writer {
             // A name that somebody else has by now is nobody's.
             let Some(facts) = facts.filter(|facts| facts.user == id) else { return Ok(None) };
             let base = Count { failures: facts.failures, last_failure: facts.last_failure, seq: 0 };
-            group.users.insert(id.0, Touched { base, facts });
+            e.insert(Touched { base, facts });
         }
         Ok(group.users.get_mut(&id.0))
     }
