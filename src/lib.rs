@@ -3,6 +3,7 @@
 //! Modules in the order of the arrow; what stands left never knows what stands right.
 
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod dictionary;
 pub mod engine;

@@ -1,3 +1,7 @@
 //! The `radmfa` program: parse arguments, return the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    radmfa::cli::run(std::env::args_os())
+}
