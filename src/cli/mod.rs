@@ -8,8 +8,10 @@ mod dictionary;
 mod failure;
 mod generate;
 mod input;
+mod logging;
 mod login;
 mod output;
+mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -26,6 +28,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
     Completions(generate::Completions),
@@ -44,6 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Serve(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -29,7 +29,7 @@ pub struct Journal {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    time: String,
+    timestamp: String,
     level: &'static str,
     event: &'static str,
     login: String,
@@ -56,7 +56,7 @@ impl Journal {
     /// The line of a login that ended. `sequence` is its row's place in the audit trail; without one it was not recorded.
     pub fn login(&self, row: &Row, sequence: Option<u64>) {
         let line = Line {
-            time: row.time.to_string(),
+            timestamp: row.time.to_string(),
             level: if sequence.is_some() { "INFO" } else { "ERROR" },
             event: "login",
             login: row.login.to_string(),
@@ -94,7 +94,7 @@ impl Line<'_> {
         let _infallible = write!(
             text,
             "{} {:5} login {} {word} {} user={} client={} source={}",
-            self.time,
+            self.timestamp,
             self.level,
             self.login,
             self.reason,

@@ -7,6 +7,7 @@
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::base::secret::Secret;
@@ -65,6 +66,16 @@ impl SealKey {
     fn new(key: Secret) -> Option<SealKey> {
         let cipher = ChaCha20Poly1305::new_from_slice(key.expose()).ok()?;
         Some(SealKey { cipher, key })
+    }
+
+    /// A key for another use, from which neither this one nor those for other uses can be told: HMAC-SHA-256 of `purpose`.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Secret {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+        let keyed = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes any key");
+        Secret::new(
+            keyed.chain_update(b"radmfa/1/derive\0").chain_update(purpose).finalize().into_bytes().as_slice(),
+        )
     }
 
     /// The key's hexadecimal digits, for the file it is kept in.

@@ -42,6 +42,7 @@ use super::pending::Pending;
 use super::seal::SealKey;
 use super::{Logins, StoreFault};
 use crate::base::name::Label;
+use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy};
 use crate::base::time::UnixTime;
 use crate::engine::question::{UserAnswer, UserQuery};
@@ -128,6 +129,11 @@ impl SqliteStore {
     /// before it does not start (`clock-behind`).
     pub fn newest_row_time(&self) -> Result<Option<UnixTime>, StoreFault> {
         rows::newest_time(&self.checker()).map_err(|error| self.file.fault(&error))
+    }
+
+    /// A key for another use than sealing, the same for every server on this store ([`SealKey::derive`]).
+    pub fn derive_key(&self, purpose: &str) -> Secret {
+        self.key.derive(purpose)
     }
 
     fn start(&mut self) -> Result<(), StoreFault> {
