@@ -41,7 +41,7 @@ impl Serve {
             Failure::said_usage()
         })?;
         for warning in warnings {
-            note(warning);
+            note(format_args!("warning: {warning}"));
         }
         let log = Log::open(effective.log_format, effective.log_level)?;
         let running = Running::start(effective, &log)?;

@@ -93,7 +93,7 @@ impl Line<'_> {
         };
         let _infallible = write!(
             text,
-            "{} {:5} login {} {word} {} user={} client={} source={}",
+            "{} {:>5} login {} {word} {} user={} client={} source={}",
             self.timestamp,
             self.level,
             self.login,
