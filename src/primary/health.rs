@@ -125,7 +125,7 @@ impl Health {
 
     /// A question of the moment `asked`, sent more than once, had no answer.
     pub(super) fn was_silent(&self, asked: Tick, now: Tick, dead_time: Duration) -> Turned {
-        if self.last_answer.load(Relaxed) >= asked.0 {
+        if self.last_answer.load(Relaxed) > asked.0 {
             return Turned::Neither;
         }
         if self.silent.fetch_add(1, Relaxed).saturating_add(1) < SILENCE_MAX {

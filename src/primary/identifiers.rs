@@ -65,7 +65,7 @@ mod tests {
         let mut identifiers = Identifiers::new();
         while identifiers.take(Tick(0)).is_some() {}
         identifiers.rest(7, Tick(0));
-        assert_eq!(identifiers.take(Tick(0) + REST.checked_sub(Duration::from_nanos(1)).unwrap()), None);
+        assert_eq!(identifiers.take(Tick(0) + REST * 9 / 10), None);
         assert_eq!(identifiers.take(Tick(0) + REST), Some(7));
     }
 }

@@ -34,7 +34,7 @@ const WAITING_MAX: usize = 128;
 /// What is compared when there is nothing to compare with. Its password is unknown to anybody, this process included.
 static NOBODY: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$bm9ib2R5J3Mgc2FsdCE$\
+        "$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$bm9ib2R5J3Mgb3duIHNhbA$\
          n8J1yJZ0cU0m3Wq8YkQ7rA5tF2hVx9LbEoGdPi6SuNI"
     )
 });
@@ -157,4 +157,78 @@ fn matches(password: &Secret, hash: Option<&str>) -> bool {
     let known = hash.filter(|hash| is_password_hash(hash));
     // Whatever the comparison says: nobody has no password.
     verify_password(password, known.unwrap_or(&NOBODY)) && known.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::system::Fixed;
+    use crate::base::time::{Tick, UnixTime};
+
+    fn entropy() -> Fixed {
+        Fixed { mono: Tick(0), unix: UnixTime(0), seed: 1 }
+    }
+
+    #[test]
+    fn a_password_matches_its_own_hash_alone_and_each_hash_has_its_salt() {
+        let mut entropy = entropy();
+        let password = Secret::from("correct horse");
+        let hash = hash_password(&password, &mut entropy);
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(is_password_hash(&hash));
+        assert!(verify_password(&password, &hash));
+        assert!(!verify_password(&Secret::from("correct horsf"), &hash));
+        assert_ne!(hash_password(&password, &mut entropy), hash);
+    }
+
+    #[test]
+    fn a_hash_of_other_parameters_still_serves() {
+        let params = Params::new(8, 1, 1, None).unwrap();
+        let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_with_salt(b"old", b"some old salt")
+            .unwrap()
+            .to_string();
+        assert!(is_password_hash(&hash));
+        assert!(verify_password(&Secret::from("old"), &hash));
+    }
+
+    #[test]
+    fn what_is_no_hash_matches_nothing() {
+        for text in
+            ["", "x", "$", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ", "$2b$12$abcdefghijklmnopqrstuv"]
+        {
+            assert!(!is_password_hash(text), "{text}");
+            assert!(!verify_password(&Secret::from("x"), text), "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_costs_what_anybody_costs_and_has_no_password() {
+        let nobody = PasswordHash::new(&NOBODY).unwrap();
+        let params = Params::try_from(&nobody).unwrap();
+        assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (MEMORY_KIB, PASSES, LANES));
+        assert_eq!(nobody.salt.unwrap().len(), SALT_LEN);
+        assert_eq!(nobody.hash.unwrap().len(), HASH_LEN);
+        assert!(!matches(&Secret::from(""), None));
+    }
+
+    #[tokio::test]
+    async fn two_have_their_turn_the_others_wait_and_too_many_are_turned_away() {
+        let turns = Turns::new();
+        let first = turns.take().await.unwrap();
+        let second = turns.take().await.unwrap();
+        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(turns.take())).collect();
+        for wait in &mut waiting {
+            let pending = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(wait.as_mut().poll(context).is_pending())
+            });
+            assert!(pending.await);
+        }
+        assert!(turns.take().await.is_none());
+        drop(first);
+        assert!(waiting.remove(0).await.is_some());
+        drop(waiting);
+        assert_eq!(turns.waiting.load(Relaxed), 0);
+        drop(second);
+    }
 }

@@ -13,10 +13,13 @@
 //! Invariants: only a datagram from the server's own address that authenticates under a request in flight changes
 //! anything; everything else is counted and forgotten. A dialog of the server's own goes on with that server alone.
 
+mod asking;
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -30,10 +33,9 @@ use super::{Kinds, Randomness, settings};
 use crate::base::name::Label;
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::Tick;
-use crate::engine::question::{PrimaryAnswer, PrimaryCheck};
+use crate::engine::question::PrimaryAnswer;
 use crate::wire::{
-    AccessRequest, AttributeList, Code, Forward, MAX_PACKET, MaRule, RequestBuilder, SharedSecret,
-    UpstreamReply, number,
+    AttributeList, Code, MAX_PACKET, MaRule, RequestBuilder, SharedSecret, UpstreamReply, number,
 };
 
 /// The most source ports that one worker opens for one server: 16,384 requests in flight.
@@ -127,66 +129,10 @@ impl Radius {
         self.flying().sweeper = Some(Task(sweeper));
     }
 
-    /// Asks the servers in their order, the next one when a third of the time that is left went by without an answer.
-    pub(super) async fn check(&self, check: &PrimaryCheck) -> PrimaryAnswer {
-        let Ok(request) = AccessRequest::view(&check.packet) else { return PrimaryAnswer::Unavailable };
-        let dialog = match check.state.as_deref().map(Dialog::decode) {
-            None => None,
-            Some(Some(dialog)) => Some(dialog),
-            Some(None) => return PrimaryAnswer::Unavailable,
-        };
-        let state = dialog.map(|dialog| dialog.state);
-        let forward = Forward { password: Some(&check.password), user_name: None, state };
-        // Too long for the attribute, it is nobody's password.
-        let Ok(attributes) = AttributeList::forward(&request, forward) else {
-            return PrimaryAnswer::Rejected { attributes: AttributeList::new() };
-        };
-        let mut asking = Asking { radius: self, asked: 0, current: None, earlier: Vec::new() };
-        loop {
-            let now = self.clock.mono();
-            match self.choose(asking.asked, dialog, now) {
-                Some(server) if now < check.answer_by => {
-                    asking.asked |= 1 << server;
-                    let more = dialog.is_none() && asking.asked.count_ones() as usize != self.servers.len();
-                    let move_on = more.then(|| now + check.answer_by.since(now) / 3);
-                    let question = Question {
-                        server,
-                        code: Code::ACCESS_REQUEST,
-                        attributes: &attributes,
-                        purpose: Purpose::Login,
-                        move_on,
-                        give_up: check.answer_by,
-                    };
-                    match self.launch(&question, now) {
-                        Some(ticket) => asking.also(ticket),
-                        None => continue,
-                    }
-                }
-                _ if asking.current.is_none() => return PrimaryAnswer::Unavailable,
-                _ => {}
-            }
-            match std::future::poll_fn(|context| asking.poll(context)).await {
-                News::Answer(answer) => return answer,
-                News::MoveOn => {}
-                News::TimedOut => return PrimaryAnswer::Unavailable,
-            }
-        }
-    }
-
     /// See [`Primaries::response_time`](super::Primaries::response_time).
     pub(super) fn response_time(&self) -> Duration {
         let living = self.servers.iter().map(|server| server.health.status()).filter(|status| status.alive);
         living.map(|status| status.response_time).max().unwrap_or_default()
-    }
-
-    /// The first server that was not asked yet and lives; any not asked yet where all are dead.
-    fn choose(&self, asked: u32, dialog: Option<Dialog<'_>>, now: Tick) -> Option<usize> {
-        let mut open = self.servers.iter().enumerate().filter(|(place, _)| asked & (1 << place) == 0);
-        if let Some(dialog) = dialog {
-            return open.find(|(_, server)| server.address == dialog.server).map(|(place, _)| place);
-        }
-        let all_dead = self.servers.iter().all(|server| server.health.is_dead());
-        open.find(|(_, server)| all_dead || server.health.admits(now, self.dead_time)).map(|(place, _)| place)
     }
 
     /// Sends a question; `None` where nothing can be sent to that server.
@@ -510,67 +456,6 @@ struct Question<'a> {
     purpose: Purpose,
     move_on: Option<Tick>,
     give_up: Tick,
-}
-
-/// A login's question, to one server after the other. Dropped, it ends its flights.
-struct Asking<'a> {
-    radius: &'a Radius,
-    /// A bit for each server that was asked.
-    asked: u32,
-    /// With the server that was asked last: the only one that is asked again.
-    current: Option<Ticket>,
-    /// With those before it, which may still answer.
-    earlier: Vec<Ticket>,
-}
-
-impl Asking<'_> {
-    /// Another server was asked as well.
-    fn also(&mut self, ticket: Ticket) {
-        if let Some(before) = self.current.replace(ticket) {
-            self.earlier.push(before);
-            let mut flying = self.radius.flying();
-            if let Some(lane) = flying.lanes.get_mut(before.lane).and_then(Option::as_mut) {
-                if let Some(flight) = lane.flight(before.identifier) {
-                    flight.schedule.stop();
-                }
-                lane.changed(before.identifier);
-            }
-        }
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<News> {
-        let mut flying = self.radius.flying();
-        for ticket in self.current.iter().chain(&self.earlier) {
-            let lane = flying.lanes.get_mut(ticket.lane).and_then(Option::as_mut);
-            let Some(flight) = lane.and_then(|lane| lane.flight(ticket.identifier)) else { continue };
-            if let Some(news) = flight.news.take() {
-                return Poll::Ready(news);
-            }
-            match &mut flight.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                None => flight.waker = Some(context.waker().clone()),
-            }
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        let now = self.radius.clock.mono();
-        let mut guard = self.radius.flying();
-        let flying = &mut *guard;
-        for ticket in self.current.iter().chain(&self.earlier) {
-            let Some(lane) = flying.lanes.get_mut(ticket.lane).and_then(Option::as_mut) else { continue };
-            if let Some(mut flight) = lane.land(ticket.identifier, now) {
-                flying.busy -= 1;
-                // Somebody else's clock may have run out before the sweep came by.
-                if flight.give_up <= now + SWEEP {
-                    self.radius.count_silence(lane.server, &mut flight, now);
-                }
-            }
-        }
-    }
 }
 
 /// Listens on one port.
