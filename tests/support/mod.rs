@@ -37,6 +37,7 @@
 
 pub mod code;
 pub mod freeradius;
+pub mod gateway;
 pub mod ocserv;
 pub mod pam;
 pub mod process;
