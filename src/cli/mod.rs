@@ -11,7 +11,10 @@ mod input;
 mod logging;
 mod login;
 mod output;
-mod serve;
+mod owner;
+mod store;
+mod token;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,7 +31,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Serve),
+    User(user::User),
+    Token(token::Token),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
     Completions(generate::Completions),
@@ -47,7 +51,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Serve(command) => command.run(),
+        Command::User(command) => command.run(),
+        Command::Token(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -1,0 +1,156 @@
+//! `radmfa token`: the tokens that make codes, and whose they are.
+
+mod import;
+pub(crate) mod make;
+mod verify;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::output::{FormatFlag, Listing, printable, say};
+use super::store::{Missing, open};
+use super::user::user_name;
+use crate::base::name::UserName;
+use crate::base::time::UnixTime;
+use crate::config::flags::StoreFlags;
+use crate::factor::oath::Moving;
+use crate::store::admin::{TokenDetails, TokenFilter};
+
+/// Add, import, list and try tokens
+#[derive(Debug, clap::Args)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Add(make::Add),
+    Import(import::Import),
+    /// List tokens
+    List {
+        /// Only those of this user
+        #[arg(long, value_name = "NAME", value_parser = user_name, conflicts_with = "unassigned")]
+        user: Option<UserName>,
+        /// Only those of nobody
+        #[arg(long)]
+        unassigned: bool,
+        /// Only serials that contain this
+        #[arg(long, value_name = "TEXT")]
+        contains: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        format: FormatFlag,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Show one token
+    Show {
+        /// The serial number
+        serial: String,
+        #[command(flatten)]
+        format: FormatFlag,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Give a token to a user
+    Assign {
+        /// The serial number
+        serial: String,
+        /// The user
+        #[arg(value_parser = user_name)]
+        user: UserName,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Take a token from its user
+    Unassign(OneToken),
+    /// Let a token be used again
+    Enable(OneToken),
+    /// Let a token be used no more, until it is enabled
+    Disable(OneToken),
+    /// Remove a token with its seed
+    Remove(OneToken),
+    Verify(verify::Verify),
+}
+
+#[derive(Debug, clap::Args)]
+struct OneToken {
+    /// The serial number
+    serial: String,
+    #[command(flatten)]
+    store: StoreFlags,
+}
+
+impl Token {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.action {
+            Action::Add(add) => add.run(),
+            Action::Import(import) => import.run(),
+            Action::Verify(verify) => verify.run(),
+            Action::List { user, unassigned, contains, limit, format, store } => {
+                let limit = limit.unwrap_or(usize::MAX);
+                let filter = TokenFilter { user, unassigned, contains, limit, after: None };
+                let tokens = open(&store, Missing::Refuse)?.tokens(&filter).map_err(Failure::from)?;
+                list(&tokens).print(format.format)
+            }
+            Action::Show { serial, format, store } => {
+                let token = open(&store, Missing::Refuse)?.token(&serial).map_err(Failure::from)?;
+                list(&[token]).print(format.format)
+            }
+            Action::Assign { serial, user, store } => {
+                open(&store, Missing::Refuse)?.assign_token(&serial, Some(&user)).map_err(Failure::from)?;
+                Ok(say(format!("token {} belongs to {user} now", printable(&serial)))?)
+            }
+            Action::Unassign(OneToken { serial, store }) => {
+                open(&store, Missing::Refuse)?.assign_token(&serial, None).map_err(Failure::from)?;
+                Ok(say(format!("token {} belongs to nobody now", printable(&serial)))?)
+            }
+            Action::Enable(OneToken { serial, store }) => {
+                open(&store, Missing::Refuse)?.enable_token(&serial, true).map_err(Failure::from)?;
+                Ok(say(format!("enabled token {}", printable(&serial)))?)
+            }
+            Action::Disable(OneToken { serial, store }) => {
+                open(&store, Missing::Refuse)?.enable_token(&serial, false).map_err(Failure::from)?;
+                Ok(say(format!("disabled token {}", printable(&serial)))?)
+            }
+            Action::Remove(OneToken { serial, store }) => {
+                open(&store, Missing::Refuse)?.remove_token(&serial).map_err(Failure::from)?;
+                Ok(say(format!("removed token {}", printable(&serial)))?)
+            }
+        }
+    }
+}
+
+fn list(tokens: &[TokenDetails]) -> Listing {
+    let mut listing = Listing::new(&[
+        "serial",
+        "user",
+        "enabled",
+        "type",
+        "algorithm",
+        "digits",
+        "interval",
+        "last-used",
+        "created",
+    ]);
+    for token in tokens {
+        let Moving::Time { interval } = token.parameters.moving;
+        let used = token.last_step.map(|step| UnixTime::from_secs(step.saturating_mul(interval.into())));
+        listing.row([
+            json!(&*token.serial),
+            json!(token.user.as_ref().map(UserName::as_str)),
+            json!(token.enabled),
+            json!("totp"),
+            json!(token.parameters.algorithm.name()),
+            json!(token.parameters.digits.count()),
+            json!(interval),
+            json!(used.map(|used| used.to_string())),
+            json!(token.created.to_string()),
+        ]);
+    }
+    listing
+}

@@ -1,0 +1,290 @@
+//! `radmfa user`: who may log in, and what is known of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{ArgAction, Subcommand, ValueHint};
+use serde_json::{Value, json};
+
+use super::output::{Format, FormatFlag, Listing, printable, say};
+use super::store::{Missing, entropy, open};
+use super::{failure::Failure, input};
+use crate::base::name::UserName;
+use crate::base::secret::Secret;
+use crate::config::flags::StoreFlags;
+use crate::primary::local::hash_password;
+use crate::store::admin::{AdminFault, UserDetails, UserFields, UserFilter};
+
+/// Add, list and change users
+#[derive(Debug, clap::Args)]
+pub(crate) struct User {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Add a user
+    Add {
+        /// The name that the user logs in with
+        #[arg(value_parser = user_name)]
+        name: UserName,
+        #[command(flatten)]
+        password: PasswordFlags,
+        #[command(flatten)]
+        fields: FieldFlags,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// List users
+    List {
+        /// Only names that contain this
+        #[arg(long, value_name = "TEXT")]
+        contains: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        format: FormatFlag,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Show all that is known of a user
+    Show {
+        /// The user
+        #[arg(value_parser = user_name)]
+        name: UserName,
+        #[command(flatten)]
+        format: FormatFlag,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Change what is known of a user
+    Set {
+        /// The user
+        #[arg(value_parser = user_name)]
+        name: UserName,
+        #[command(flatten)]
+        password: PasswordFlags,
+        /// Take the local password away
+        #[arg(long, conflicts_with_all = ["password", "password_file", "password_stdin"])]
+        no_password: bool,
+        #[command(flatten)]
+        fields: FieldFlags,
+        /// Let the user log in no more
+        #[arg(long, action = ArgAction::SetTrue)]
+        disable: bool,
+        /// Let the user log in again
+        #[arg(long, action = ArgAction::SetTrue, conflicts_with = "disable")]
+        enable: bool,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Forget a user's wrong codes, which ends waiting times and locks
+    Unlock {
+        /// The user
+        #[arg(value_parser = user_name)]
+        name: UserName,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Remove a user; tokens stay, assigned to nobody
+    Remove {
+        /// The user
+        #[arg(value_parser = user_name)]
+        name: UserName,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+}
+
+/// The local password, for clients whose primary is `type=local`. Without any of these there is none.
+#[derive(Debug, clap::Args)]
+#[group(id = "password_flags", multiple = false)]
+struct PasswordFlags {
+    /// Ask for a local password at the terminal
+    #[arg(long)]
+    password: bool,
+    /// Read the local password from this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    password_file: Option<PathBuf>,
+    /// Read the local password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct FieldFlags {
+    /// The name for people to read; empty takes it away
+    #[arg(long, value_name = "TEXT")]
+    display_name: Option<String>,
+    /// E-mail address; empty takes it away
+    #[arg(long, value_name = "ADDRESS")]
+    mail: Option<String>,
+    /// Telephone number; empty takes it away
+    #[arg(long, value_name = "NUMBER")]
+    phone: Option<String>,
+}
+
+/// A user name on the command line.
+pub(crate) fn user_name(text: &str) -> Result<UserName, String> {
+    UserName::canonical(text.as_bytes()).map_err(|fault| fault.to_string())
+}
+
+impl User {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.action {
+            Action::Add { name, password, fields, store } => {
+                let mut made = UserFields { password_hash: password.hash()?, ..UserFields::default() };
+                fields.apply(&mut made);
+                open(&store, Missing::Create)?.add_user(&name, &made).map_err(|fault| match fault {
+                    AdminFault::Exists(_) => {
+                        Failure::from(fault).hint(format!("radmfa user set {name} changes it"))
+                    }
+                    fault => fault.into(),
+                })?;
+                say(format!("added user {name}"))?;
+            }
+            Action::List { contains, limit, format, store } => {
+                let filter = UserFilter { contains, limit: limit.unwrap_or(usize::MAX), after: None };
+                let users = open(&store, Missing::Refuse)?.users(&filter).map_err(Failure::from)?;
+                list(&users).print(format.format)?;
+            }
+            Action::Show { name, format, store } => {
+                let user = open(&store, Missing::Refuse)?.user(&name).map_err(Failure::from)?;
+                match format.format {
+                    Format::Table => show(&user)?,
+                    format => list(&[user]).print(format)?,
+                }
+            }
+            Action::Set { name, password, no_password, fields, disable, enable, store } => {
+                let hash = password.hash()?;
+                let nothing = hash.is_none() && !no_password && !disable && !enable && fields.are_none();
+                if nothing {
+                    return Err(Failure::usage("nothing to change was said")
+                        .hint("radmfa user set --help")
+                        .into());
+                }
+                let mut edit = |user: &mut UserFields| {
+                    if hash.is_some() || no_password {
+                        user.password_hash.clone_from(&hash);
+                    }
+                    fields.apply(user);
+                    user.disabled = (user.disabled || disable) && !enable;
+                };
+                open(&store, Missing::Refuse)?.set_user(&name, &mut edit).map_err(Failure::from)?;
+                say(format!("changed user {name}"))?;
+            }
+            Action::Unlock { name, store } => {
+                open(&store, Missing::Refuse)?.unlock(&name).map_err(Failure::from)?;
+                say(format!("unlocked user {name}"))?;
+            }
+            Action::Remove { name, store } => {
+                let serials = open(&store, Missing::Refuse)?.remove_user(&name).map_err(Failure::from)?;
+                say(format!("removed user {name}"))?;
+                for serial in serials {
+                    say(format!("token {} is assigned to nobody now", printable(&serial)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PasswordFlags {
+    fn hash(&self) -> anyhow::Result<Option<Arc<str>>> {
+        let password = match &self.password_file {
+            Some(path) => input::secret_file(path)?,
+            None if self.password_stdin => input::secret_stdin()?,
+            None if self.password => input::ask_new_password("--password-file FILE or --password-stdin")?,
+            None => return Ok(None),
+        };
+        password_hash(&password).map(Some)
+    }
+}
+
+/// The hash of a new local password.
+pub(crate) fn password_hash(password: &Secret) -> anyhow::Result<Arc<str>> {
+    if password.is_empty() {
+        return Err(Failure::usage("the password is empty").into());
+    }
+    if password.len() > 128 {
+        return Err(Failure::usage(format!(
+            "the password has {} octets; RADIUS carries 128",
+            password.len()
+        ))
+        .into());
+    }
+    Ok(hash_password(password, &mut entropy()?).into())
+}
+
+impl FieldFlags {
+    fn are_none(&self) -> bool {
+        self.display_name.is_none() && self.mail.is_none() && self.phone.is_none()
+    }
+
+    fn apply(&self, user: &mut UserFields) {
+        let fields = [
+            (&self.display_name, &mut user.display_name),
+            (&self.mail, &mut user.mail),
+            (&self.phone, &mut user.phone),
+        ];
+        for (said, field) in fields {
+            if let Some(said) = said {
+                *field = Some(said.clone()).filter(|text| !text.is_empty());
+            }
+        }
+    }
+}
+
+fn list(users: &[UserDetails]) -> Listing {
+    let mut listing = Listing::new(&[
+        "name",
+        "display-name",
+        "mail",
+        "phone",
+        "tokens",
+        "local-password",
+        "disabled",
+        "wrong-codes",
+        "created",
+    ]);
+    for user in users {
+        let fields = &user.fields;
+        listing.row([
+            json!(user.name.as_str()),
+            json!(fields.display_name),
+            json!(fields.mail),
+            json!(fields.phone),
+            Value::Array(user.tokens.iter().map(|serial| json!(&**serial)).collect()),
+            json!(fields.password_hash.is_some()),
+            json!(fields.disabled),
+            json!(user.failures),
+            json!(user.created.to_string()),
+        ]);
+    }
+    listing
+}
+
+fn show(user: &UserDetails) -> anyhow::Result<()> {
+    let fields = &user.fields;
+    say(&user.name)?;
+    for (label, text) in
+        [("display name", &fields.display_name), ("mail", &fields.mail), ("phone", &fields.phone)]
+    {
+        if let Some(text) = text {
+            say(format!("  {label:<15} {}", printable(text)))?;
+        }
+    }
+    say(format!("  {:<15} {}", "local password", if fields.password_hash.is_some() { "yes" } else { "no" }))?;
+    if fields.disabled {
+        say(format!("  {:<15} yes: may not log in", "disabled"))?;
+    }
+    if user.failures > 0 {
+        say(format!("  {:<15} {}, the last at {}", "wrong codes", user.failures, user.last_failure))?;
+    }
+    say(format!("  {:<15} {}", "created", user.created))?;
+    let tokens: Vec<String> = user.tokens.iter().map(|serial| printable(serial)).collect();
+    say(format!("  {:<15} {}", "tokens", if tokens.is_empty() { "none".into() } else { tokens.join(", ") }))?;
+    Ok(())
+}
