@@ -36,7 +36,7 @@ pub(super) struct RealClock(std::time::Instant);
 
 impl RealClock {
     #[allow(clippy::disallowed_methods, reason = "a store is tested on the real clock")]
-    pub(super) fn new() -> Arc<dyn Clock> {
+    pub(super) fn shared() -> Arc<dyn Clock> {
         Arc::new(RealClock(std::time::Instant::now()))
     }
 }

@@ -529,7 +529,7 @@ mod tests {
 
     impl Bench for InMemory {
         fn new() -> InMemory {
-            InMemory(MemoryStore::new(RealClock::new(), entropy()))
+            InMemory(MemoryStore::new(RealClock::shared(), entropy()))
         }
 
         fn logins(&self) -> &dyn Logins {

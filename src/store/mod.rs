@@ -14,8 +14,15 @@ pub mod seal;
 pub mod sqlite;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use self::admin::Admin;
+use self::memory::MemoryStore;
+use self::sqlite::{KeySource, SqliteAdmin, SqliteStore, Tail};
 use crate::base::name::Label;
+use crate::base::system::{Clock, Entropy};
+use crate::base::time::UnixTime;
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, Record};
 use pending::Pending;
@@ -45,4 +52,124 @@ pub struct StoreFault {
     pub what: String,
     /// What to do about it.
     pub hint: String,
+}
+
+/// Where a store is: what `--store` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `sqlite:PATH`
+    Sqlite(PathBuf),
+    /// `memory:`
+    Memory,
+}
+
+impl Place {
+    /// Reads what an admin wrote.
+    pub fn parse(text: &str) -> Result<Place, StoreFault> {
+        match text.split_once(':') {
+            Some(("memory", "")) => Ok(Place::Memory),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Place::Sqlite(path.into())),
+            _ => Err(StoreFault {
+                what: format!("store {text:?} is none that radmfa knows"),
+                hint: "write sqlite:PATH, such as sqlite:/var/lib/radmfa/radmfa.db, or memory:".to_owned(),
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
+            Place::Memory => formatter.write_str("memory:"),
+        }
+    }
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which one.
+    pub place: Place,
+    /// Where its sealing key is.
+    pub key: KeySource,
+    /// Whether one is made where there is none.
+    pub create: bool,
+    /// The most users kept in memory, about 370 octets each; at most [`sqlite::CACHE_MAX`].
+    pub cached_users: usize,
+}
+
+impl Settings {
+    /// The store at `place` with its key beside it, made where there is none.
+    #[must_use]
+    pub fn new(place: Place) -> Settings {
+        Settings { place, key: KeySource::Beside, create: true, cached_users: sqlite::CACHE_DEFAULT }
+    }
+
+    fn file(&self, path: &std::path::Path) -> sqlite::Settings {
+        sqlite::Settings {
+            path: path.to_owned(),
+            key: self.key.clone(),
+            create: self.create,
+            cached_users: self.cached_users,
+            tail: Tail::default(),
+        }
+    }
+}
+
+/// A store opened for a running server.
+pub struct Opened {
+    /// What logins ask.
+    pub logins: Arc<dyn Logins>,
+    /// When the newest row of the trail was written. A server whose clock stands 60 s or more before it does not start
+    /// (`clock-behind`).
+    pub newest_row: Option<UnixTime>,
+}
+
+/// Opens a store for a running server.
+pub fn open(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    mut entropy: Box<dyn Entropy + Send>,
+) -> Result<Opened, StoreFault> {
+    match &settings.place {
+        Place::Sqlite(path) => {
+            let store = SqliteStore::open(&settings.file(path), clock, &mut *entropy)?;
+            let newest_row = store.newest_row_time()?;
+            Ok(Opened { logins: Arc::new(store), newest_row })
+        }
+        Place::Memory => Ok(Opened { logins: Arc::new(MemoryStore::new(clock, entropy)), newest_row: None }),
+    }
+}
+
+/// Opens a store for a command, whether or not a server runs on it.
+pub fn open_admin(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    entropy: Box<dyn Entropy + Send>,
+) -> Result<Box<dyn Admin>, StoreFault> {
+    match &settings.place {
+        Place::Sqlite(path) => Ok(Box::new(SqliteAdmin::open(&settings.file(path), clock, entropy)?)),
+        Place::Memory => Err(StoreFault {
+            what: "store memory: is gone when its process ends, so a command has nothing to work on"
+                .to_owned(),
+            hint: "name a file: --store sqlite:PATH".to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_what_it_printed_and_others_are_refused() {
+        for text in ["sqlite:/var/lib/radmfa/radmfa.db", "sqlite:a:b.db", "memory:"] {
+            assert_eq!(Place::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "sqlite:", "memory", "postgres://x", "/var/lib/radmfa.db"] {
+            let fault = Place::parse(text).unwrap_err().to_string();
+            assert!(fault.contains("hint: ") && fault.contains("sqlite:PATH"), "{fault}");
+        }
+    }
 }

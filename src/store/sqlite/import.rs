@@ -24,7 +24,7 @@ use crate::store::seal::{Purpose, SealKey};
 /// How long a chunk may take, its commit included: the write lock is held for so long.
 const CHUNK: Duration = Duration::from_millis(4);
 /// How long the lock is left free between chunks; a waiting writer tries every 0.2 ms.
-const GAP: Duration = Duration::from_micros(500);
+const GAP: Duration = Duration::from_micros(300);
 /// An importer without a sign of life for so long is taken for dead.
 const SILENCE: Duration = Duration::from_mins(1);
 /// Rows read in one transaction while planning, and removed in one while sweeping.
@@ -58,7 +58,7 @@ pub(super) fn run(
     }
     // No sync at each chunk: the activation's covers them all, since the log is one file.
     admin.connection.pragma_update(None, "synchronous", "normal")?;
-    admin.connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    admin.connection.pragma_update(None, "wal_autocheckpoint", 8_000)?;
     let batch = begin(admin)?;
     let written = write(admin, rows, &plan, batch, progress);
     admin.connection.pragma_update(None, "wal_autocheckpoint", 1_000)?;
@@ -138,8 +138,8 @@ fn write(
         let took = admin.clock.mono().since(began);
         done += chunk.len();
         if took > CHUNK {
-            size = (size / 2).max(8);
-        } else if took < CHUNK / 2 {
+            size = (size * 3 / 4).max(8);
+        } else if took < CHUNK * 3 / 4 {
             size = (size + size / 4).min(STEP);
         }
         if !progress(settled + done) {

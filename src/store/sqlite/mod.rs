@@ -59,6 +59,24 @@ pub struct Settings {
     pub create: bool,
     /// The most users kept in memory, about 350 octets each; 1 to [`CACHE_MAX`].
     pub cached_users: usize,
+    /// How many rows may go without a snapshot.
+    pub tail: Tail,
+}
+
+/// How many of the newest rows may go without a snapshot: start-up folds them, at about a microsecond each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Fewer are left alone when the server is idle.
+    pub least: u64,
+    /// More are not left alone when it is busy: their snapshot rides in the transactions of the logins.
+    pub most: u64,
+}
+
+impl Default for Tail {
+    /// 1,000 and 200,000.
+    fn default() -> Tail {
+        Tail { least: 1_000, most: 200_000 }
+    }
 }
 
 /// Default of [`Settings::cached_users`].
@@ -74,6 +92,7 @@ impl Settings {
             key: KeySource::Beside,
             create: true,
             cached_users: CACHE_DEFAULT,
+            tail: Tail::default(),
         }
     }
 }
@@ -121,7 +140,7 @@ impl SqliteStore {
             threads: Vec::new(),
             file,
         };
-        store.start()?;
+        store.start(settings.tail)?;
         Ok(store)
     }
 
@@ -131,12 +150,7 @@ impl SqliteStore {
         rows::newest_time(&self.checker()).map_err(|error| self.file.fault(&error))
     }
 
-    /// A key for another use than sealing, the same for every server on this store ([`SealKey::derive`]).
-    pub fn derive_key(&self, purpose: &str) -> Secret {
-        self.key.derive(purpose)
-    }
-
-    fn start(&mut self) -> Result<(), StoreFault> {
+    fn start(&mut self, tail: Tail) -> Result<(), StoreFault> {
         let connection = self.file.connect(WRITER_PAGES)?;
         let off = connection.pragma_update(None, "wal_autocheckpoint", 0);
         off.map_err(|error| self.file.fault(&error))?;
@@ -146,6 +160,7 @@ impl SqliteStore {
             Arc::clone(&self.queue),
             Arc::clone(&self.keeper),
             Arc::clone(&self.clock),
+            tail,
         );
         self.spawn("store-writer", move || writer.run())?;
         for _ in 0..READERS {

@@ -40,7 +40,7 @@ impl OnDisk {
 
 impl Bench for OnDisk {
     fn new() -> OnDisk {
-        OnDisk { store: None, scratch: Scratch::new(), clock: RealClock::new() }.restart()
+        OnDisk { store: None, scratch: Scratch::new(), clock: RealClock::shared() }.restart()
     }
 
     fn logins(&self) -> &dyn Logins {
@@ -60,3 +60,291 @@ impl Bench for OnDisk {
 }
 
 battery!(OnDisk);
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use crate::base::time::Tick;
+use crate::engine::record::Conflict;
+use crate::store::admin::{AuditFilter, UserFields};
+use crate::store::battery::{ask, commit, enrol, fail, find, name, outcome, spend, token, wait};
+
+/// Polls until `done`, at most 20 s.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let clock = RealClock::shared();
+    let deadline = clock.mono() + Duration::from_secs(20);
+    while !done() {
+        assert!(clock.mono() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn raw(bench: &OnDisk) -> Connection {
+    let connection = Connection::open(bench.settings().path).unwrap();
+    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    connection
+}
+
+fn refusal(settings: &Settings) -> String {
+    let opened = SqliteAdmin::open(settings, RealClock::shared(), entropy());
+    opened.err().expect("refused").to_string()
+}
+
+#[test]
+fn what_cannot_be_opened_says_which_file_why_and_what_to_do() {
+    let scratch = Scratch::new();
+    let settings = |file: &str| Settings::new(scratch.0.join(file));
+    let says = |settings: &Settings, words: &[&str]| {
+        let refusal = refusal(settings);
+        for word in words.iter().chain(&["hint: ", scratch.0.to_str().unwrap()]) {
+            assert!(refusal.contains(word), "{word} is not in: {refusal}");
+        }
+    };
+    says(&settings("none/radmfa.db"), &["directory does not exist", "mkdir -p"]);
+    says(&settings(""), &["is a directory"]);
+    says(&Settings { create: false, ..settings("radmfa.db") }, &["does not exist"]);
+    assert!(!scratch.0.join("radmfa.db").exists(), "a refusal makes nothing");
+
+    let good = settings("radmfa.db");
+    let key = scratch.0.join("radmfa.db.key");
+    drop(SqliteAdmin::open(&good, RealClock::shared(), entropy()).unwrap());
+    for made in [&good.path, &key] {
+        assert_eq!(
+            std::fs::metadata(made).unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{}",
+            made.display()
+        );
+    }
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    says(&good, &["radmfa.db.key", "does not exist", "bring it back"]);
+    assert!(!key.exists(), "a store that exists never gets a new key");
+    std::fs::write(&key, "short").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    says(&good, &["is open to others (mode 640)", "chmod 600"]);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    says(&good, &["is no key"]);
+    std::fs::write(&key, [9; 32]).unwrap();
+    says(&good, &["sealed with another key"]);
+    std::fs::write(&key, &kept).unwrap();
+    Connection::open(&good.path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    says(&good, &["version 99", "up to 1", "newer"]);
+    Connection::open(&good.path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    drop(SqliteAdmin::open(&good, RealClock::shared(), entropy()).unwrap());
+
+    std::fs::write(&good.path, [b'x'; 8192]).unwrap();
+    says(&good, &["is damaged or no store", "backup"]);
+    let other = settings("other.db");
+    Connection::open(&other.path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    says(
+        &Settings { key: KeySource::Given(SealKey::parse(&[1; 32]).unwrap()), ..other },
+        &["another program"],
+    );
+}
+
+#[test]
+fn snapshots_say_what_the_rows_say() {
+    let mut bench = OnDisk { store: None, scratch: Scratch::new(), clock: RealClock::shared() };
+    let settings = Settings { tail: Tail { least: 1, most: 40 }, ..bench.settings() };
+    let open =
+        |bench: &OnDisk| SqliteStore::open(&settings, Arc::clone(&bench.clock), &mut *entropy()).unwrap();
+    bench.store = Some(open(&bench));
+    let accounts: Vec<_> = (0..30).map(|n| enrol(&bench, &format!("u{n}"))).collect();
+    let state = |bench: &OnDisk| -> Vec<_> {
+        let seen = accounts.iter().map(|account| find(bench, account.name.as_str()));
+        seen.map(|now| (now.failures, now.last_failure, now.tokens[0].last_step)).collect()
+    };
+    let watermark = |bench: &OnDisk| -> u64 {
+        raw(bench)
+            .query_row("SELECT value FROM meta WHERE name = 'watermark'", [], |row| row.get(0).map(rows::nat))
+            .unwrap()
+    };
+    let mut rows = 0;
+    for round in 0..6_u64 {
+        // Without a pause, so that snapshots ride beside groups, and then idle, so that they run alone.
+        let mut answers = Vec::new();
+        for (place, account) in (0_u64..).zip(&accounts) {
+            answers.push(bench.logins().commit(fail(account, u32::MAX)));
+            if (place + round) % 3 == 0 {
+                answers.push(bench.logins().commit(spend(account, 10 + round)));
+            }
+            if place % 7 == 0 {
+                rows += u64::try_from(answers.len()).unwrap();
+                answers.drain(..).for_each(|answer| assert!(outcome(wait(answer)).is_ok()));
+            }
+        }
+        rows += u64::try_from(answers.len()).unwrap();
+        answers.drain(..).for_each(|answer| assert!(outcome(wait(answer)).is_ok()));
+        if round % 2 == 0 {
+            until("the snapshot catches up when idle", || watermark(&bench) == rows);
+        }
+        let before = state(&bench);
+        bench.store = None;
+        // As it would be read without any snapshot.
+        bench.store = Some(open(&bench));
+        assert_eq!(state(&bench), before, "round {round}");
+        let expected = u32::try_from(round).unwrap() + 1;
+        assert!(before.iter().all(|(failures, ..)| *failures <= expected));
+    }
+    let kept = state(&bench);
+    bench.store = None;
+    raw(&bench)
+        .execute_batch("DELETE FROM user_state; DELETE FROM token_state; UPDATE meta SET value = 0 WHERE name = 'watermark'")
+        .unwrap();
+    bench.store = Some(open(&bench));
+    assert_eq!(state(&bench), kept, "the rows alone give the same");
+}
+
+#[test]
+fn commands_and_a_server_that_write_at_once_lose_nothing() {
+    let bench = OnDisk::new();
+    let accounts: Vec<_> = (0..4).map(|n| enrol(&bench, &format!("u{n}"))).collect();
+    let wins: Vec<u64> = std::thread::scope(|scope| {
+        let command = |mut admin: Box<dyn Admin>| {
+            let accounts = &accounts;
+            move || {
+                let mine = (1..=40_u64).filter_map(|step| {
+                    let account = &accounts[usize::try_from(step % 4).unwrap()];
+                    outcome(admin.append(&spend(account, step))).ok()
+                });
+                mine.collect::<Vec<_>>()
+            }
+        };
+        let commands = [scope.spawn(command(bench.admin())), scope.spawn(command(bench.admin()))];
+        let served = (1..=40_u64).filter_map(|step| {
+            commit(&bench, spend(&accounts[usize::try_from(step % 4).unwrap()], step)).ok()
+        });
+        let mut all: Vec<_> = served.collect();
+        commands.into_iter().for_each(|command| all.extend(command.join().unwrap()));
+        all
+    });
+    let rows = bench.admin().audit(&AuditFilter::default()).unwrap();
+    let mut sequences: Vec<_> = rows.iter().map(|row| row.sequence).collect();
+    sequences.reverse();
+    let mut wins = wins;
+    wins.sort_unstable();
+    assert_eq!(sequences, wins, "each row that was confirmed is there, once");
+    let steps: Vec<i64> = raw(&bench)
+        .prepare("SELECT step FROM event ORDER BY step")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "a step was spent twice: {steps:?}");
+    for (remainder, account) in [0, 1, 2, 3].iter().zip(&accounts) {
+        let last = steps.iter().copied().filter(|step| step % 4 == *remainder).max().map(rows::nat);
+        assert_eq!(find(&bench, account.name.as_str()).tokens[0].last_step, last);
+    }
+}
+
+#[test]
+fn a_record_whose_answer_nobody_waits_for_is_withdrawn() {
+    let bench = OnDisk::new();
+    let alice = enrol(&bench, "alice");
+    commit(&bench, fail(&alice, 9)).unwrap();
+    let holder = raw(&bench);
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let kept = bench.logins().commit(spend(&alice, 1));
+    drop(bench.logins().commit(spend(&alice, 2)));
+    holder.execute_batch("COMMIT").unwrap();
+    assert_eq!(outcome(wait(kept)), Ok(2));
+    assert_eq!(commit(&bench, spend(&alice, 2)), Ok(3), "the step that was withdrawn is free");
+}
+
+#[test]
+fn a_store_that_cannot_be_written_says_so_and_recovers() {
+    let bench = OnDisk::new();
+    let alice = enrol(&bench, "alice");
+    commit(&bench, spend(&alice, 1)).unwrap();
+    let other = raw(&bench);
+    let trap = "CREATE TRIGGER full BEFORE INSERT ON event WHEN new.step = 3
+        BEGIN SELECT raise(ABORT, 'no room'); END";
+    other.execute_batch(trap).unwrap();
+    let group: Vec<_> = (2..=4).map(|step| bench.logins().commit(spend(&alice, step))).collect();
+    let answers: Vec<_> = group.into_iter().map(|one| outcome(wait(one))).collect();
+    assert_eq!(answers[1], Err(None), "the record that could not be written");
+    let durable = bench.admin().audit(&AuditFilter::default()).unwrap().len();
+    assert_eq!(durable, 1 + answers.iter().filter(|answer| answer.is_ok()).count());
+    other.execute_batch("DROP TRIGGER full").unwrap();
+    assert!(commit(&bench, spend(&alice, 5)).is_ok());
+    assert_eq!(commit(&bench, spend(&alice, 5)), Err(Some(Conflict::StepSpent)));
+    assert_eq!(find(&bench, "alice").tokens[0].last_step, Some(5));
+}
+
+#[test]
+fn an_import_whose_process_died_is_invisible_and_then_removed() {
+    let bench = OnDisk::new();
+    enrol(&bench, "alice");
+    raw(&bench)
+        .execute_batch(
+            "INSERT INTO batch (owner, beat, first_user, first_token) VALUES ('999999999 1', 0, 2, 2);
+             INSERT INTO user (name, skeleton, created, batch) VALUES ('bob', 'bob', 0, 1), ('eve', 'eve', 0, 1);
+             INSERT INTO token (serial, user, algorithm, digits, interval, seed, created, batch)
+                 VALUES ('B1', 2, 'SHA1', 6, 30, x'00', 0, 1), ('A2', 1, 'SHA1', 6, 30, x'00', 0, 1);",
+        )
+        .unwrap();
+    let mut admin = bench.admin();
+    assert!(matches!(ask(&bench, "bob"), UserAnswer::Unknown { resembles: false }));
+    assert!(matches!(ask(&bench, "bób"), UserAnswer::Unknown { resembles: false }));
+    assert_eq!(find(&bench, "alice").tokens.len(), 1);
+    assert_eq!(admin.users(&crate::store::admin::UserFilter::default()).unwrap().len(), 1);
+    assert_eq!(admin.tokens(&crate::store::admin::TokenFilter::default()).unwrap().len(), 1);
+    assert!(admin.user(&name("bob")).is_err() && admin.token("B1").is_err());
+    // Whoever needs the name first removes what is left, and so does a server that starts.
+    admin.add_user(&name("bob"), &UserFields::default()).unwrap();
+    admin.add_token(&token("B1", Some("bob"))).unwrap();
+    assert_eq!(find(&bench, "bob").tokens.len(), 1);
+    raw(&bench)
+        .execute_batch(
+            "INSERT INTO batch (owner, beat, first_user, first_token) VALUES ('999999999 1', 0, 1, 1);
+             INSERT INTO user (name, skeleton, created, batch) VALUES ('zoe', 'zoe', 0, 2);",
+        )
+        .unwrap();
+    let bench = bench.restart();
+    let left = || -> i64 {
+        let sql = "SELECT (SELECT count(*) FROM batch) + (SELECT count(*) FROM user WHERE name = 'zoe')";
+        raw(&bench).query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    until("the batch goes", || left() == 0);
+    assert_eq!(find(&bench, "alice").tokens.len(), 1);
+}
+
+#[test]
+fn an_import_beside_logins_holds_none_of_them_up_for_long() {
+    let bench = OnDisk::new();
+    let alice = enrol(&bench, "alice");
+    let rows: Vec<_> = (0..5_000).map(|n| token(&format!("I{n}"), Some(&format!("i{n}")))).collect();
+    let mut admin = bench.admin();
+    let clock = RealClock::shared();
+    let mut worst = Duration::ZERO;
+    let mut logins: u64 = 0;
+    std::thread::scope(|scope| {
+        let import = scope.spawn(|| admin.import(&rows, false, &mut |_| true).unwrap());
+        while !import.is_finished() {
+            let began: Tick = clock.mono();
+            logins += 1;
+            commit(&bench, spend(&alice, logins)).unwrap();
+            worst = worst.max(clock.mono().since(began));
+        }
+        assert_eq!(import.join().unwrap().added, 5_000);
+    });
+    assert!(logins > 10, "{logins} logins beside the import");
+    assert!(worst < Duration::from_secs(2), "a login waited {worst:?}");
+    assert_eq!(find(&bench, "i4999").tokens.len(), 1);
+}
+
+#[test]
+fn users_beyond_the_limit_of_memory_are_read_from_the_file() {
+    let mut bench = OnDisk { store: None, scratch: Scratch::new(), clock: RealClock::shared() };
+    let settings = Settings { cached_users: 2, ..bench.settings() };
+    bench.store = Some(SqliteStore::open(&settings, Arc::clone(&bench.clock), &mut *entropy()).unwrap());
+    let accounts: Vec<_> = (0..6).map(|n| enrol(&bench, &format!("u{n}"))).collect();
+    for step in 1..4 {
+        for account in &accounts {
+            commit(&bench, fail(account, 9)).unwrap();
+            assert_eq!(find(&bench, account.name.as_str()).failures, step);
+        }
+    }
+}

@@ -6,10 +6,12 @@
 //! transaction fails, all of its records are answered with `Unavailable`, and the next one reads anew what is durable.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::Tail;
 use super::hot::{Count, Effect, Hot};
 use super::keeper::Keeper;
 use super::queue::{Chores, Job, Queue, Turn};
@@ -20,10 +22,6 @@ use crate::base::time::Tick;
 use crate::engine::record::{CommitAnswer, Recorded, Row};
 use crate::store::fold::{Facts, apply, judge};
 
-/// Start-up folds at most about this many rows; beyond it snapshots ride in the groups' own transactions.
-const TAIL_MAX: u64 = 200_000;
-/// A shorter tail is left alone when idle: folding it at start-up costs a millisecond.
-const TAIL_MIN: u64 = 1_000;
 /// State rows written in one transaction of their own (2 ms), and beside a group.
 const SNAPSHOT_IDLE: usize = 512;
 const SNAPSHOT_BESIDE: usize = 128;
@@ -40,6 +38,7 @@ pub(super) struct Writer {
     version: i64,
     /// A transaction failed: what the database holds has to be looked at again.
     doubt: bool,
+    tail: Tail,
     pass: Option<Pass>,
     /// The transaction under way writes the watermark of this pass.
     finished: Option<u64>,
@@ -75,6 +74,7 @@ impl Writer {
         queue: Arc<Queue>,
         keeper: Arc<Keeper>,
         clock: Arc<dyn Clock>,
+        tail: Tail,
     ) -> Writer {
         Writer {
             connection,
@@ -84,6 +84,7 @@ impl Writer {
             clock,
             version: 0,
             doubt: true,
+            tail,
             pass: None,
             finished: None,
             pages: 0,
@@ -122,7 +123,7 @@ impl Writer {
     fn chores(&self) -> Chores {
         if self.pass.is_some() {
             Chores::Now
-        } else if self.view.lock().hot.length() >= TAIL_MIN {
+        } else if self.view.lock().hot.length() >= self.tail.least {
             Chores::Soon
         } else {
             Chores::None
@@ -168,6 +169,10 @@ impl Writer {
     }
 
     fn take_in(&mut self, job: &Job, first: u64, group: &mut Group) -> rusqlite::Result<CommitAnswer> {
+        if job.is_withdrawn() {
+            // While the lock was waited for.
+            return Ok(CommitAnswer::Unavailable);
+        }
         let seq = first + 1 + u64::try_from(group.rows.len()).unwrap_or(u64::MAX);
         let record = match job {
             Job::Commit(record, _) => record,
@@ -196,7 +201,7 @@ impl Writer {
     /// The row's user as the group has it by now.
     fn touch<'a>(&self, row: &Row, group: &'a mut Group) -> rusqlite::Result<Option<&'a mut Touched>> {
         let (Some(name), Some(id)) = (&row.user, row.user_id) else { return Ok(None) };
-        if let std::collections::hash_map::Entry::Vacant(e) = group.users.entry(id.0) {
+        if let Entry::Vacant(place) = group.users.entry(id.0) {
             let facts = match self.view.cache.read(name, super::seat::Seat::facts) {
                 Some(facts) => Some(facts),
                 None => rows::seat(&self.connection, name)?.map(|mut seat| {
@@ -210,7 +215,7 @@ impl Writer {
             // A name that somebody else has by now is nobody's.
             let Some(facts) = facts.filter(|facts| facts.user == id) else { return Ok(None) };
             let base = Count { failures: facts.failures, last_failure: facts.last_failure, seq: 0 };
-            e.insert(Touched { base, facts });
+            place.insert(Touched { base, facts });
         }
         Ok(group.users.get_mut(&id.0))
     }
@@ -278,7 +283,7 @@ impl Writer {
     fn snapshot_beside(&mut self) -> rusqlite::Result<()> {
         if self.pass.is_none() {
             let shared = self.view.lock();
-            if shared.hot.length() < TAIL_MAX {
+            if shared.hot.length() < self.tail.most {
                 return Ok(());
             }
             self.pass = Some(Pass::over(&shared.hot));
