@@ -83,6 +83,12 @@ impl MemoryStore {
         MemoryStore { clock, state: Arc::new(Mutex::new(state)) }
     }
 
+    /// The key that this store's server makes State attributes under.
+    #[must_use]
+    pub fn state_key(&self) -> Secret {
+        self.lock().key.derive(super::STATE)
+    }
+
     /// The rows of the trail, oldest first, as they were appended: for simulations, which look at all of them.
     pub fn trail(&self) -> Vec<(u64, Arc<Row>)> {
         self.lock().trail.iter().cloned().collect()

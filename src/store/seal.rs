@@ -95,6 +95,16 @@ impl SealKey {
         short
     }
 
+    /// A key of 32 octets for another `use_`, from which neither this key nor another use's can be computed:
+    /// HMAC-SHA-256 under this key.
+    #[must_use]
+    pub fn derive(&self, use_: &str) -> Secret {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+        let mac = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes any key");
+        let derived = mac.chain_update(b"radmfa/1/derive\0").chain_update(use_).finalize().into_bytes();
+        Secret::new(derived.as_slice())
+    }
+
     /// Seals `plain`, the value of `owner`.
     ///
     /// # Panics
@@ -168,6 +178,16 @@ mod tests {
             assert_eq!(key.open(Purpose::TokenSeed, "T1", &changed), Err(Damaged), "octet {place}");
         }
         assert_eq!(key.open(Purpose::TokenSeed, "T1", &sealed[..27]), Err(Damaged));
+    }
+
+    #[test]
+    fn derived_keys_differ_by_use_and_by_key() {
+        let (key, other) = (SealKey::parse(&[7; 32]).unwrap(), SealKey::parse(&[8; 32]).unwrap());
+        assert_eq!(key.derive("state"), key.derive("state"));
+        assert_eq!(key.derive("state").len(), 32);
+        assert_ne!(key.derive("state"), key.derive("audit"));
+        assert_ne!(key.derive("state"), other.derive("state"));
+        assert_ne!(key.derive("state"), Secret::new([7; 32]));
     }
 
     #[test]
