@@ -72,7 +72,13 @@ fn log_in(gateway: &mut Gateway, users: &[User], tried: Try, seen: &Mutex<Seen>)
 }
 
 /// Logs the round's users in side by side, each with every code of the window, until the server is gone.
-fn load(server: Server, users: &Arc<Vec<User>>, round: usize, seen: &Arc<Mutex<Seen>>, stop: &Arc<AtomicBool>) {
+fn load(
+    server: Server,
+    users: &Arc<Vec<User>>,
+    round: usize,
+    seen: &Arc<Mutex<Seen>>,
+    stop: &Arc<AtomicBool>,
+) {
     let threads: Vec<_> = (0..GATEWAYS)
         .map(|place| {
             let (users, seen, stop) = (Arc::clone(users), Arc::clone(seen), Arc::clone(stop));
@@ -104,8 +110,11 @@ fn no_accept_is_lost_and_no_code_passes_twice_however_often_the_server_is_killed
     let path = scratch.join("radmfa.db");
     let store = format!("sqlite:{}", path.display());
     import_tokens(&scratch, &store, &users);
-    let upstream =
-        format!("name=up,type=radius,server={},secret={}", primary.server().address(), primary.server().secret);
+    let upstream = format!(
+        "name=up,type=radius,server={},secret={}",
+        primary.server().address(),
+        primary.server().secret
+    );
     let arguments = ["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
 
     let server = Server { port: free_port(), secret: support::radmfa::SECRET };
@@ -133,13 +142,14 @@ fn no_accept_is_lost_and_no_code_passes_twice_however_often_the_server_is_killed
         let mut radmfa = Radmfa::serve_at(&scratch, server, &arguments);
         let spent: Vec<Try> = {
             let seen = seen.lock().unwrap();
-            let newest: HashMap<usize, Try> = seen.accepted.values().fold(HashMap::new(), |mut newest, tried| {
-                let kept = newest.entry(tried.user).or_insert(*tried);
-                if kept.step < tried.step {
-                    *kept = *tried;
-                }
-                newest
-            });
+            let newest: HashMap<usize, Try> =
+                seen.accepted.values().fold(HashMap::new(), |mut newest, tried| {
+                    let kept = newest.entry(tried.user).or_insert(*tried);
+                    if kept.step < tried.step {
+                        *kept = *tried;
+                    }
+                    newest
+                });
             newest.into_values().filter(|tried| tried.user / USERS_A_ROUND == round).take(12).collect()
         };
         assert!(!spent.is_empty(), "round {round} had no Accept");
@@ -167,17 +177,23 @@ fn no_accept_is_lost_and_no_code_passes_twice_however_often_the_server_is_killed
     }
     let mut spent = HashSet::new();
     for login in durable.keys() {
-        let tried = seen.tries.get(login).unwrap_or_else(|| panic!("login {login} was accepted but never tried"));
+        let tried =
+            seen.tries.get(login).unwrap_or_else(|| panic!("login {login} was accepted but never tried"));
         assert!(spent.insert(*tried), "a code was accepted twice: {tried:?}");
     }
     let sequences: Vec<u64> = rows.iter().rev().map(|row| row.sequence).collect();
     assert!(sequences.windows(2).all(|pair| pair[0] + 1 == pair[1]), "the trail has a gap");
-    eprintln!("{} Accepts seen, {} durable, {cut_short} kills amid logins", seen.accepted.len(), durable.len());
+    eprintln!(
+        "{} Accepts seen, {} durable, {cut_short} kills amid logins",
+        seen.accepted.len(),
+        durable.len()
+    );
 }
 
 /// A random moment, up to some milliseconds, that no scheduler rounds.
 fn spin(entropy: &mut dyn Entropy) {
-    let until = std::time::Instant::now() + Duration::from_micros(u64::from(u16::from_be_bytes(random(entropy))) / 8);
+    let until =
+        std::time::Instant::now() + Duration::from_micros(u64::from(u16::from_be_bytes(random(entropy))) / 8);
     while std::time::Instant::now() < until {
         std::hint::spin_loop();
     }

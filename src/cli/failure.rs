@@ -36,11 +36,6 @@ impl Failure {
         Failure { silent: true, ..Failure::failed("") }
     }
 
-    /// All is said of a wrong command line or configuration; only the exit code is left.
-    pub(crate) fn said_usage() -> Failure {
-        Failure { code: USAGE, ..Failure::said() }
-    }
-
     /// Adds what to do about it.
     #[must_use]
     pub(crate) fn hint(self, hint: impl Into<String>) -> Failure {

@@ -8,7 +8,6 @@ mod dictionary;
 mod failure;
 mod generate;
 mod input;
-mod logging;
 mod login;
 mod output;
 mod owner;

@@ -29,7 +29,7 @@ pub struct Journal {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    timestamp: String,
+    time: String,
     level: &'static str,
     event: &'static str,
     login: String,
@@ -56,7 +56,7 @@ impl Journal {
     /// The line of a login that ended. `sequence` is its row's place in the audit trail; without one it was not recorded.
     pub fn login(&self, row: &Row, sequence: Option<u64>) {
         let line = Line {
-            timestamp: row.time.to_string(),
+            time: row.time.to_string(),
             level: if sequence.is_some() { "INFO" } else { "ERROR" },
             event: "login",
             login: row.login.to_string(),
@@ -93,8 +93,8 @@ impl Line<'_> {
         };
         let _infallible = write!(
             text,
-            "{} {:>5} login {} {word} {} user={} client={} source={}",
-            self.timestamp,
+            "{} {:5} login {} {word} {} user={} client={} source={}",
+            self.time,
             self.level,
             self.login,
             self.reason,

@@ -16,6 +16,7 @@ use super::pending::Pending;
 use super::seal::{Purpose, SealKey};
 use super::{Logins, StoreFault};
 use crate::base::name::{Label, UserName};
+use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};

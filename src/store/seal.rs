@@ -68,16 +68,6 @@ impl SealKey {
         Some(SealKey { cipher, key })
     }
 
-    /// A key for another use, from which neither this one nor those for other uses can be told: HMAC-SHA-256 of `purpose`.
-    #[must_use]
-    pub fn derive(&self, purpose: &str) -> Secret {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
-        let keyed = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes any key");
-        Secret::new(
-            keyed.chain_update(b"radmfa/1/derive\0").chain_update(purpose).finalize().into_bytes().as_slice(),
-        )
-    }
-
     /// The key's hexadecimal digits, for the file it is kept in.
     #[must_use]
     pub fn print(&self) -> zeroize::Zeroizing<String> {
