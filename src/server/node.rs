@@ -253,6 +253,10 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
         let mut slot = self.slots.get_mut(&round)?;
+        // A time-out noticed before the login moved on is none of its new wait, whose own will be noticed in turn.
+        if matches!(event, Event::Expired) && !slot.is_over(env.mono) {
+            return None;
+        }
         let Some((parked, until)) = slot.take() else {
             slot.queue(event);
             return None;
