@@ -10,7 +10,6 @@ use crate::engine::login::Facts;
 use crate::engine::parked::Parked;
 use crate::engine::policy::Admission;
 use crate::engine::proof::Outcome;
-use crate::engine::record::LoginId;
 use crate::engine::step::{Challenge, Entered, Env, Event};
 use crate::wire::{AttributeList, Code, ReplyTo, Verified, number};
 
@@ -139,8 +138,7 @@ impl Slot {
             attributes.push_u32(number::SESSION_TIMEOUT, seconds).expect("Session-Timeout fits");
         }
         for waiting in self.waiting.drain(..) {
-            let now = env.mono;
-            waiting.answer(Code::ACCESS_CHALLENGE, &attributes, self.facts.id, now, env, out);
+            waiting.answer(Code::ACCESS_CHALLENGE, &attributes, &self.facts, env, out);
         }
     }
 
@@ -149,8 +147,7 @@ impl Slot {
         match outcome {
             Outcome::Accept(accept) => {
                 for waiting in self.waiting {
-                    let now = env.mono;
-                    waiting.answer(Code::ACCESS_ACCEPT, accept.attributes(), self.facts.id, now, env, out);
+                    waiting.answer(Code::ACCESS_ACCEPT, accept.attributes(), &self.facts, env, out);
                 }
                 out.push(Output::Ended { row: Arc::clone(accept.row()), sequence: Some(accept.sequence()) });
             }
@@ -163,8 +160,7 @@ impl Slot {
                     &reject.attributes
                 };
                 for waiting in self.waiting {
-                    let not_before = not_before(&self.facts.policy.admission, waiting.came, env);
-                    waiting.answer(Code::ACCESS_REJECT, attributes, self.facts.id, not_before, env, out);
+                    waiting.answer(Code::ACCESS_REJECT, attributes, &self.facts, env, out);
                 }
                 out.push(Output::Ended { row: Arc::clone(&reject.row), sequence: reject.sequence });
             }
@@ -173,12 +169,12 @@ impl Slot {
 }
 
 impl Waiting {
+    /// Seals and sends. A Reject waits for its moment, also where it stands in for what was too large.
     fn answer(
         self,
-        code: Code,
+        mut code: Code,
         attributes: &AttributeList,
-        login: LoginId,
-        not_before: Tick,
+        facts: &Facts,
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) {
@@ -186,14 +182,18 @@ impl Waiting {
         let datagram = match self.reply_to.seal(code, attributes, env.entropy) {
             Ok(datagram) => datagram,
             Err(too_large) => {
-                out.push(Output::Oversized { login });
+                out.push(Output::Oversized { login: facts.id });
                 // Nothing that fits would be true but a refusal.
-                let Ok(datagram) = too_large.0.seal(Code::ACCESS_REJECT, &AttributeList::new(), env.entropy)
-                else {
+                code = Code::ACCESS_REJECT;
+                let Ok(datagram) = too_large.0.seal(code, &AttributeList::new(), env.entropy) else {
                     return;
                 };
                 datagram
             }
+        };
+        let not_before = match code {
+            Code::ACCESS_REJECT => not_before(&facts.policy.admission, self.came, env),
+            _ => env.mono,
         };
         out.push(Output::Reply { to, datagram, not_before });
     }
