@@ -2,7 +2,13 @@
 //!
 //! Read as text, on purpose: a scanner that drops comments and literals and then looks for paths is small enough to be
 //! trusted, and code that is compiled only for tests has to keep to the arrow as well.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,473 @@
+//! Runs a scenario: what its lines send, expect and let pass. `README.md` beside it has the language.
+//!
+//! Strict on purpose: a reply, a dropped datagram or an audit row that no line speaks of is a failure.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use radmfa::base::time::UnixTime;
+use radmfa::engine::policy::{Overrides, Unenrolled};
+use radmfa::engine::record::{LoginId, Row};
+use radmfa::engine::step::{Answer, DeliveryId, Event, Sent};
+use radmfa::factor::oath::{Algorithm, Digits, Moving, Parameters};
+use radmfa::factor::seed;
+use radmfa::server::settings::{Client, MessageAuthenticator};
+use radmfa::store::admin::Admin as _;
+use radmfa::wire::{Code, DropReason, number};
+
+use super::words::{Word, attributes, list, span, value, words};
+use super::world::{Knock, Primary, World, client, name, state_of_server};
+
+/// Runs a scenario; the error names the line.
+pub fn run(text: &str) -> Result<(), String> {
+    let lines = text
+        .lines()
+        .enumerate()
+        .map(|(place, line)| words(line).map(|words| (place + 1, words)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let lines: Vec<_> = lines.into_iter().filter(|(_, words)| !words.is_empty()).collect();
+    let mut run = Run { capacity: 1000, ..Run::default() };
+    run.lines(&lines)?;
+    run.nothing_unread()
+        .and_then(|()| run.nothing_unaudited())
+        .map_err(|fault| format!("at the end: {fault}"))
+}
+
+#[derive(Default)]
+struct Run {
+    capacity: usize,
+    clients: Vec<Client>,
+    world: Option<World>,
+    states: HashMap<String, Vec<u8>>,
+    requests: HashMap<String, usize>,
+    said: HashMap<usize, Box<[u8]>>,
+    audited: usize,
+    asked: usize,
+}
+
+type Outcome = Result<(), String>;
+
+impl Run {
+    fn lines(&mut self, lines: &[(usize, Vec<Word>)]) -> Outcome {
+        let mut place = 0;
+        while let Some((number, words)) = lines.get(place) {
+            place += 1;
+            if words[0].is("repeat") {
+                let times: usize = parse(&words[1].text())?;
+                let ends = |(_, words): &(usize, Vec<Word>)| words[0].is("end");
+                let length = lines[place..].iter().position(ends).ok_or("a repeat without its end")?;
+                let body = &lines[place..place + length];
+                place += length + 1;
+                for round in 1..=times {
+                    self.lines(body).map_err(|fault| format!("round {round}, {fault}"))?;
+                }
+                continue;
+            }
+            self.line(words).map_err(|fault| format!("line {number}: {fault}"))?;
+            if let Some(fault) = self.world.as_ref().and_then(|world| world.faults.first()) {
+                return Err(format!("line {number}: {fault}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[Word]) -> Outcome {
+        let (head, rest) = (line[0].text(), &line[1..]);
+        match head.as_str() {
+            "server" => self.capacity = parse(&option(rest, "capacity").ok_or("capacity=")?)?,
+            "client" => {
+                let client = client_of(rest, self.clients.len())?;
+                self.clients.push(client);
+            }
+            "user" => {
+                self.world().add_user(&rest[0].text());
+            }
+            "token" => {
+                let seed = seed::parse(&rest[2].text()).map_err(|fault| fault.to_string())?;
+                self.world().add_token(&rest[1].text(), &rest[0].text(), seed, parameters(rest)?);
+            }
+            ">" => self.send(rest)?,
+            "<" => self.expect(rest)?,
+            "audit:" => self.audit(rest)?,
+            "primary:" => self.primary(rest)?,
+            "wait" => self.world().wait(span(&rest[0].text())?),
+            "clock" => self.clock(&rest[0].text())?,
+            "sweep" => self.world().sweep(),
+            "restart" => {
+                let capacity = self.capacity;
+                self.world().restart(capacity);
+            }
+            "hold" => {
+                let holding = &mut self.world().holding;
+                match rest[0].text().as_str() {
+                    "primary" => holding.primary = true,
+                    "user" => holding.user = true,
+                    "commit" => holding.commit = true,
+                    other => return Err(format!("`{other}` cannot be held")),
+                }
+            }
+            "release" => match rest.first() {
+                None => self.world().release_all(),
+                Some(place) => {
+                    let place: usize = parse(&place.text())?;
+                    self.world().release(place - 1);
+                }
+            },
+            "panic" => self.world().panic(0),
+            "store" => {
+                let world = self.world();
+                match rest[0].text().as_str() {
+                    "unreadable" => world.reads_fail = true,
+                    "unwritable" => world.commits_fail = true,
+                    "back" => (world.reads_fail, world.commits_fail) = (false, false),
+                    other => return Err(format!("a store is never `{other}`")),
+                }
+            }
+            "admin" => self.admin(rest)?,
+            "event" => self.event(rest)?,
+            "state" => self.forge(rest)?,
+            "logins" => {
+                let (logins, expected) = (self.world().node.logins(), parse::<usize>(&rest[0].text())?);
+                if logins != expected {
+                    return Err(format!("{logins} logins are under way"));
+                }
+            }
+            other => return Err(format!("`{other}` begins no line")),
+        }
+        Ok(())
+    }
+
+    fn world(&mut self) -> &mut World {
+        let Run { world, clients, capacity, .. } = self;
+        world.get_or_insert_with(|| World::new(std::mem::take(clients), *capacity))
+    }
+
+    fn send(&mut self, rest: &[Word]) -> Outcome {
+        self.nothing_unread()?;
+        if rest[0].is("again") {
+            let request = self.request(&rest[1].text())?;
+            self.world().resend(request);
+            return Ok(());
+        }
+        let mut knock = Knock { user: Some(rest[0].value.clone()), ..Knock::default() };
+        let user = rest[0].text();
+        knock.entered = match (rest[1].text().as_str(), rest.get(2)) {
+            ("nothing", _) => None,
+            ("password", Some(password)) => Some(password.value.clone()),
+            ("code", Some(code)) if code.quoted => Some(code.value.clone()),
+            ("code", Some(code)) if code.is("wrong") => Some(self.world().wrong_code().into_bytes()),
+            ("code", Some(code)) => Some(self.code(&user, &code.text())?.into_bytes()),
+            (other, _) => return Err(format!("`{other}` is no credential")),
+        };
+        for state in rest.iter().filter(|word| word.key.as_deref() == Some("state")) {
+            let state = self
+                .states
+                .get(&state.text())
+                .ok_or_else(|| format!("no State is called {}", state.text()))?;
+            knock.states.push(state.clone());
+        }
+        if let Some(via) = option(rest, "via") {
+            let place = self.world().clients.iter().position(|client| client.name.as_str() == via);
+            knock.client = place.ok_or_else(|| format!("no client is called {via}"))?;
+        }
+        let raw =
+            |key| rest.iter().find(|word| word.key.as_deref() == Some(key)).map(|word| word.value.clone());
+        knock.station = raw("station");
+        knock.proxy_state = raw("proxy-state");
+        knock.secret = raw("secret");
+        knock.unsigned = rest.iter().any(|word| word.is("unsigned"));
+        knock.primary = primary_of(rest)?;
+        let port = option(rest, "port").map(|port| parse(&port)).transpose()?;
+        let request = match port {
+            Some(port) => self.world().send_from(knock, port),
+            None => self.world().send(knock),
+        };
+        if let Some(label) = option(rest, "as") {
+            self.requests.insert(label, request);
+        }
+        Ok(())
+    }
+
+    /// `+0`, `-1`, or with a token's serial `T2+0`.
+    fn code(&mut self, user: &str, text: &str) -> Result<String, String> {
+        let cut = text.rfind(['+', '-']).ok_or_else(|| format!("`{text}` is no offset of steps"))?;
+        let (serial, offset) = text.split_at(cut);
+        let serial = (!serial.is_empty()).then_some(serial);
+        self.world().code(user, serial, parse(offset)?).ok_or_else(|| format!("{user} has no such token"))
+    }
+
+    fn expect(&mut self, rest: &[Word]) -> Outcome {
+        if rest[0].is("nothing") {
+            return self.nothing_unread();
+        }
+        if rest[0].is("dropped") {
+            let reason = self.world().drops.pop_front().map(DropReason::code);
+            let expected = rest[1].text();
+            return if reason == Some(&expected) { Ok(()) } else { Err(format!("dropped: {reason:?}")) };
+        }
+        let reply = self.world().replies.pop_front().ok_or("there is no reply")?;
+        if let Some(label) = option(rest, "to") {
+            let request = self.request(&label)?;
+            if reply.to != request {
+                return Err(format!("the reply answers request {}, not {request}", reply.to));
+            }
+        }
+        let said = self.said.insert(reply.to, reply.datagram.clone());
+        let mut attributes = attributes(rest)?;
+        let text = rest.get(1).filter(|word| word.quoted && word.key.is_none());
+        let described =
+            format!("{} {:?}", reply.code, reply.attributes.iter().map(describe).collect::<Vec<_>>());
+        let fail = || Err(format!("the reply is {described}"));
+        let rightly = match rest[0].text().as_str() {
+            "again" => said == Some(reply.datagram),
+            "accept" => {
+                // All of the primary's attributes, and nothing else.
+                let fill = option(rest, "fill").map_or(Ok(0), |fill| parse(&fill))?;
+                attributes.extend(filling(fill));
+                let got: Vec<_> = reply
+                    .attributes
+                    .iter()
+                    .filter(|(number, _)| *number != number::PROXY_STATE)
+                    .cloned()
+                    .collect();
+                reply.code == Code::ACCESS_ACCEPT && got == attributes
+            }
+            "reject" => {
+                let right_text = match text {
+                    Some(text) => reply.first(number::REPLY_MESSAGE) == Some(&text.value),
+                    None if attributes.is_empty() => self.refers_to_a_row(&reply.text()),
+                    None => attributes.iter().all(|attribute| reply.attributes.contains(attribute)),
+                };
+                let only =
+                    |(number, _): &(u8, _)| matches!(*number, number::REPLY_MESSAGE | number::PROXY_STATE);
+                let no_more = !attributes.is_empty() || reply.attributes.iter().all(only);
+                reply.code == Code::ACCESS_REJECT && right_text && no_more
+            }
+            "bare-reject" => reply.code == Code::ACCESS_REJECT && reply.attributes.is_empty(),
+            "challenge" => {
+                let state = reply.first(number::STATE).unwrap_or_default().to_vec();
+                let new = !self.states.values().any(|known| *known == state);
+                if let Some(label) = option(rest, "as") {
+                    self.states.insert(label, state);
+                } else if option(rest, "same").is_some_and(|label| self.states.get(&label) != Some(&state)) {
+                    return fail();
+                }
+                if !new && option(rest, "same").is_none() {
+                    return Err("the State was used before".to_owned());
+                }
+                let right_text =
+                    text.is_none_or(|text| reply.first(number::REPLY_MESSAGE) == Some(&text.value));
+                let has_all = attributes.iter().all(|attribute| reply.attributes.contains(attribute));
+                reply.code == Code::ACCESS_CHALLENGE && right_text && has_all
+            }
+            other => return Err(format!("`{other}` is no reply")),
+        };
+        if rightly { Ok(()) } else { fail() }
+    }
+
+    /// Every refusal shows the same line, with the number of a login that ended.
+    fn refers_to_a_row(&mut self, text: &str) -> bool {
+        let number = text.strip_prefix("Login refused. Reference ").and_then(|rest| rest.strip_suffix('.'));
+        let login = number.and_then(LoginId::parse);
+        self.world().ended.iter().any(|(row, _)| Some(row.login) == login)
+    }
+
+    fn audit(&mut self, rest: &[Word]) -> Outcome {
+        let trail = self.world().store.trail();
+        let Some((_, row)) = trail.get(self.audited) else {
+            return Err("there is no such row".to_owned());
+        };
+        self.audited += 1;
+        let expected: Vec<_> = rest.iter().map(Word::text).collect();
+        let found = audit_line(row);
+        if found == expected.join(" ") { Ok(()) } else { Err(format!("the row is: {found}")) }
+    }
+
+    fn primary(&mut self, rest: &[Word]) -> Outcome {
+        let place = self.asked;
+        self.asked += 1;
+        let world = self.world();
+        if rest[0].is("nothing-more") {
+            return if world.primary_asked.len() == place { Ok(()) } else { Err("it was asked".to_owned()) };
+        }
+        let (user, password, state) =
+            world.primary_asked.get(place).cloned().ok_or("the primary was not asked so often")?;
+        let expected_state =
+            rest.iter().find(|word| word.key.as_deref() == Some("state")).map(value).transpose()?;
+        let right = user == rest[0].text() && password == rest[1].value && state == expected_state;
+        if right { Ok(()) } else { Err(format!("it was asked about {user} with State {state:?}")) }
+    }
+
+    fn clock(&mut self, text: &str) -> Outcome {
+        let world = self.world();
+        let now = radmfa::base::system::Clock::unix(&world.time);
+        let then: UnixTime = match (text.strip_prefix('+'), text.strip_prefix('-')) {
+            (Some(ahead), _) => now + span(ahead)?,
+            (_, Some(back)) => now - span(back)?,
+            _ => return Err(format!("`{text}` moves no clock")),
+        };
+        world.set_wall_clock(then);
+        Ok(())
+    }
+
+    fn admin(&mut self, rest: &[Word]) -> Outcome {
+        let thing = rest[1].text();
+        let store = &mut self.world().store;
+        match rest[0].text().as_str() {
+            "disable" => store.set_user(&name(&thing), &mut |fields| fields.disabled = true),
+            "enable" => store.set_user(&name(&thing), &mut |fields| fields.disabled = false),
+            "unlock" => store.unlock(&name(&thing)),
+            "remove" => store.remove_user(&name(&thing)).map(drop),
+            "disable-token" => store.enable_token(&thing, false),
+            "enable-token" => store.enable_token(&thing, true),
+            "remove-token" => store.remove_token(&thing),
+            "assign" => store.assign_token(&thing, Some(&name(&rest[2].text()))),
+            other => return Err(format!("an admin cannot `{other}`")),
+        }
+        .map_err(|fault| fault.to_string())
+    }
+
+    /// `event s1 alice phone times=20`
+    fn event(&mut self, rest: &[Word]) -> Outcome {
+        let state = self.states.get(&rest[0].text()).cloned().ok_or("no such State")?;
+        let times = option(rest, "times").map_or(Ok(1), |times| parse(&times))?;
+        let world = self.world();
+        let round = world.round(&state, 0, &rest[1].text()).ok_or("the State is not of this user")?;
+        for _ in 0..times {
+            let event = match rest[2].text().as_str() {
+                "phone" => Event::Phone(Answer::Approved),
+                "delivered" => Event::Delivered(DeliveryId(1), Sent::Accepted),
+                "expired" => Event::Expired,
+                other => return Err(format!("`{other}` never happens")),
+            };
+            world.wake(round, event);
+        }
+        Ok(())
+    }
+
+    /// `state s2 from s1 flipped 10`, `state s2 from s1 cut 10`, `state s2 by mfa-b for alice`, `state s2 is "…"`
+    fn forge(&mut self, rest: &[Word]) -> Outcome {
+        let made = match rest[1].text().as_str() {
+            "is" => rest[2].value.clone(),
+            "by" => {
+                let world = self.world();
+                let now = radmfa::base::system::Clock::unix(&world.time);
+                state_of_server(&rest[2].text(), &world.clients[0].name, &rest[4].text(), now)
+            }
+            _ => {
+                let mut state = self.states.get(&rest[2].text()).cloned().ok_or("no such State")?;
+                let place: usize = parse(&rest[4].text())?;
+                match rest[3].text().as_str() {
+                    // A letter of the same alphabet, so that it still decodes.
+                    "flipped" => state[place] = if state[place] == b'A' { b'B' } else { b'A' },
+                    "cut" => state.truncate(place),
+                    other => return Err(format!("a State is never `{other}`")),
+                }
+                state
+            }
+        };
+        self.states.insert(rest[0].text(), made);
+        Ok(())
+    }
+
+    fn request(&self, label: &str) -> Result<usize, String> {
+        self.requests.get(label).copied().ok_or_else(|| format!("no request is called {label}"))
+    }
+
+    fn nothing_unread(&mut self) -> Outcome {
+        let world = self.world();
+        match (world.replies.front(), world.drops.front()) {
+            (Some(reply), _) => {
+                Err(format!("a reply that no line expects: {} {:?}", reply.code, reply.text()))
+            }
+            (_, Some(reason)) => Err(format!("a request was dropped: {reason}")),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn nothing_unaudited(&mut self) -> Outcome {
+        let read = self.audited;
+        match self.world().store.trail().get(read) {
+            Some((_, row)) => Err(format!("an audit row that no line expects: {}", audit_line(row))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn audit_line(row: &Row) -> String {
+    let user = row.user.as_ref().map_or("-", |user| user.as_str());
+    let device = row.device.as_ref().map(|device| format!(" {device}")).unwrap_or_default();
+    format!("{} {} {user}{device}", row.verdict.code(), row.reason.code())
+}
+
+fn describe((number, value): &(u8, Vec<u8>)) -> String {
+    format!("{number}={}", radmfa::base::text::escape(value))
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
+}
+
+fn option(rest: &[Word], key: &str) -> Option<String> {
+    rest.iter().find(|word| word.key.as_deref() == Some(key)).map(Word::text)
+}
+
+/// So many Class attributes of 250 octets.
+fn filling(count: usize) -> Vec<(u8, Vec<u8>)> {
+    vec![(number::CLASS, vec![b'x'; 250]); count]
+}
+
+fn primary_of(rest: &[Word]) -> Result<Option<Primary>, String> {
+    let Some(kind) = option(rest, "primary") else { return Ok(None) };
+    let mut attributes = attributes(rest)?;
+    attributes.extend(filling(option(rest, "fill").map_or(Ok(0), |fill| parse(&fill))?));
+    let attributes = list(&attributes);
+    Ok(Some(match kind.split_once(':').unwrap_or((&kind, "")) {
+        ("accept", _) => Primary::Accept(attributes),
+        ("reject", _) => Primary::Reject(attributes),
+        ("challenge", state) => Primary::Challenge(state.as_bytes().to_vec(), attributes),
+        ("unavailable", _) => Primary::Unavailable,
+        _ => return Err(format!("a primary never says `{kind}`")),
+    }))
+}
+
+fn client_of(rest: &[Word], place: usize) -> Result<Client, String> {
+    let yes = |key| option(rest, key).map(|text| text == "yes");
+    let time = |key| option(rest, key).map(|text| span(&text)).transpose();
+    let overrides = Overrides {
+        patience: time("patience")?,
+        challenge: yes("challenge"),
+        reference: yes("reference"),
+        unenrolled: match option(rest, "unenrolled").as_deref() {
+            None => None,
+            Some("deny") => Some(Unenrolled::Deny),
+            Some("allow") => Some(Unenrolled::Allow),
+            Some(other) => return Err(format!("unenrolled is never `{other}`")),
+        },
+        tries: option(rest, "tries").map(|tries| parse(&tries)).transpose()?,
+        code_lifetime: time("lifetime")?.or(None::<Duration>),
+        window: option(rest, "window").map(|window| parse(&window)).transpose()?,
+        ..Overrides::default()
+    };
+    let mut client = client(&rest[0].text(), place, &overrides);
+    client.message_authenticator = match option(rest, "message-authenticator").as_deref() {
+        None | Some("auto") => MessageAuthenticator::Auto,
+        Some("required") => MessageAuthenticator::Required,
+        Some("optional") => MessageAuthenticator::Optional,
+        Some(other) => return Err(format!("message-authenticator is never `{other}`")),
+    };
+    client.send_message_authenticator = yes("send-message-authenticator").unwrap_or(true);
+    client.limit_proxy_state = yes("limit-proxy-state").unwrap_or(true);
+    Ok(client)
+}
+
+fn parameters(rest: &[Word]) -> Result<Parameters, String> {
+    let digits = option(rest, "digits").map_or(Ok(6), |digits| parse(&digits))?;
+    let interval = option(rest, "interval").map_or(Ok(30), |interval| parse(&interval))?;
+    let algorithm = option(rest, "algorithm").unwrap_or_else(|| "SHA1".to_owned());
+    Ok(Parameters {
+        algorithm: Algorithm::parse(&algorithm).ok_or("no such algorithm")?,
+        digits: Digits::new(digits).ok_or("6 to 8 digits")?,
+        moving: Moving::Time { interval },
+    })
+}
