@@ -13,7 +13,7 @@ pub mod clients;
 pub mod drops;
 pub mod duplicates;
 pub mod node;
-mod pipeline;
+pub mod pipeline;
 pub mod profile;
 pub mod record;
 pub mod settings;

@@ -18,7 +18,7 @@ use std::task::Poll;
 use super::affinity::{RoundId, StateFault};
 use super::clients::Gateway;
 use super::duplicates::{PacketKey, Seen};
-use super::node::{Arrival, Ask, Origin, Output};
+use super::node::{Arrival, Ask, Node, Origin, Output};
 use super::worker::Worker;
 use crate::base::name::UserName;
 use crate::base::text::escape;
@@ -86,34 +86,8 @@ impl Worker {
             }
         }
         let arrival = arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now);
-        self.turn(|worker, env, out| worker.enter(arrival, request.state(), env, out));
+        self.turn(|worker, env, out| enter(&worker.shared.node, arrival, request.state(), env, out));
         Ok(())
-    }
-
-    /// A first step, or a further one of a login that this server knows. A State is never ignored: without its login
-    /// the code would go upstream as a password.
-    fn enter(
-        &self,
-        arrival: Arrival,
-        state: Option<&[u8]>,
-        env: &mut Env<'_>,
-        out: &mut Vec<Output>,
-    ) -> Option<Ask> {
-        let node = &self.shared.node;
-        let Some(state) = state else { return node.begin(arrival, env, out) };
-        let Some(user) = &arrival.user else { return node.refuse(arrival, Reason::BadUserName, env, out) };
-        match node.mint().open(state, &arrival.client, user) {
-            Ok(issued) => {
-                let lived = arrival.policy.login.code_lifetime;
-                let gone =
-                    if env.unix.since(issued.at) > lived { Reason::StateExpired } else { Reason::StateSpent };
-                node.resume(issued.round, arrival, gone, env, out)
-            }
-            Err(StateFault::Forged) => node.refuse(arrival, Reason::StateForged, env, out),
-            Err(StateFault::AnotherServer(_)) => {
-                node.refuse(arrival, Reason::IssuedByAnotherServer, env, out)
-            }
-        }
     }
 
     /// Answers the questions of a login until it waits or ends. A panic on the way ends this login and no other.
@@ -211,8 +185,31 @@ impl Worker {
     }
 }
 
+/// A first step, or a further one of a login that this server knows. A State is never ignored: without its login
+/// the code would go upstream as a password.
+pub fn enter(
+    node: &Node,
+    arrival: Arrival,
+    state: Option<&[u8]>,
+    env: &mut Env<'_>,
+    out: &mut Vec<Output>,
+) -> Option<Ask> {
+    let Some(state) = state else { return node.begin(arrival, env, out) };
+    let Some(user) = &arrival.user else { return node.refuse(arrival, Reason::BadUserName, env, out) };
+    match node.mint().open(state, &arrival.client, user) {
+        Ok(issued) => {
+            let lived = arrival.policy.login.code_lifetime;
+            let gone =
+                if env.unix.since(issued.at) > lived { Reason::StateExpired } else { Reason::StateSpent };
+            node.resume(issued.round, arrival, gone, env, out)
+        }
+        Err(StateFault::Forged) => node.refuse(arrival, Reason::StateForged, env, out),
+        Err(StateFault::AnotherServer(_)) => node.refuse(arrival, Reason::IssuedByAnotherServer, env, out),
+    }
+}
+
 /// Copies what a login needs out of its request.
-fn arrival(
+pub fn arrival(
     gateway: &Gateway,
     request: &AccessRequest<'_>,
     packet: &Verified<&[u8]>,

@@ -17,22 +17,22 @@ use radmfa::base::text::escape;
 use radmfa::base::time::{Tick, UnixTime};
 use radmfa::engine::policy::{Lockout, Overrides, Policy};
 use radmfa::engine::question::{PrimaryAnswer, UserAnswer};
-use radmfa::engine::reason::Reason;
 use radmfa::engine::record::{CommitAnswer, Row};
-use radmfa::engine::step::{Entered, Env, Event};
+use radmfa::engine::step::{Env, Event};
 use radmfa::factor::oath::{self, Parameters};
-use radmfa::server::affinity::{Mint, RoundId, StateFault};
-use radmfa::server::clients::{Clients, Ratchet};
+use radmfa::server::affinity::{Mint, RoundId};
+use radmfa::server::clients::{Authentic, Clients, Ratchet};
 use radmfa::server::duplicates::{Duplicates, PacketKey, Seen};
-use radmfa::server::node::{Arrival, Ask, Node, Origin, Output};
+use radmfa::server::node::{Ask, Node, Origin, Output};
+use radmfa::server::pipeline::{arrival, enter};
 use radmfa::server::settings::{Client, MessageAuthenticator};
 use radmfa::store::Logins;
 use radmfa::store::admin::{Admin, NewToken, UserFields};
 use radmfa::store::memory::MemoryStore;
 use radmfa::store::pending::Pending;
 use radmfa::wire::{
-    AccessRequest, AttributeId, AttributeList, Code, Credential, DropReason, HideKind, Integrity, MaRule,
-    Parsed, ReplyTo, RequestBuilder, SharedSecret, UpstreamReply, number,
+    AccessRequest, AttributeId, AttributeList, Code, DropReason, HideKind, MaRule, Parsed, ReplyTo,
+    RequestBuilder, SharedSecret, UpstreamReply, number,
 };
 
 /// When every world begins; the first second of a TOTP step of 30 and of 60 seconds.
@@ -109,6 +109,8 @@ pub struct Reply {
     pub attributes: Vec<(u8, Vec<u8>)>,
     /// The datagram, for comparison with a copy's.
     pub datagram: Box<[u8]>,
+    /// The row of the login that ended with it, and its place in the trail.
+    pub row: Option<(Arc<Row>, Option<u64>)>,
 }
 
 impl Reply {
@@ -341,9 +343,8 @@ impl World {
         let gateway = Arc::clone(self.table.find(source.ip()).ok_or(DropReason::UnknownClient)?);
         let parsed = Parsed::parse(datagram)?;
         let authentic = gateway.verify(&parsed, source.ip(), &self.ratchet, self.time.unix())?;
-        if gateway.raises(&parsed, authentic.packet.integrity())
-            && self.ratchet.raise(&gateway.name, source.ip())
-        {
+        let view = AccessRequest::view(&authentic.packet)?;
+        if gateway.raises(&parsed, view.integrity()) && self.ratchet.raise(&gateway.name, source.ip()) {
             let Pending::Ready(true) = self.store.raise(&gateway.name, source.ip()) else {
                 panic!("in memory")
             };
@@ -362,50 +363,11 @@ impl World {
             }
         }
         let origin = Origin { key, authenticator: *parsed.authenticator() };
-        let view = AccessRequest::view(&authentic.packet);
-        let view = view.inspect_err(|_| self.duplicates.forget(key, parsed.authenticator()))?;
-        let entered = match view.credential() {
-            // Where nothing proves the secret, garbage tells that it is another one.
-            Credential::Pap(password)
-                if view.integrity() == Integrity::Unsigned
-                    && !password.decodes_cleanly(&authentic.secret) =>
-            {
-                Entered::Undecodable
-            }
-            Credential::Pap(password) => Entered::Password(password.reveal(&authentic.secret)),
-            Credential::Chap { .. } => Entered::Unsupported("chap"),
-            Credential::MsChap { .. } | Credential::MsChap2 { .. } => Entered::Unsupported("ms-chap"),
-            Credential::Eap => Entered::Unsupported("eap"),
-            Credential::Other | Credential::None => Entered::Unsupported("none"),
-        };
-        let state = view.state().map(<[u8]>::to_vec);
-        let arrival = Arrival {
-            client: gateway.name.clone(),
-            policy: Arc::clone(&gateway.policy),
-            user: view.user_name().and_then(|written| UserName::canonical(written).ok()),
-            station: view.calling_station_id().map(|station| escape(station).into()),
-            entered,
-            packet: Arc::new(authentic.packet.detach()),
-            origin,
-            reply_to: ReplyTo::new(
-                &authentic.packet,
-                Arc::clone(&authentic.secret),
-                gateway.send_message_authenticator,
-            ),
-            came: now,
-        };
+        let Authentic { packet, secret } = &authentic;
+        let reply_to = ReplyTo::new(packet, Arc::clone(secret), gateway.send_message_authenticator);
+        let arrival = arrival(&gateway, &view, packet, secret, origin, reply_to, now);
         let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
-        Ok(match (state, arrival.user.clone()) {
-            (None, _) => node.begin(arrival, &mut env, out),
-            (Some(_), None) => node.refuse(arrival, Reason::BadUserName, &mut env, out),
-            (Some(state), Some(user)) => match node.mint().open(&state, &gateway.name, &user) {
-                Ok(issued) => node.resume(issued.round, arrival, &mut env, out),
-                Err(StateFault::Forged) => node.refuse(arrival, Reason::StateForged, &mut env, out),
-                Err(StateFault::AnotherServer(_)) => {
-                    node.refuse(arrival, Reason::IssuedByAnotherServer, &mut env, out)
-                }
-            },
-        })
+        Ok(enter(node, arrival, view.state(), &mut env, out))
     }
 
     /// Answers questions until there is none, or until one is held.
@@ -528,6 +490,7 @@ impl World {
     }
 
     fn take(&mut self, out: &mut Vec<Output>) {
+        let before = self.replies.len();
         for output in out.drain(..) {
             match output {
                 Output::Reply { to, datagram, not_before } => {
@@ -537,7 +500,14 @@ impl World {
                     }
                     self.duplicates.answered(to.key, &to.authenticator, &datagram.into(), leaves);
                 }
-                Output::Ended { row, sequence } => self.ended.push((row, sequence)),
+                Output::Ended { row, sequence } => {
+                    let ends =
+                        |reply: &&mut Reply| reply.row.is_none() && reply.code != Code::ACCESS_CHALLENGE;
+                    for reply in self.replies.range_mut(before..).filter(ends) {
+                        reply.row = Some((Arc::clone(&row), sequence));
+                    }
+                    self.ended.push((row, sequence));
+                }
                 Output::Oversized { .. } => self.oversized += 1,
                 Output::TurnedAway { .. } => self.turned_away += 1,
             }
@@ -573,7 +543,7 @@ impl World {
             self.faults.push(format!("request {to}: Message-Authenticator does not come first"));
         }
         attributes.retain(|(number, _)| *number != number::MESSAGE_AUTHENTICATOR);
-        let reply = Reply { to, code: reply.code(), attributes, datagram: datagram.into() };
+        let reply = Reply { to, code: reply.code(), attributes, datagram: datagram.into(), row: None };
         if let Some(fault) = fault_of(&reply, &sent.knock) {
             self.faults.push(format!("request {to}: {fault}"));
         }

@@ -1,0 +1,238 @@
+//! What is fuzzed: one function for each target, taking any octets, panicking where something is wrong.
+//!
+//! The fuzz targets run them under libFuzzer; `tests/fuzz_bodies.rs` runs them over mutated seeds with the toolchain at
+//! hand, so that they are held everywhere.
+
+use std::sync::Arc;
+
+use radmfa::base::name::{Label, UserName};
+use radmfa::base::secret::Secret;
+use radmfa::base::system::Fixed;
+use radmfa::base::time::{Tick, UnixTime};
+use radmfa::server::affinity::{Mint, RoundId};
+use radmfa::wire::{
+    AccessRequest, AttributeId, AttributeList, Attributes, Code, Credential, Forward, Hidden, MAX_ATTRIBUTES,
+    MAX_PACKET, MaRule, Parsed, ReplyTo, RequestBuilder, SharedSecret, UpstreamReply, number,
+};
+
+#[path = "engine_script.rs"]
+pub mod engine_script;
+#[path = "../tests/scenarios/world.rs"]
+pub mod world;
+
+/// A body and octets to start from.
+pub struct Target {
+    pub name: &'static str,
+    pub body: fn(&[u8]),
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target { name: "packet", body: packet, seeds: packets },
+    Target { name: "state", body: state, seeds: states },
+    Target { name: "upstream_reply", body: upstream_reply, seeds: packets },
+    Target { name: "engine_script", body: engine_script::run, seeds: scripts },
+];
+
+fn entropy() -> Fixed {
+    Fixed { mono: Tick(0), unix: UnixTime::default(), seed: 4 }
+}
+
+fn secret(text: &str) -> Arc<SharedSecret> {
+    Arc::new(SharedSecret::new(Secret::from(text)))
+}
+
+/// A datagram from anybody; and the same attributes in a packet that is signed, so that what lies behind the check is
+/// reached too.
+pub fn packet(octets: &[u8]) {
+    let secret = secret("secret");
+    if let Ok(parsed) = Parsed::parse(octets) {
+        read_request(parsed, &secret);
+    }
+    let Some(attributes) = octets.get(20..).and_then(Attributes::parse) else { return };
+    let list = AttributeList::verbatim(attributes);
+    let builder =
+        RequestBuilder { code: Code::ACCESS_REQUEST, attributes: &list, proxy_state: None, secret: &secret };
+    let Ok(request) = builder.build(octets[1], [9; 16], &mut entropy()) else { return };
+    let Ok(parsed) = Parsed::parse(&request.bytes) else { return };
+    assert!(parsed.verify(&secret).is_ok(), "a packet of our own making was refused");
+    read_request(parsed, &secret);
+}
+
+fn read_request(parsed: Parsed<'_>, secret: &Arc<SharedSecret>) {
+    let length: usize = parsed.attributes().map(|attribute| attribute.value().len() + 2).sum();
+    assert_eq!(length, parsed.attributes().as_bytes().len(), "the walk missed octets");
+    let Ok(verified) = parsed.verify(secret) else { return };
+    let detached = verified.detach();
+    assert_eq!(detached.attributes().as_bytes(), parsed.attributes().as_bytes());
+    let reply_to = ReplyTo::new(&detached, Arc::clone(secret), true);
+    // The largest requests leave no room beside their Proxy-States for a Message-Authenticator.
+    let sealed = reply_to.seal(Code::ACCESS_REJECT, &AttributeList::new(), &mut entropy());
+    if let Ok(datagram) = sealed
+        && verified.proxy_states().count() < MAX_ATTRIBUTES
+    {
+        let reply = UpstreamReply::authenticate(
+            &datagram,
+            verified.identifier(),
+            verified.authenticator(),
+            secret,
+            MaRule::Required,
+        )
+        .expect("our own reply authenticates");
+        assert!(reply.attributes().all(number::PROXY_STATE).eq(verified.proxy_states()));
+    }
+    let Ok(request) = AccessRequest::view(&detached) else { return };
+    if let Credential::Pap(password) = request.credential() {
+        let revealed = password.reveal(secret);
+        assert!(revealed.len() <= 128 && revealed.expose().last() != Some(&0));
+    }
+    if let Some(name) = request.user_name()
+        && let Ok(user) = UserName::canonical(name)
+    {
+        assert_eq!(UserName::canonical(user.as_str().as_bytes()), Ok(user.clone()), "not canonical");
+        assert!(!user.as_str().chars().any(radmfa::base::text::is_unprintable));
+        let _skeleton = user.skeleton();
+    }
+    let password = Secret::from("pin");
+    let changes = Forward { password: Some(&password), user_name: None, state: Some(b"upstream") };
+    let Ok(list) = AttributeList::forward(&request, changes) else { return };
+    assert_eq!(AttributeList::from_bytes(&list.to_bytes()).as_ref(), Ok(&list));
+    let states: Vec<_> =
+        list.plain_attributes().filter(|attribute| attribute.number() == number::STATE).collect();
+    assert!(states.len() == 1 && states[0].value() == b"upstream", "the gateway's State went upstream");
+}
+
+/// A State from anybody: what opens is, octet for octet, what was made.
+pub fn state(octets: &[u8]) {
+    let mint = mint();
+    let (client, user) = owner();
+    if let Ok(issued) = mint.open(octets, &client, &user) {
+        assert_eq!(
+            mint.state(issued.round, issued.at, &client, &user).as_bytes(),
+            octets,
+            "two forms of one State"
+        );
+        let other = UserName::canonical(b"bob").unwrap();
+        assert!(mint.open(octets, &client, &other).is_err());
+        assert!(states().iter().any(|made| made == octets), "a State that nobody made");
+    }
+}
+
+fn mint() -> Mint {
+    Mint::new(&Label::new("mfa-a").unwrap(), &Secret::new([7; 32]))
+}
+
+fn owner() -> (Label, UserName) {
+    (Label::new("nas").unwrap(), UserName::canonical(b"alice").unwrap())
+}
+
+/// A datagram from an upstream or somebody who poses as one; and the same attributes in a reply that is genuine.
+pub fn upstream_reply(octets: &[u8]) {
+    let secret = secret("upstream");
+    let authenticator = [9; 16];
+    for rule in [MaRule::Required, MaRule::IfPresent] {
+        if let Ok(reply) = UpstreamReply::authenticate(octets, 1, &authenticator, &secret, rule) {
+            hold(&reply);
+        }
+    }
+    let Some(attributes) = octets.get(20..).and_then(Attributes::parse) else { return };
+    let asked = RequestBuilder {
+        code: Code::ACCESS_REQUEST,
+        attributes: &AttributeList::new(),
+        proxy_state: None,
+        secret: &secret,
+    };
+    let asked = asked.build(1, authenticator, &mut entropy()).unwrap();
+    let verified = Parsed::parse(&asked.bytes).unwrap().verify(&secret).unwrap();
+    let reply_to = ReplyTo::new(&verified, Arc::clone(&secret), true);
+    let code = [Code::ACCESS_ACCEPT, Code::ACCESS_REJECT, Code::ACCESS_CHALLENGE][usize::from(octets[0]) % 3];
+    let list = AttributeList::verbatim(attributes);
+    let Ok(datagram) = reply_to.seal(code, &list, &mut entropy()) else { return };
+    // Two States in it are a packet that nobody takes.
+    if let Ok(reply) = UpstreamReply::authenticate(&datagram, 1, &authenticator, &secret, MaRule::Required) {
+        assert_eq!(reply.code(), code);
+        hold(&reply);
+        let mut forged = datagram.clone();
+        let place = usize::from(octets[1]) % forged.len();
+        forged[place] ^= 1;
+        let taken = UpstreamReply::authenticate(&forged, 1, &authenticator, &secret, MaRule::Required);
+        assert!(taken.is_err(), "octet {place} was changed on the way");
+    }
+}
+
+/// Holds a reply's attributes, parks them, and sends them on under another secret.
+fn hold(reply: &UpstreamReply<'_>) {
+    let kinds = |id| match id {
+        AttributeId::Standard(number::TUNNEL_PASSWORD) => Some(Hidden::Salted { tagged: true }),
+        AttributeId::Standard(number::USER_PASSWORD) => Some(Hidden::UserPassword),
+        AttributeId::Vendor(311, 16 | 17) => Some(Hidden::Salted { tagged: false }),
+        AttributeId::Vendor(9, 1) => Some(Hidden::Unsupported),
+        _ => None,
+    };
+    let (list, _dropped) = AttributeList::hold(reply, kinds);
+    assert_eq!(AttributeList::from_bytes(&list.to_bytes()).as_ref(), Ok(&list));
+    assert!(list.plain_attributes().all(|attribute| {
+        !matches!(attribute.number(), number::STATE | number::PROXY_STATE | number::MESSAGE_AUTHENTICATOR)
+    }));
+    let secret = secret("gateway");
+    let builder =
+        RequestBuilder { code: Code::ACCESS_REQUEST, attributes: &list, proxy_state: None, secret: &secret };
+    if let Ok(sent) = builder.build(2, [8; 16], &mut entropy()) {
+        assert!(sent.bytes.len() <= MAX_PACKET && Parsed::parse(&sent.bytes).is_ok());
+    }
+}
+
+fn packets() -> Vec<Vec<u8>> {
+    let attribute = |number: u8, value: &[u8]| {
+        let length = u8::try_from(value.len() + 2).unwrap();
+        [&[number, length], value].concat()
+    };
+    let packet = |code: u8, attributes: &[Vec<u8>]| {
+        let body = attributes.concat();
+        let length = u16::try_from(20 + body.len()).unwrap().to_be_bytes();
+        [&[code, 1], &length[..], &[9; 16], &body].concat()
+    };
+    let microsoft = |number: u8, value: &[u8]| {
+        attribute(26, &[&311_u32.to_be_bytes(), attribute(number, value).as_slice()].concat())
+    };
+    let user = attribute(1, b"alice");
+    vec![
+        packet(1, &[user.clone(), attribute(2, &[5; 16]), attribute(31, b"02-00"), attribute(33, b"hop")]),
+        packet(1, &[user.clone(), attribute(24, b"state"), attribute(2, &[5; 128]), attribute(80, &[0; 16])]),
+        packet(1, &[user.clone(), attribute(3, &[5; 17]), attribute(60, &[6; 16])]),
+        packet(1, &[user.clone(), microsoft(11, &[1; 16]), microsoft(25, &[2; 50])]),
+        packet(1, &[user.clone(), attribute(79, &[2, 1, 0, 10]), attribute(79, &[7; 200])]),
+        packet(2, &[attribute(25, &[1]), attribute(69, &[1; 19]), microsoft(16, &[0x80; 34])]),
+        packet(11, &[attribute(24, b"up"), attribute(18, "Zoë?".as_bytes()), attribute(27, &[0, 0, 0, 60])]),
+        packet(2, &vec![attribute(25, &[3; 250]); 16]),
+        packet(1, &vec![attribute(33, &[4]); 200]),
+        packet(4, &[user]),
+        packet(12, &[]),
+    ]
+}
+
+fn states() -> Vec<Vec<u8>> {
+    let (client, user) = owner();
+    (0..4_u8)
+        .map(|number| mint().state(RoundId([number; 16]), UnixTime::from_secs(1_800_000_000), &client, &user))
+        .map(String::into_bytes)
+        .collect()
+}
+
+/// Scripts that get somewhere: a login, a wrong code then a right one, a race, a dialog, an expiry.
+fn scripts() -> Vec<Vec<u8>> {
+    let login = [0, 0, 0, 0];
+    let code = |back: u8| [7, back, 99, 0, 0, 0];
+    let wrong = [7, 0, 99, 160, 0];
+    vec![
+        [&login[..], &code(0)].concat(),
+        [&login[..], &wrong, &code(0)].concat(),
+        [&login[..], &login, &[21, 4], &code(0), &code(1), &[23, 1, 26]].concat(),
+        [&[0, 1, 0, 200][..], &[7, 0, 99, 160, 0], &code(0)].concat(),
+        [&login[..], &[19, 4, 20], &code(0)].concat(),
+        [&login[..], &code(0), &login, &code(0), &[18, 120], &code(0)].concat(),
+        [&[21, 1][..], &login, &login, &[30, 0, 23, 0], &code(0)].concat(),
+        [&[0, 2, 1, 0][..], &[0, 3, 1, 0], &[28, 2], &login, &code(0)].concat(),
+    ]
+}
