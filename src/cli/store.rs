@@ -9,13 +9,12 @@ use super::failure::Failure;
 use super::{output, owner};
 use crate::base::system::Clock;
 use crate::config::flags::StoreFlags;
-use crate::config::{self, Machine, SecretSource, Warning};
+use crate::config::{self, Machine, SecretSource, Surroundings, Warning};
 use crate::server::system::{SystemClock, SystemEntropy};
 use crate::store::admin::Admin;
 use crate::store::memory::MemoryStore;
 use crate::store::seal::SealKey;
-use crate::store::sqlite::KeySource;
-use crate::store::{self, Place, Settings};
+use crate::store::sqlite::{KeySource, Settings, SqliteAdmin};
 
 /// What to do where there is no store yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,31 +44,37 @@ pub(crate) fn entropy() -> anyhow::Result<SystemEntropy> {
 
 /// Opens the store that `flags` name. Read root's own files before.
 pub(crate) fn open(flags: &StoreFlags, missing: Missing) -> anyhow::Result<Box<dyn Admin>> {
-    let (said, warnings) = config::load_store(flags, &machine()).map_err(wrong)?;
+    let (settings, warnings) = config::load_store(flags, &machine()).map_err(wrong)?;
     warn(&warnings);
-    let settings = settings(&said.store, said.seal_key.as_ref())?;
-    if let Place::Sqlite(path) = &settings.place {
-        if !path.exists() {
-            match missing {
-                Missing::Refuse => {}
-                Missing::Create => make_directory(path)?,
-                Missing::Pretend => return Ok(Box::new(MemoryStore::new(clock(), Box::new(entropy()?)))),
-            }
+    let Some(settings) = sqlite(&settings.store, settings.seal_key.as_ref(), &machine())? else {
+        return Err(Failure::usage("a store in memory is gone when its process ends")
+            .hint("say which file: --store sqlite:PATH")
+            .into());
+    };
+    if !settings.path.exists() {
+        match missing {
+            Missing::Refuse => {}
+            Missing::Create => make_directory(&settings.path)?,
+            Missing::Pretend => return Ok(Box::new(MemoryStore::new(clock(), Box::new(entropy()?)))),
         }
-        owner::become_owner(path)?;
     }
+    owner::become_owner(&settings.path)?;
     let settings = Settings { create: missing == Missing::Create, ..settings };
-    Ok(store::open_admin(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?)
+    let admin = SqliteAdmin::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
+    Ok(Box::new(admin))
 }
 
-/// The settings of the store at `place`, its key read.
-pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::Result<Settings> {
-    let place = Place::parse(place).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
+/// The store file of `sqlite:PATH`, its key read; `None` for `memory:`.
+pub(crate) fn sqlite(
+    store: &str,
+    seal_key: Option<&SecretSource>,
+    around: &dyn Surroundings,
+) -> anyhow::Result<Option<Settings>> {
+    let Some(path) = store.strip_prefix("sqlite:") else { return Ok(None) };
     let key = match seal_key {
         None => KeySource::Beside,
         Some(source) => {
-            let read =
-                source.read(&machine()).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
+            let read = source.read(around).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
             let key = SealKey::parse(read.secret.expose()).ok_or_else(|| {
                 Failure::usage(format!("the sealing key ({source}) is none"))
                     .hint("32 octets, or their 64 hexadecimal digits, as radmfa made them beside the store")
@@ -77,7 +82,7 @@ pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::
             KeySource::Given(key)
         }
     };
-    Ok(Settings { key, ..Settings::new(place) })
+    Ok(Some(Settings { key, ..Settings::new(path) }))
 }
 
 /// Makes the directory of a new store, for its owner alone.
