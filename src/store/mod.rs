@@ -21,6 +21,7 @@ use self::admin::Admin;
 use self::memory::MemoryStore;
 use self::sqlite::{KeySource, SqliteAdmin, SqliteStore, Tail};
 use crate::base::name::Label;
+use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy};
 use crate::base::time::UnixTime;
 use crate::engine::question::{UserAnswer, UserQuery};
@@ -124,7 +125,12 @@ pub struct Opened {
     /// When the newest row of the trail was written. A server whose clock stands 60 s or more before it does not start
     /// (`clock-behind`).
     pub newest_row: Option<UnixTime>,
+    /// 32 octets that only the servers of this store know: State attributes are made under them.
+    pub state_key: Secret,
 }
+
+/// The use that [`seal::SealKey::derive`] makes [`Opened::state_key`] for.
+const STATE: &str = "state";
 
 /// Opens a store for a running server.
 pub fn open(
@@ -136,9 +142,14 @@ pub fn open(
         Place::Sqlite(path) => {
             let store = SqliteStore::open(&settings.file(path), clock, &mut *entropy)?;
             let newest_row = store.newest_row_time()?;
-            Ok(Opened { logins: Arc::new(store), newest_row })
+            let state_key = store.state_key();
+            Ok(Opened { logins: Arc::new(store), newest_row, state_key })
         }
-        Place::Memory => Ok(Opened { logins: Arc::new(MemoryStore::new(clock, entropy)), newest_row: None }),
+        Place::Memory => {
+            let store = MemoryStore::new(clock, entropy);
+            let state_key = store.state_key();
+            Ok(Opened { logins: Arc::new(store), newest_row: None, state_key })
+        }
     }
 }
 

@@ -150,6 +150,12 @@ impl SqliteStore {
         rows::newest_time(&self.checker()).map_err(|error| self.file.fault(&error))
     }
 
+    /// The key that the servers of this store make State attributes under.
+    #[must_use]
+    pub fn state_key(&self) -> Secret {
+        self.key.derive(super::STATE)
+    }
+
     fn start(&mut self, tail: Tail) -> Result<(), StoreFault> {
         let connection = self.file.connect(WRITER_PAGES)?;
         let off = connection.pragma_update(None, "wal_autocheckpoint", 0);
