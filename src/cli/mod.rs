@@ -4,13 +4,17 @@
 //! standard error as `error: …` and `  hint: …`. Exit codes: 0 fine, 1 failed, 2 usage or configuration. This is the only
 //! module that uses `anyhow`, and the only one that prints.
 
+mod check;
 mod dictionary;
 mod failure;
 mod generate;
 mod input;
+mod logging;
 mod login;
 mod output;
 mod owner;
+mod running;
+mod serve;
 mod store;
 mod token;
 mod user;
@@ -30,6 +34,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
     User(user::User),
     Token(token::Token),
     Login(login::Login),
@@ -50,6 +56,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Serve(command) => command.run(),
+        Command::Check(command) => command.run(),
         Command::User(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Login(command) => command.run(),

@@ -154,6 +154,18 @@ pub(crate) fn walk(
     Err(Failure::failed(format!("the server still asks after {ROUNDS_MAX} answers; given up")).into())
 }
 
+/// Sends Status-Server (RFC 5997), which always carries Message-Authenticator. How long the answer took.
+pub(crate) fn probe(gateway: &Gateway, clock: &dyn Clock) -> anyhow::Result<Result<Duration, Silence>> {
+    let socket = connect(gateway)?;
+    let mut packet = Packet::new(Code::StatusServer, gateway.secret.expose());
+    rfc2865::add_nas_identifier(&mut packet, &gateway.nas_identifier);
+    let octets = packet.encode().map_err(|error| Failure::failed(error.to_string()))?;
+    let octets = sign(&octets, &gateway.secret).ok_or_else(|| Failure::failed("the request is too long"))?;
+    let request = Request { octets, identifier: packet.get_identifier() };
+    let answered = exchange(gateway, &socket, &request, clock, &mut |_| Ok(()))?;
+    Ok(answered.map(|(answer, _)| answer.took))
+}
+
 /// The number of the login whose first challenge had this State, where one of our servers made it: the State's random
 /// octets stand after version (1), server (4) and time (4).
 pub(crate) fn login_of(state: &[u8]) -> Option<LoginId> {

@@ -1,0 +1,157 @@
+//! `radmfa check`: the settings that hold, each with its origin, and whether what they name is there.
+
+use std::fmt::Display;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::login::walk::{Gateway, Silence, probe};
+use super::output::{count, note, say};
+use super::store::{clock, entropy, machine, warn, wrong};
+use super::{owner, running};
+use crate::base::system::Clock;
+use crate::config::flags::ServeFlags;
+use crate::config::{self, Effective};
+use crate::primary::settings::{Kind, Radius};
+use crate::server::system::SystemClock;
+use crate::store::admin::{Admin, TokenFilter, UserFilter};
+use crate::store::{self, Place, Settings};
+
+/// Print the settings that hold, and try the store and every primary
+///
+/// Exits with 0 where all is well, with 1 where the store or a primary does not work, and with 2 where the configuration
+/// is wrong.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    flags: ServeFlags,
+    /// Only read the configuration; try nothing
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let (effective, warnings) = config::load(&self.flags, &machine()).map_err(wrong)?;
+        super::dictionary::read(&effective.dictionaries)?;
+        say(effective.show().trim_end())?;
+        warn(&warnings);
+        if self.offline {
+            return Ok(());
+        }
+        say("")?;
+        let mut trial = Trial { failed: false };
+        for client in &effective.server.clients {
+            say(running::describe_client(client))?;
+        }
+        for address in &effective.server.listen {
+            trial.listen(*address)?;
+        }
+        for primary in &effective.primaries {
+            match &primary.kind {
+                Kind::Radius(radius) => trial.radius(primary.name.as_str(), radius)?,
+                Kind::Local => say(format!("primary {}: local passwords in the store", primary.name))?,
+            }
+        }
+        trial.store(&effective)?;
+        if trial.failed { Err(Failure::said().into()) } else { Ok(()) }
+    }
+}
+
+struct Trial {
+    failed: bool,
+}
+
+impl Trial {
+    fn fail(&mut self, what: impl Display, hint: impl Display) {
+        self.failed = true;
+        note(format!("error: {what}\n  hint: {hint}"));
+    }
+
+    fn listen(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        match UdpSocket::bind(address) {
+            Ok(_) => say(format!("listen {address}: free"))?,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                say(format!("listen {address}: taken; fine where radmfa runs already"))?;
+            }
+            Err(error) => self.fail(
+                format!("listen {address}: {error}"),
+                "is it an address of this machine, and may you use the port?",
+            ),
+        }
+        Ok(())
+    }
+
+    fn radius(&mut self, name: &str, radius: &Radius) -> anyhow::Result<()> {
+        for server in &radius.servers {
+            let gateway = Gateway {
+                server: *server,
+                secret: radius.secret.clone(),
+                timeout: Duration::from_secs(2),
+                retries: 1,
+                sign: true,
+                nas_identifier: "radmfa-check".into(),
+                calling_station_id: None,
+            };
+            match probe(&gateway, &SystemClock)? {
+                Ok(took) => {
+                    say(format!("primary {name}: {server} answers, {:.1} ms", took.as_secs_f64() * 1000.0))?;
+                }
+                Err(Silence { refused: true, .. }) => self.fail(
+                    format!("primary {name}: nothing listens on {server}"),
+                    "is the RADIUS server running, and is this its address and port?",
+                ),
+                Err(silence) if silence.unauthentic > 0 => self.fail(
+                    format!("primary {name}: {server} answers with another shared secret"),
+                    "compare the secret of this primary with that of the client radmfa at the server",
+                ),
+                Err(_) => say(format!(
+                    "primary {name}: {server} does not answer Status-Server. NPS and others never do; else the secret \
+                     differs, the server does not know this machine as its client, or a firewall stands between"
+                ))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, effective: &Effective) -> anyhow::Result<()> {
+        let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
+        let Place::Sqlite(path) = &settings.place else {
+            return Ok(say("store memory: everything is forgotten when the server ends")?);
+        };
+        if !path.exists() {
+            return Ok(say(format!(
+                "store {}: is not there yet; the first command makes it",
+                effective.store
+            ))?);
+        }
+        owner::become_owner(path)?;
+        let settings = Settings { create: false, ..settings };
+        match store::open_admin(&settings, clock(), Box::new(entropy()?)) {
+            Ok(admin) => self.contents(&effective.store, admin),
+            Err(fault) => {
+                self.fail(fault.what, fault.hint);
+                Ok(())
+            }
+        }
+    }
+
+    fn contents(&mut self, name: &str, mut admin: Box<dyn Admin>) -> anyhow::Result<()> {
+        let users = admin.users(&UserFilter::default()).map_err(Failure::from)?.len();
+        let tokens = admin.tokens(&TokenFilter::default()).map_err(Failure::from)?.len();
+        let newest = admin.newest_row_time().map_err(Failure::from)?;
+        let last = newest.map_or("no login yet".into(), |time| format!("the newest record of {time}"));
+        say(format!("store {name}: {}, {}, {last}", count(users, "user"), count(tokens, "token")))?;
+        if tokens == 0 {
+            say("  no token yet: radmfa token add USER, or radmfa token import FILE")?;
+        }
+        let now = SystemClock.unix();
+        if newest.is_some_and(|newest| newest.since(now) >= Duration::from_secs(60)) {
+            self.fail(
+                format!("clock-behind: the clock reads {now}, before the newest record"),
+                "set the clock (chronyc makestep, timedatectl); codes depend on it",
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! A server made from the effective settings, and what start-up says of it: one line for each listener, client, primary
+//! and the store, then "ready". `serve` and `quickstart` run the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::store::{clock, entropy};
+use crate::base::system::Clock;
+use crate::config::Effective;
+use crate::dictionary::{Attribute, Dictionary, Encryption};
+use crate::primary::Kinds;
+use crate::primary::settings::Kind;
+use crate::server::record::Journal;
+use crate::server::settings::{Client, MessageAuthenticator};
+use crate::server::system::SystemClock;
+use crate::server::{Fault, Parts, Server};
+use crate::store::Opened;
+use crate::wire::{AttributeId, Hidden};
+
+/// How far the newest row of the trail may lie ahead of the clock.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// Opens everything and serves. When this returns, the first datagram is answered, and the log says so.
+pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<Server> {
+    let dictionary = super::dictionary::read(&effective.dictionaries)?;
+    let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
+    let opened = crate::store::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
+    check_clock(&opened)?;
+    let parts = Parts {
+        primaries: effective.primaries.clone(),
+        kinds: kinds(dictionary),
+        store: opened.logins,
+        state_key: opened.state_key,
+        clock: clock(),
+        journal,
+    };
+    let server = Server::start(&effective.server, parts).map_err(|fault| refused(&fault))?;
+    announce(effective, &server);
+    Ok(server)
+}
+
+/// A clock that went back would make spent codes look new.
+fn check_clock(opened: &Opened) -> anyhow::Result<()> {
+    let now = SystemClock.unix();
+    match opened.newest_row {
+        Some(newest) if newest.since(now) >= CLOCK_SLACK => Err(Failure::failed(format!(
+            "clock-behind: the clock reads {now}, but the newest record was written at {newest}"
+        ))
+        .hint("set the clock (chronyc makestep, timedatectl); codes depend on it")
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// A server's fault brings its own hint.
+pub(crate) fn refused(fault: &Fault) -> Failure {
+    Failure::failed(fault.to_string())
+}
+
+/// Which attributes of an upstream's answer are encrypted: what the dictionaries say.
+fn kinds(dictionary: Dictionary) -> Kinds {
+    let hidden = |attribute: &Attribute| match attribute.encryption {
+        Encryption::None => None,
+        Encryption::UserPassword => Some(Hidden::UserPassword),
+        Encryption::TunnelPassword => Some(Hidden::Salted { tagged: attribute.has_tag }),
+        Encryption::Ascend => Some(Hidden::Unsupported),
+    };
+    Arc::new(move |id| match id {
+        AttributeId::Standard(number) => dictionary.standard(number).and_then(hidden),
+        AttributeId::Vendor(vendor, number) => dictionary.vendor(vendor, number.into()).and_then(hidden),
+    })
+}
+
+fn announce(effective: &Effective, server: &Server) {
+    tracing::info!("server {}", effective.server.server_name);
+    for address in server.addresses() {
+        tracing::info!("listening on {address}");
+    }
+    for client in &effective.server.clients {
+        tracing::info!("{}", describe_client(client));
+    }
+    for primary in &effective.primaries {
+        tracing::info!("primary {}: {}", primary.name, describe_primary(&primary.kind));
+    }
+    tracing::info!("store {}", effective.store);
+    tracing::info!("ready");
+}
+
+/// A client in a line.
+pub(crate) fn describe_client(client: &Client) -> String {
+    let networks: Vec<String> = client
+        .networks
+        .iter()
+        .map(|network| match network.prefix_len() == network.max_prefix_len() {
+            true => network.addr().to_string(),
+            false => network.to_string(),
+        })
+        .collect();
+    let message_authenticator = match client.message_authenticator {
+        MessageAuthenticator::Auto => "auto",
+        MessageAuthenticator::Required => "required",
+        MessageAuthenticator::Optional => "optional",
+    };
+    format!(
+        "client {}: {}, profile {}, primary {}, message-authenticator {message_authenticator}",
+        client.name,
+        networks.join(" "),
+        client.profile,
+        client.policy.admission.primary,
+    )
+}
+
+fn describe_primary(kind: &Kind) -> String {
+    match kind {
+        Kind::Radius(radius) => {
+            let servers: Vec<String> = radius.servers.iter().map(ToString::to_string).collect();
+            format!("radius, {}", servers.join(" then "))
+        }
+        Kind::Local => "local passwords in the store".into(),
+    }
+}

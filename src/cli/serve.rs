@@ -1,0 +1,110 @@
+//! `radmfa serve`: runs the server until it is told to stop. SIGHUP reads the configuration again, and takes it whole or
+//! not at all; SIGTERM and SIGINT finish what is in flight.
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::failure::Failure;
+use super::store::{machine, wrong};
+use super::{logging, running};
+use crate::config::flags::ServeFlags;
+use crate::config::{self, Effective};
+use crate::server::Server;
+
+/// Run the server
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    flags: ServeFlags,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let (effective, warnings) = config::load(&self.flags, &machine()).map_err(wrong)?;
+        // The flusher lives to the end: what is logged on the way out is written too.
+        let (journal, _flusher) = logging::begin(effective.log_format, effective.log_level)?;
+        logging::warn(&warnings);
+        let signals = Signals::catch()?;
+        let server = running::start(&effective, journal)?;
+        signals.serve(server, effective, &self.flags)
+    }
+}
+
+/// The signals that a server listens to. Caught before it is ready, so that none finds it unprepared.
+pub(crate) struct Signals {
+    runtime: tokio::runtime::Runtime,
+    stop: [Signal; 2],
+    reload: Signal,
+}
+
+/// What a signal asks for.
+enum Asked {
+    Stop(&'static str),
+    Reload,
+}
+
+impl Signals {
+    pub(crate) fn catch() -> anyhow::Result<Signals> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("no runtime for signals")?;
+        let caught = {
+            let _within = runtime.enter();
+            let catch = |kind| signal(kind).context("signals cannot be caught");
+            (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, catch(SignalKind::hangup())?)
+        };
+        let (terminate, interrupt, reload) = caught;
+        Ok(Signals { runtime, stop: [terminate, interrupt], reload })
+    }
+
+    /// Serves until a signal says stop.
+    pub(crate) fn serve(
+        mut self,
+        server: Server,
+        mut effective: Effective,
+        flags: &ServeFlags,
+    ) -> anyhow::Result<()> {
+        loop {
+            match self.next() {
+                Asked::Reload => match reload(&server, &effective, flags) {
+                    Ok(new) => effective = new,
+                    Err(error) => tracing::error!("not reloaded, what ran before goes on: {error:#}"),
+                },
+                Asked::Stop(name) => {
+                    tracing::info!("{name}: finishing what is in flight");
+                    match server.stop() {
+                        0 => tracing::info!("stopped"),
+                        parked => {
+                            tracing::info!("stopped; logins that waited for a code and end here: {parked}")
+                        }
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Asked {
+        let Signals { runtime, stop: [terminate, interrupt], reload } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => Asked::Stop("SIGTERM"),
+                _ = interrupt.recv() => Asked::Stop("SIGINT"),
+                _ = reload.recv() => Asked::Reload,
+            }
+        })
+    }
+}
+
+fn reload(server: &Server, old: &Effective, flags: &ServeFlags) -> anyhow::Result<Effective> {
+    let (new, warnings) = config::load(flags, &machine()).map_err(wrong)?;
+    if let Some(fault) = config::refuses_reload(old, &new) {
+        return Err(Failure::usage(fault.to_string()).into());
+    }
+    server.reload(&new.server.clients, &new.primaries).map_err(|fault| running::refused(&fault))?;
+    logging::warn(&warnings);
+    for client in &new.server.clients {
+        tracing::info!("{}", running::describe_client(client));
+    }
+    tracing::info!("reloaded");
+    Ok(new)
+}
