@@ -9,12 +9,13 @@ use super::failure::Failure;
 use super::{output, owner};
 use crate::base::system::Clock;
 use crate::config::flags::StoreFlags;
-use crate::config::{self, Machine, SecretSource, Surroundings, Warning};
+use crate::config::{self, Machine, SecretSource, Warning};
 use crate::server::system::{SystemClock, SystemEntropy};
 use crate::store::admin::Admin;
 use crate::store::memory::MemoryStore;
 use crate::store::seal::SealKey;
-use crate::store::sqlite::{KeySource, Settings, SqliteAdmin};
+use crate::store::sqlite::KeySource;
+use crate::store::{self, Place, Settings};
 
 /// What to do where there is no store yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,37 +45,31 @@ pub(crate) fn entropy() -> anyhow::Result<SystemEntropy> {
 
 /// Opens the store that `flags` name. Read root's own files before.
 pub(crate) fn open(flags: &StoreFlags, missing: Missing) -> anyhow::Result<Box<dyn Admin>> {
-    let (settings, warnings) = config::load_store(flags, &machine()).map_err(wrong)?;
+    let (said, warnings) = config::load_store(flags, &machine()).map_err(wrong)?;
     warn(&warnings);
-    let Some(settings) = sqlite(&settings.store, settings.seal_key.as_ref(), &machine())? else {
-        return Err(Failure::usage("a store in memory is gone when its process ends")
-            .hint("say which file: --store sqlite:PATH")
-            .into());
-    };
-    if !settings.path.exists() {
-        match missing {
-            Missing::Refuse => {}
-            Missing::Create => make_directory(&settings.path)?,
-            Missing::Pretend => return Ok(Box::new(MemoryStore::new(clock(), Box::new(entropy()?)))),
+    let settings = settings(&said.store, said.seal_key.as_ref())?;
+    if let Place::Sqlite(path) = &settings.place {
+        if !path.exists() {
+            match missing {
+                Missing::Refuse => {}
+                Missing::Create => make_directory(path)?,
+                Missing::Pretend => return Ok(Box::new(MemoryStore::new(clock(), Box::new(entropy()?)))),
+            }
         }
+        owner::become_owner(path)?;
     }
-    owner::become_owner(&settings.path)?;
     let settings = Settings { create: missing == Missing::Create, ..settings };
-    let admin = SqliteAdmin::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
-    Ok(Box::new(admin))
+    Ok(store::open_admin(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?)
 }
 
-/// The store file of `sqlite:PATH`, its key read; `None` for `memory:`.
-pub(crate) fn sqlite(
-    store: &str,
-    seal_key: Option<&SecretSource>,
-    around: &dyn Surroundings,
-) -> anyhow::Result<Option<Settings>> {
-    let Some(path) = store.strip_prefix("sqlite:") else { return Ok(None) };
+/// The settings of the store at `place`, its key read.
+pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::Result<Settings> {
+    let place = Place::parse(place).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
     let key = match seal_key {
         None => KeySource::Beside,
         Some(source) => {
-            let read = source.read(around).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
+            let read =
+                source.read(&machine()).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
             let key = SealKey::parse(read.secret.expose()).ok_or_else(|| {
                 Failure::usage(format!("the sealing key ({source}) is none"))
                     .hint("32 octets, or their 64 hexadecimal digits, as radmfa made them beside the store")
@@ -82,7 +77,7 @@ pub(crate) fn sqlite(
             KeySource::Given(key)
         }
     };
-    Ok(Some(Settings { key, ..Settings::new(path) }))
+    Ok(Settings { key, ..Settings::new(place) })
 }
 
 /// Makes the directory of a new store, for its owner alone.
