@@ -92,7 +92,7 @@ impl<'a> Radclient<'a> {
         let finished = run(command, &input, self.scratch, LOGIN);
         let reply = parse(&finished.stdout);
         assert!(
-            reply.is_some() || finished.stderr.contains("No reply from server"),
+            reply.is_some() || finished.transcript().contains("No reply from server"),
             "radclient did not send:\n{}",
             finished.transcript()
         );
