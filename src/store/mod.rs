@@ -1,7 +1,7 @@
 //! What survives: users, tokens, spent steps, failure counts, client posture, the audit trail.
 //!
 //! Two faces. [`Logins`] is what a running server needs, fast and without blocking; an admin's commands use
-//! a blocking face of their own. Invariants: a verdict leaves only after its [`Record`](crate::engine::record::Record) is durable; seeds are
+//! a blocking face of their own. Invariants: a verdict leaves only after its [`Record`] is durable; seeds are
 //! sealed wherever they rest; what another process writes is seen at the next login.
 
 pub mod admin;

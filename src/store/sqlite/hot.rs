@@ -83,7 +83,7 @@ impl Hot {
                 spent: token.zip(step.map(nat)),
             };
             let base = match effect.user {
-                Some(user) if effect.tally == Tally::Count && !self.users.contains_key(&user) => {
+                Some(user) if effect.tally != Tally::Keep && !self.users.contains_key(&user) => {
                     state_of(connection, user)?
                 }
                 _ => Count::default(),
@@ -103,7 +103,13 @@ impl Hot {
             return;
         }
         self.head = seq;
-        if let Some(user) = effect.user.filter(|_| effect.tally != Tally::Keep) {
+        // Most rows clear what is clear already: nothing to remember, nothing to write down.
+        let idle = effect.tally == Tally::Clear && base.failures == 0;
+        let user = effect.user.filter(|user| match effect.tally {
+            Tally::Keep => false,
+            _ => !idle || self.users.contains_key(user),
+        });
+        if let Some(user) = user {
             let count = self.users.entry(user).or_insert(base);
             // A snapshot that was cut short may know rows after the watermark already.
             if seq > count.seq {

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use super::admin::{SqliteAdmin, Trouble, insert_token, insert_user, log_change, seal, user_id};
+use super::admin::{SqliteAdmin, Trouble};
 use super::rows::{self, int, visible};
+use super::tables::{insert_token, insert_user, log_change, seal, user_id};
 use crate::base::name::UserName;
 use crate::base::system::Clock;
 use crate::base::time::UnixTime;

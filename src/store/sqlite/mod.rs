@@ -19,6 +19,7 @@ mod readers;
 mod rows;
 mod schema;
 mod seat;
+mod tables;
 mod view;
 mod writer;
 
@@ -240,7 +241,7 @@ impl Logins for SqliteStore {
     }
 
     fn raised(&self) -> Result<Vec<(Label, IpAddr)>, StoreFault> {
-        let postures = admin::postures(&self.checker()).map_err(|error| self.file.fault(&error))?;
+        let postures = tables::postures(&self.checker()).map_err(|error| self.file.fault(&error))?;
         Ok(postures.into_iter().map(|posture| (posture.client, posture.address)).collect())
     }
 }

@@ -216,7 +216,7 @@ fn commands_and_a_server_that_write_at_once_lose_nothing() {
             commit(&bench, spend(&accounts[usize::try_from(step % 4).unwrap()], step)).ok()
         });
         let mut all: Vec<_> = served.collect();
-        commands.into_iter().for_each(|command| all.extend(command.join().unwrap()));
+        all.extend(commands.into_iter().flat_map(|command| command.join().unwrap()));
         all
     });
     let rows = bench.admin().audit(&AuditFilter::default()).unwrap();

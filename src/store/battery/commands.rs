@@ -1,0 +1,217 @@
+//! What commands may ask of every store.
+
+use super::*;
+
+pub(in crate::store) fn users_are_added_changed_listed_and_removed<B: Bench>() {
+    let bench = B::new();
+    let mut admin = bench.admin();
+    let fields = UserFields {
+        display_name: Some("Carol Ö.".into()),
+        first_name: Some("Carol".into()),
+        last_name: Some("Ö.".into()),
+        mail: Some("carol@example.org".into()),
+        phone: Some("+49 30 1234".into()),
+        password_hash: Some("$argon2id$…".into()),
+        disabled: true,
+    };
+    let id = admin.add_user(&name("carol"), &fields).unwrap();
+    admin.add_user(&name("alice"), &UserFields::default()).unwrap();
+    admin.add_user(&name("bob"), &UserFields::default()).unwrap();
+    assert!(matches!(admin.add_user(&name("BOB"), &fields), Err(AdminFault::Exists(_))));
+    let carol = admin.user(&name("carol")).unwrap();
+    assert_eq!((carol.id, &carol.fields), (id, &fields));
+    let listed = |admin: &mut dyn Admin, filter: &UserFilter| -> Vec<String> {
+        admin.users(filter).unwrap().iter().map(|user| user.name.to_string()).collect()
+    };
+    assert_eq!(listed(&mut *admin, &UserFilter::default()), ["alice", "bob", "carol"]);
+    let page = UserFilter { after: Some(name("alice")), limit: 1, ..UserFilter::default() };
+    assert_eq!(listed(&mut *admin, &page), ["bob"]);
+    let part = UserFilter { contains: Some("ar".into()), ..UserFilter::default() };
+    assert_eq!(listed(&mut *admin, &part), ["carol"]);
+    admin.set_user(&name("carol"), &mut |fields| fields.phone = None).unwrap();
+    let changed = admin.user(&name("carol")).unwrap().fields;
+    assert_eq!(changed, UserFields { phone: None, ..fields });
+    let account = find(&bench, "carol");
+    assert_eq!((account.disabled, account.password_hash), (true, Some("$argon2id$…".into())));
+    admin.remove_user(&name("bob")).unwrap();
+    assert_eq!(listed(&mut *admin, &UserFilter::default()), ["alice", "carol"]);
+    for gone in [admin.user(&name("bob")).map(drop), admin.remove_user(&name("bob")).map(drop)] {
+        assert!(matches!(gone, Err(AdminFault::Missing(_))));
+    }
+    let again = admin.add_user(&name("bob"), &UserFields::default()).unwrap();
+    assert!(again > id, "numbers are not used again");
+}
+
+pub(in crate::store) fn tokens_are_added_given_taken_switched_and_removed<B: Bench>() {
+    let bench = B::new();
+    let mut admin = bench.admin();
+    admin.add_user(&name("alice"), &UserFields::default()).unwrap();
+    admin.add_user(&name("bob"), &UserFields::default()).unwrap();
+    let special = Parameters { digits: Digits::new(8).unwrap(), ..Parameters::default() };
+    admin.add_token(&NewToken { parameters: special, ..token("S2", None) }).unwrap();
+    admin.add_token(&token("S1", Some("alice"))).unwrap();
+    assert!(matches!(admin.add_token(&token("S1", None)), Err(AdminFault::Exists(_))));
+    assert!(matches!(admin.add_token(&token("S3", Some("eve"))), Err(AdminFault::Missing(_))));
+    assert!(matches!(admin.add_token(&token("", None)), Err(AdminFault::Invalid(_))));
+    assert!(matches!(admin.assign_token("S2", Some(&name("eve"))), Err(AdminFault::Missing(_))));
+    admin.assign_token("S2", Some(&name("alice"))).unwrap();
+    let serials = |account: &Account| account.tokens.iter().map(|t| t.serial.to_string()).collect::<Vec<_>>();
+    assert_eq!(serials(&find(&bench, "alice")), ["S2", "S1"], "oldest first");
+    assert_eq!(find(&bench, "alice").tokens[0].parameters, special);
+    admin.assign_token("S1", Some(&name("bob"))).unwrap();
+    admin.enable_token("S1", false).unwrap();
+    assert_eq!(serials(&find(&bench, "alice")), ["S2"]);
+    assert!(!find(&bench, "bob").tokens[0].enabled);
+    let details = admin.token("S1").unwrap();
+    assert_eq!((details.user, details.enabled, details.last_step), (Some(name("bob")), false, None));
+    assert_eq!(admin.remove_user(&name("alice")).unwrap(), ["S2".into()]);
+    let listed = |admin: &mut dyn Admin, filter: &TokenFilter| -> Vec<String> {
+        admin.tokens(filter).unwrap().iter().map(|token| token.serial.to_string()).collect()
+    };
+    let all = TokenFilter::default();
+    assert_eq!(listed(&mut *admin, &all), ["S1", "S2"]);
+    assert_eq!(listed(&mut *admin, &TokenFilter { unassigned: true, ..all.clone() }), ["S2"]);
+    assert_eq!(listed(&mut *admin, &TokenFilter { user: Some(name("bob")), ..all.clone() }), ["S1"]);
+    assert_eq!(listed(&mut *admin, &TokenFilter { contains: Some("2".into()), ..all.clone() }), ["S2"]);
+    assert_eq!(listed(&mut *admin, &TokenFilter { after: Some("S1".into()), ..all.clone() }), ["S2"]);
+    assert_eq!(listed(&mut *admin, &TokenFilter { limit: 1, ..all }), ["S1"]);
+    admin.remove_token("S2").unwrap();
+    assert!(matches!(admin.token("S2"), Err(AdminFault::Missing(_))));
+    assert!(matches!(admin.remove_token("S2"), Err(AdminFault::Missing(_))));
+}
+
+pub(in crate::store) fn a_token_keeps_its_spent_steps_when_it_changes_hands<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    commit(&bench, spend(&alice, 50)).unwrap();
+    let mut admin = bench.admin();
+    admin.add_user(&name("bob"), &UserFields::default()).unwrap();
+    admin.assign_token("T-alice", Some(&name("bob"))).unwrap();
+    assert_eq!(admin.token("T-alice").unwrap().last_step, Some(50));
+    let bob = find(&bench, "bob");
+    assert_eq!(bob.tokens[0].last_step, Some(50));
+    assert_eq!(commit(&bench, spend(&bob, 50)), Err(Some(Conflict::StepSpent)));
+}
+
+pub(in crate::store) fn an_unlock_clears_the_failures_and_leaves_a_row<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    for _ in 0..5 {
+        commit(&bench, fail(&alice, 5)).unwrap();
+    }
+    let mut admin = bench.admin();
+    assert_eq!(admin.user(&alice.name).unwrap().failures, 5);
+    admin.unlock(&alice.name).unwrap();
+    assert_eq!(find(&bench, "alice").failures, 0);
+    assert_eq!(admin.user(&alice.name).unwrap().failures, 0);
+    let newest = admin.audit(&AuditFilter { limit: 1, ..AuditFilter::default() }).unwrap();
+    assert_eq!((newest[0].verdict.as_str(), newest[0].reason.as_str()), ("noted", "unlocked"));
+    assert_eq!(newest[0].user.as_deref(), Some("alice"));
+    assert!(commit(&bench, fail(&alice, 5)).is_ok());
+    assert!(matches!(admin.unlock(&name("eve")), Err(AdminFault::Missing(_))));
+}
+
+pub(in crate::store) fn the_trail_reads_newest_first_and_outlives_its_users<B: Bench>() {
+    let bench = B::new();
+    let mut admin = bench.admin();
+    assert_eq!(admin.newest_row_time().unwrap(), None);
+    let alice = enrol(&bench, "alice");
+    let bob = enrol(&bench, "bob");
+    commit(&bench, spend(&alice, 1)).unwrap();
+    let mut late = row(&bob, Tally::Count, None);
+    late.time = UnixTime(1_800_000_001_000);
+    late.login = LoginId::from_number(43);
+    commit(&bench, Record { guards: vec![], row: late.into() }).unwrap();
+    admin.remove_user(&alice.name).unwrap();
+    admin.remove_token("T-alice").unwrap();
+    let all = admin.audit(&AuditFilter::default()).unwrap();
+    assert_eq!(all.iter().map(|row| row.sequence).collect::<Vec<_>>(), [2, 1]);
+    let oldest = &all[1];
+    assert_eq!(oldest.time, UnixTime(1_800_000_000_000));
+    assert_eq!(oldest.login, LoginId::from_number(42));
+    assert_eq!((oldest.client.as_str(), oldest.source.as_str()), ("nas", "192.0.2.1:1645"));
+    assert_eq!(oldest.user.as_deref(), Some("alice"));
+    assert_eq!(oldest.station.as_deref(), Some("198.51.100.7"));
+    assert_eq!((oldest.verdict.as_str(), oldest.reason.as_str()), ("accepted", "code-accepted"));
+    assert_eq!((oldest.method.as_str(), oldest.protocol.as_str()), ("totp", "pap"));
+    assert_eq!((oldest.device.as_deref(), oldest.took), (Some("T-alice"), Duration::from_millis(1234)));
+    let sequences = |filter: AuditFilter, admin: &mut dyn Admin| -> Vec<u64> {
+        admin.audit(&filter).unwrap().iter().map(|row| row.sequence).collect()
+    };
+    let all = AuditFilter::default;
+    assert_eq!(sequences(AuditFilter { limit: 1, ..all() }, &mut *admin), [2]);
+    assert_eq!(sequences(AuditFilter { user: Some(name("alice")), ..all() }, &mut *admin), [1]);
+    let late = Some(UnixTime(1_800_000_000_001));
+    assert_eq!(sequences(AuditFilter { since: late, ..all() }, &mut *admin), [2]);
+    let login = Some(LoginId::from_number(42));
+    assert_eq!(sequences(AuditFilter { login, ..all() }, &mut *admin), [1]);
+    assert_eq!(admin.newest_row_time().unwrap(), Some(UnixTime(1_800_000_001_000)));
+}
+
+pub(in crate::store) fn an_import_makes_users_and_tokens_and_once_more_changes_nothing<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    let mut admin = bench.admin();
+    let rows: Vec<_> = (0..2000)
+        .map(|n| token(&format!("I{n:04}"), Some(&format!("u{:04}", n / 2))))
+        .chain([token("I-alice", Some("alice")), token("I-spare", None), token("I0000", Some("u0000"))])
+        .collect();
+    let mut heard = 0;
+    let report = admin
+        .import(&rows, false, &mut |done| {
+            heard = done;
+            true
+        })
+        .unwrap();
+    assert_eq!((report.added, report.unchanged, report.users_made), (2002, 1, 1000));
+    assert!(report.conflicts.is_empty() && !report.abandoned);
+    assert_eq!(heard, rows.len());
+    assert_eq!(find(&bench, "u0999").tokens.len(), 2);
+    assert_eq!(find(&bench, "u0999").tokens[1].seed.as_ref(), Some(&rows[1999].seed));
+    assert_eq!(find(&bench, "alice").id, alice.id);
+    assert_eq!(find(&bench, "alice").tokens.len(), 2);
+    assert_eq!(admin.token("I-spare").unwrap().user, None);
+    let report = admin.import(&rows, false, &mut |_| true).unwrap();
+    assert_eq!((report.added, report.unchanged, report.users_made), (0, 2003, 0));
+    assert_eq!(admin.tokens(&TokenFilter::default()).unwrap().len(), 2003);
+    admin.remove_token("I1999").unwrap();
+    let report = admin.import(&rows, false, &mut |_| true).unwrap();
+    assert_eq!((report.added, report.unchanged, report.users_made), (1, 2002, 0));
+}
+
+pub(in crate::store) fn an_import_with_a_conflict_names_it_and_changes_nothing<B: Bench>() {
+    let bench = B::new();
+    enrol(&bench, "alice");
+    let mut admin = bench.admin();
+    let mut changed = token("N1", Some("new1"));
+    changed.seed = Secret::from("another secret");
+    let rows = [
+        token("N1", Some("new1")),
+        token("T-alice", Some("new1")),
+        token("N2", Some("new2")),
+        changed,
+        token(" N3", None),
+        token("T-alice", Some("alice")),
+    ];
+    let report = admin.import(&rows, false, &mut |_| true).unwrap();
+    let wrong: Vec<_> = report.conflicts.iter().map(|conflict| conflict.row).collect();
+    assert_eq!(wrong[..3], [1, 3, 4], "{:?}", report.conflicts);
+    assert!(report.conflicts[0].what.contains("T-alice"));
+    assert_eq!(admin.users(&UserFilter::default()).unwrap().len(), 1);
+    assert_eq!(admin.tokens(&TokenFilter::default()).unwrap().len(), 1);
+}
+
+pub(in crate::store) fn a_dry_run_and_an_abandoned_import_change_nothing<B: Bench>() {
+    let bench = B::new();
+    let mut admin = bench.admin();
+    let rows: Vec<_> = (0..3000).map(|n| token(&format!("D{n}"), Some(&format!("d{n}")))).collect();
+    let report = admin.import(&rows, true, &mut |_| true).unwrap();
+    assert_eq!((report.added, report.users_made, report.abandoned), (3000, 3000, false));
+    let report = admin.import(&rows, false, &mut |_| false).unwrap();
+    assert!(report.abandoned);
+    assert!(admin.users(&UserFilter::default()).unwrap().is_empty());
+    assert!(admin.tokens(&TokenFilter::default()).unwrap().is_empty());
+    assert!(matches!(ask(&bench, "d1"), UserAnswer::Unknown { resembles: false }));
+    let report = admin.import(&rows, false, &mut |_| true).unwrap();
+    assert_eq!((report.added, report.abandoned), (3000, false));
+}

@@ -1,0 +1,189 @@
+//! One battery of tests for every store. A store joins with a [`Bench`] and the `battery!` macro.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::Logins;
+use super::admin::{Admin, AdminFault, AuditFilter, NewToken, TokenFilter, UserFields, UserFilter};
+use super::pending::Pending;
+use crate::base::name::{Label, UserName};
+use crate::base::secret::Secret;
+use crate::base::system::{Clock, Entropy, Fixed};
+use crate::base::time::{Tick, UnixTime};
+use crate::engine::account::{Account, TokenId};
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, Conflict, Guard, LoginId, Method, Record, Row, Tally, Verdict};
+use crate::factor::oath::{Digits, Parameters};
+
+mod commands;
+mod logins;
+
+pub(super) use commands::*;
+pub(super) use logins::*;
+
+/// A store under test: one running server and any number of commands beside it.
+pub(super) trait Bench: Sized {
+    /// With an empty store.
+    fn new() -> Self;
+    /// The running server's face.
+    fn logins(&self) -> &dyn Logins;
+    /// A command's face, opened anew.
+    fn admin(&self) -> Box<dyn Admin>;
+    /// The server ends and starts again, if the store survives that.
+    fn restart(self) -> Self;
+}
+
+/// The real clocks, which only tests may read for themselves.
+pub(super) struct RealClock(std::time::Instant);
+
+impl RealClock {
+    #[allow(clippy::disallowed_methods, reason = "a store is tested on the real clock")]
+    pub(super) fn shared() -> Arc<dyn Clock> {
+        Arc::new(RealClock(std::time::Instant::now()))
+    }
+}
+
+impl Clock for RealClock {
+    fn mono(&self) -> Tick {
+        Tick(u64::try_from(self.0.elapsed().as_nanos()).unwrap())
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "a store is tested on the real clock")]
+    fn unix(&self) -> UnixTime {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        UnixTime(u64::try_from(since.as_millis()).unwrap())
+    }
+}
+
+/// Guessable octets, another sequence each time.
+pub(super) fn entropy() -> Box<dyn Entropy + Send> {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static SEED: AtomicU64 = AtomicU64::new(1);
+    Box::new(Fixed {
+        mono: Tick(0),
+        unix: UnixTime(0),
+        seed: SEED.fetch_add(0x1234_5678_9abc, Ordering::Relaxed),
+    })
+}
+
+/// The answer, waited for.
+pub(super) fn wait<T>(pending: Pending<T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(pending.get())
+}
+
+pub(super) fn name(text: &str) -> UserName {
+    UserName::canonical(text.as_bytes()).unwrap()
+}
+
+pub(super) fn token(serial: &str, user: Option<&str>) -> NewToken {
+    NewToken {
+        serial: serial.into(),
+        user: user.map(name),
+        seed: Secret::new(format!("seed of {serial} 1234567890").as_bytes()),
+        parameters: Parameters::default(),
+    }
+}
+
+/// A user `text` with one token, `T-text`.
+pub(super) fn enrol(bench: &impl Bench, text: &str) -> Account {
+    let mut admin = bench.admin();
+    admin.add_user(&name(text), &UserFields::default()).unwrap();
+    admin.add_token(&token(&format!("T-{text}"), Some(text))).unwrap();
+    find(bench, text)
+}
+
+pub(super) fn ask(bench: &impl Bench, text: &str) -> UserAnswer {
+    wait(bench.logins().find(&UserQuery { user: name(text), seeds: true, look_alikes: true }))
+}
+
+pub(super) fn find(bench: &impl Bench, text: &str) -> Account {
+    match ask(bench, text) {
+        UserAnswer::Found(account) => account,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>) -> Row {
+    let accepted = spent.is_some();
+    Row {
+        time: UnixTime(1_800_000_000_000),
+        login: LoginId::from_number(42),
+        client: Label::new("nas").unwrap(),
+        source: SocketAddr::from(([192, 0, 2, 1], 1645)),
+        user: Some(account.name.clone()),
+        user_id: Some(account.id),
+        station: Some("198.51.100.7".into()),
+        verdict: if accepted { Verdict::Accepted } else { Verdict::Rejected },
+        reason: if accepted { Reason::CodeAccepted } else { Reason::CodeWrong },
+        method: Method::Totp,
+        protocol: "pap",
+        device: account.tokens.first().map(|token| Arc::clone(&token.serial)),
+        spent,
+        tally,
+        took: Duration::from_millis(1234),
+    }
+}
+
+/// A right code of the account's first token at `step`.
+pub(super) fn spend(account: &Account, step: u64) -> Record {
+    let token = account.tokens[0].id;
+    let guards = vec![Guard::UserActive { user: account.id }, Guard::StepUnspent { token, step }];
+    Record { guards, row: Arc::new(row(account, Tally::Clear, Some((token, step)))) }
+}
+
+/// A wrong code, counted while fewer than `limit` stand.
+pub(super) fn fail(account: &Account, limit: u32) -> Record {
+    let guards = vec![Guard::FailuresBelow { user: account.id, limit }];
+    Record { guards, row: Arc::new(row(account, Tally::Count, None)) }
+}
+
+pub(super) fn commit(bench: &impl Bench, record: Record) -> Result<u64, Option<Conflict>> {
+    outcome(wait(bench.logins().commit(record)))
+}
+
+pub(super) fn outcome(answer: CommitAnswer) -> Result<u64, Option<Conflict>> {
+    match answer {
+        CommitAnswer::Done(recorded) => Ok(recorded.sequence()),
+        CommitAnswer::Refused(conflict) => Err(Some(conflict)),
+        CommitAnswer::Unavailable => Err(None),
+    }
+}
+
+macro_rules! battery {
+    ($bench:ty) => {
+        $crate::store::battery::battery!($bench,
+            a_step_is_spent_once_and_takes_the_earlier_ones_with_it
+            a_token_that_is_gone_off_or_elsewhere_spends_nothing
+            failures_count_up_to_their_limit_and_a_success_clears_them
+            a_user_who_is_disabled_or_removed_is_refused_at_the_append
+            racing_records_are_judged_one_after_the_other
+            a_guard_refuses_its_own_record_and_the_chain_has_no_gap
+            seeds_are_given_when_asked_for_and_only_then
+            users_are_added_changed_listed_and_removed
+            tokens_are_added_given_taken_switched_and_removed
+            a_token_keeps_its_spent_steps_when_it_changes_hands
+            an_unlock_clears_the_failures_and_leaves_a_row
+            the_trail_reads_newest_first_and_outlives_its_users
+            a_raised_address_stays_raised_until_an_admin_relaxes_it
+            an_import_makes_users_and_tokens_and_once_more_changes_nothing
+            an_import_with_a_conflict_names_it_and_changes_nothing
+            a_dry_run_and_an_abandoned_import_change_nothing
+            a_stranger_resembles_a_user_who_owns_a_token
+            a_command_s_change_is_seen_at_the_next_login
+            a_command_appends_to_the_same_chain_under_the_same_guards
+            a_restart_forgets_nothing
+            any_sequence_of_rows_folds_to_the_same_state_after_a_restart
+        );
+    };
+    ($bench:ty, $($name:ident)+) => { $(
+        #[test]
+        fn $name() {
+            $crate::store::battery::$name::<$bench>();
+        }
+    )+ };
+}
+pub(super) use battery;

@@ -1,0 +1,200 @@
+//! What commands read and write in the tables, statement by statement; the transactions are their callers'.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::hot::Hot;
+use super::rows::{self, int, nat, visible};
+use crate::base::name::{Label, UserName};
+use crate::base::system::Entropy;
+use crate::base::time::UnixTime;
+use crate::engine::account::{TokenId, UserId};
+use crate::factor::oath::Moving;
+use crate::store::admin::{NewToken, Posture, TokenDetails, UserDetails, UserFields};
+use crate::store::seal::{Purpose, SealKey};
+
+/// Rows of the `change` log that are kept for servers to read.
+const CHANGES_KEPT: i64 = 10_000;
+
+/// The columns that [`token_details`] reads, up to the condition.
+macro_rules! token_columns {
+    () => {
+        "SELECT token.id, serial, user.name, enabled, algorithm, digits, interval, last_step, token.created
+         FROM token LEFT JOIN user ON user.id = token.user LEFT JOIN token_state ON token_state.token = token.id
+         WHERE "
+    };
+}
+pub(super) use token_columns;
+
+/// The number of a visible user.
+pub(super) fn user_id(connection: &Connection, name: &UserName) -> rusqlite::Result<Option<i64>> {
+    let mut statement =
+        connection.prepare_cached(concat!("SELECT id FROM user WHERE name = ?1 AND ", visible!("batch")))?;
+    statement.query_row([name.as_str()], |row| row.get(0)).optional()
+}
+
+/// Number and owner of a visible token.
+pub(super) fn token_id(
+    connection: &Connection,
+    serial: &str,
+) -> rusqlite::Result<Option<(i64, Option<i64>)>> {
+    let mut statement = connection
+        .prepare_cached(concat!("SELECT id, user FROM token WHERE serial = ?1 AND ", visible!("batch")))?;
+    statement.query_row([serial], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+pub(super) fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<(UserFields, UnixTime)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT display_name, first_name, last_name, mail, phone, password_hash, disabled, created
+         FROM user WHERE id = ?1",
+    )?;
+    statement.query_row([id], |row| {
+        let fields = UserFields {
+            display_name: row.get(0)?,
+            first_name: row.get(1)?,
+            last_name: row.get(2)?,
+            mail: row.get(3)?,
+            phone: row.get(4)?,
+            password_hash: row.get(5)?,
+            disabled: row.get(6)?,
+        };
+        Ok((fields, UnixTime(nat(row.get(7)?))))
+    })
+}
+
+pub(super) fn user_details(
+    connection: &Connection,
+    hot: &Hot,
+    name: &UserName,
+) -> rusqlite::Result<Option<UserDetails>> {
+    let Some(mut seat) = rows::seat(connection, name)? else { return Ok(None) };
+    hot.overlay(&mut seat);
+    let (fields, created) = user_fields(connection, seat.id.0)?;
+    Ok(Some(UserDetails {
+        id: seat.id,
+        name: name.clone(),
+        fields,
+        failures: seat.failures,
+        last_failure: seat.last_failure,
+        created,
+        tokens: seat.tokens.iter().map(|held| Arc::clone(&held.serial)).collect(),
+    }))
+}
+
+pub(super) fn token_details(row: &rusqlite::Row<'_>, hot: &Hot) -> rusqlite::Result<TokenDetails> {
+    let id: i64 = row.get(0)?;
+    let user: Option<String> = row.get(2)?;
+    let kept = row.get::<_, Option<i64>>(7)?.map(nat);
+    Ok(TokenDetails {
+        id: TokenId(id),
+        serial: row.get(1)?,
+        user: user.and_then(|user| UserName::canonical(user.as_bytes()).ok()),
+        enabled: row.get(3)?,
+        parameters: rows::parameters(row, 4)?,
+        last_step: kept.max(hot.tokens.get(&id).map(|spent| spent.step)),
+        created: UnixTime(nat(row.get(8)?)),
+    })
+}
+
+pub(super) fn serials_of(connection: &Connection, user: i64) -> rusqlite::Result<Vec<Arc<str>>> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT serial FROM token WHERE user = ?1 AND ",
+        visible!("batch"),
+        " ORDER BY id"
+    ))?;
+    statement.query_map([user], |row| row.get(0))?.collect()
+}
+
+pub(super) fn postures(connection: &Connection) -> rusqlite::Result<Vec<Posture>> {
+    let mut statement =
+        connection.prepare_cached("SELECT client, address, raised FROM posture ORDER BY client, address")?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, UnixTime(nat(row.get(2)?))))
+    })?;
+    let mut postures = Vec::new();
+    for row in rows {
+        let (client, address, raised) = row?;
+        if let (Ok(client), Ok(address)) = (Label::new(&client), address.parse()) {
+            postures.push(Posture { client, address, raised });
+        }
+    }
+    Ok(postures)
+}
+
+pub(super) fn seal(key: &SealKey, token: &NewToken, entropy: &mut dyn Entropy) -> Box<[u8]> {
+    key.seal(Purpose::TokenSeed, &token.serial, &token.seed, entropy)
+}
+
+pub(super) fn insert_user(
+    connection: &Connection,
+    name: &UserName,
+    fields: &UserFields,
+    now: UnixTime,
+    batch: Option<i64>,
+) -> rusqlite::Result<UserId> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO user (name, skeleton, display_name, first_name, last_name, mail, phone, password_hash,
+             disabled, created, batch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    let id = statement.insert(params![
+        name.as_str(),
+        name.skeleton(),
+        fields.display_name,
+        fields.first_name,
+        fields.last_name,
+        fields.mail,
+        fields.phone,
+        fields.password_hash,
+        fields.disabled,
+        int(now.0),
+        batch
+    ])?;
+    Ok(UserId(id))
+}
+
+pub(super) fn insert_token(
+    connection: &Connection,
+    token: &NewToken,
+    sealed: &[u8],
+    user: Option<i64>,
+    now: UnixTime,
+    batch: Option<i64>,
+) -> rusqlite::Result<TokenId> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO token (serial, user, algorithm, digits, interval, seed, created, batch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    let Moving::Time { interval } = token.parameters.moving;
+    let id = statement.insert(params![
+        &*token.serial,
+        user,
+        token.parameters.algorithm.name(),
+        token.parameters.digits.count(),
+        interval,
+        sealed,
+        int(now.0),
+        batch
+    ])?;
+    Ok(TokenId(id))
+}
+
+/// Tells running servers that `user` has changed, or with `None` that anybody may have.
+pub(super) fn log_change(connection: &Connection, user: Option<&UserName>) -> rusqlite::Result<()> {
+    log_text(connection, user.map(UserName::as_str))
+}
+
+pub(super) fn log_owner(connection: &Connection, owner: Option<i64>) -> rusqlite::Result<()> {
+    let Some(owner) = owner else { return Ok(()) };
+    let name: Option<String> =
+        connection.query_row("SELECT name FROM user WHERE id = ?1", [owner], |row| row.get(0)).optional()?;
+    name.map_or(Ok(()), |name| log_text(connection, Some(&name)))
+}
+
+fn log_text(connection: &Connection, user: Option<&str>) -> rusqlite::Result<()> {
+    connection.prepare_cached("INSERT INTO change (user) VALUES (?1)")?.execute([user])?;
+    let newest = connection.last_insert_rowid();
+    connection.prepare_cached("DELETE FROM change WHERE seq <= ?1")?.execute([newest - CHANGES_KEPT])?;
+    Ok(())
+}
