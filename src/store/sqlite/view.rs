@@ -94,7 +94,8 @@ impl View {
         if everybody {
             self.cache.drop_all();
         }
-        *change = newest;
+        // Somebody with a newer snapshot may have been here first.
+        *change = newest.max(*change);
         Ok(if everybody { Seen::Everybody } else { Seen::Somebody })
     }
 
