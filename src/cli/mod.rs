@@ -13,6 +13,7 @@ mod logging;
 mod login;
 mod output;
 mod owner;
+mod quickstart;
 mod running;
 mod serve;
 mod store;
@@ -34,6 +35,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Quickstart(quickstart::Quickstart),
     Serve(serve::Serve),
     Check(check::Check),
     User(user::User),
@@ -56,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Quickstart(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::User(command) => command.run(),

@@ -14,7 +14,7 @@ use crate::primary::settings::Kind;
 use crate::server::record::Journal;
 use crate::server::settings::{Client, MessageAuthenticator};
 use crate::server::system::SystemClock;
-use crate::server::{Fault, Parts, Server};
+use crate::server::{Parts, Server};
 use crate::store::Opened;
 use crate::wire::{AttributeId, Hidden};
 
@@ -35,7 +35,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
         clock: clock(),
         journal,
     };
-    let server = Server::start(&effective.server, parts).map_err(|fault| refused(&fault))?;
+    let server = Server::start(&effective.server, parts)?;
     announce(effective, &server);
     Ok(server)
 }
@@ -51,11 +51,6 @@ fn check_clock(opened: &Opened) -> anyhow::Result<()> {
         .into()),
         _ => Ok(()),
     }
-}
-
-/// A server's fault brings its own hint.
-pub(crate) fn refused(fault: &Fault) -> Failure {
-    Failure::failed(fault.to_string())
 }
 
 /// Which attributes of an upstream's answer are encrypted: what the dictionaries say.

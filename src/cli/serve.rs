@@ -100,7 +100,7 @@ fn reload(server: &Server, old: &Effective, flags: &ServeFlags) -> anyhow::Resul
     if let Some(fault) = config::refuses_reload(old, &new) {
         return Err(Failure::usage(fault.to_string()).into());
     }
-    server.reload(&new.server.clients, &new.primaries).map_err(|fault| running::refused(&fault))?;
+    server.reload(&new.server.clients, &new.primaries)?;
     logging::warn(&warnings);
     for client in &new.server.clients {
         tracing::info!("{}", running::describe_client(client));
