@@ -25,6 +25,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(60);
 pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<Server> {
     let dictionary = super::dictionary::read(&effective.dictionaries)?;
     let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
+    super::store::make_directory_of(&settings)?;
     let opened = crate::store::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
     check_clock(&opened)?;
     let parts = Parts {

@@ -80,6 +80,14 @@ pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::
     Ok(Settings { key, ..Settings::new(place) })
 }
 
+/// Makes the directory that a new store is to lie in.
+pub(crate) fn make_directory_of(settings: &Settings) -> anyhow::Result<()> {
+    match &settings.place {
+        Place::Sqlite(path) if !path.exists() => make_directory(path),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the directory of a new store, for its owner alone.
 fn make_directory(store: &Path) -> anyhow::Result<()> {
     let Some(directory) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
