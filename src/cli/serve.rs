@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::store::{machine, wrong};
 use super::{logging, running};
 use crate::config::flags::ServeFlags;
-use crate::config::{self, Effective};
+use crate::config::{self, Effective, Surroundings};
 use crate::server::Server;
 
 /// Run the server
@@ -26,7 +26,7 @@ impl Serve {
         logging::warn(&warnings);
         let signals = Signals::catch()?;
         let server = running::start(&effective, journal)?;
-        signals.serve(server, effective, &self.flags)
+        signals.serve(server, effective, &self.flags, &machine())
     }
 }
 
@@ -62,10 +62,11 @@ impl Signals {
         server: Server,
         mut effective: Effective,
         flags: &ServeFlags,
+        around: &dyn Surroundings,
     ) -> anyhow::Result<()> {
         loop {
             match self.next() {
-                Asked::Reload => match reload(&server, &effective, flags) {
+                Asked::Reload => match reload(&server, &effective, flags, around) {
                     Ok(new) => effective = new,
                     Err(error) => tracing::error!("not reloaded, what ran before goes on: {error:#}"),
                 },
@@ -95,8 +96,13 @@ impl Signals {
     }
 }
 
-fn reload(server: &Server, old: &Effective, flags: &ServeFlags) -> anyhow::Result<Effective> {
-    let (new, warnings) = config::load(flags, &machine()).map_err(wrong)?;
+fn reload(
+    server: &Server,
+    old: &Effective,
+    flags: &ServeFlags,
+    around: &dyn Surroundings,
+) -> anyhow::Result<Effective> {
+    let (new, warnings) = config::load(flags, around).map_err(wrong)?;
     if let Some(fault) = config::refuses_reload(old, &new) {
         return Err(Failure::usage(fault.to_string()).into());
     }

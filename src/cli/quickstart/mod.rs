@@ -3,6 +3,7 @@
 mod files;
 mod trial;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,9 @@ use super::serve::Signals;
 use super::store::{machine, wrong};
 use super::token::make::show;
 use super::{logging, running};
-use crate::config;
+use crate::base::time::UnixTime;
 use crate::config::flags::ServeFlags;
+use crate::config::{self, Surroundings};
 use files::{Found, USER, find_or_make};
 
 /// Make a working server from nothing and run it
@@ -44,7 +46,7 @@ impl Quickstart {
         if let Some(listen) = self.listen {
             flags = flags.with("listen", listen.to_string());
         }
-        let (effective, warnings) = config::load(&flags, &machine()).map_err(wrong)?;
+        let (effective, warnings) = config::load(&flags, &Alone).map_err(wrong)?;
         if self.check {
             return trial::run(&self.dir, &effective);
         }
@@ -55,7 +57,32 @@ impl Quickstart {
         let address = server.addresses().first().copied();
         let address = address.ok_or_else(|| Failure::usage("there is no address to listen on"))?;
         introduce(&self.dir, &found, reachable(address))?;
-        signals.serve(server, effective, &flags)
+        signals.serve(server, effective, &flags, &Alone)
+    }
+}
+
+/// The machine without radmfa's settings in its environment: what runs is what stands in the directory.
+struct Alone;
+
+impl Surroundings for Alone {
+    fn variable(&self, name: &str) -> Option<String> {
+        machine().variable(name).filter(|_| !name.starts_with("RADMFA_"))
+    }
+
+    fn host_name(&self) -> Option<String> {
+        machine().host_name()
+    }
+
+    fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        machine().look_up(host, port)
+    }
+
+    fn now(&self) -> UnixTime {
+        machine().now()
+    }
+
+    fn cores(&self) -> usize {
+        machine().cores()
     }
 }
 
