@@ -3,12 +3,14 @@
 //! The fuzz targets run them under libFuzzer; `tests/fuzz_bodies.rs` runs them over mutated seeds with the toolchain at
 //! hand, so that they are held everywhere.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Fixed;
+use radmfa::base::text::is_unprintable;
 use radmfa::base::time::{Tick, UnixTime};
+use radmfa::dictionary::Dictionary;
 use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::wire::{
     AccessRequest, AttributeId, AttributeList, Attributes, Code, Credential, Forward, Hidden, MAX_ATTRIBUTES,
@@ -32,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "packet", body: packet, seeds: packets },
     Target { name: "state", body: state, seeds: states },
     Target { name: "upstream_reply", body: upstream_reply, seeds: packets },
+    Target { name: "dictionary", body: dictionary, seeds: dictionaries },
     Target { name: "engine_script", body: engine_script::run, seeds: scripts },
 ];
 
@@ -181,6 +184,51 @@ fn hold(reply: &UpstreamReply<'_>) {
     if let Ok(sent) = builder.build(2, [8; 16], &mut entropy()) {
         assert!(sent.bytes.len() <= MAX_PACKET && Parsed::parse(&sent.bytes).is_ok());
     }
+}
+
+/// A dictionary from anybody, and the octets as values of what it defines.
+pub fn dictionary(octets: &[u8]) {
+    static EMBEDDED: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::embedded().unwrap());
+    let clean = |text: &str| assert!(!text.chars().any(is_unprintable), "unprintable: {text:?}");
+    EMBEDDED.describe(octets).iter().for_each(|line| clean(line));
+    let text = String::from_utf8_lossy(octets);
+    let dictionary = match Dictionary::parse("fuzzed", &text) {
+        Ok(dictionary) => dictionary,
+        Err(fault) => {
+            clean(&fault.what);
+            fault.hint.iter().for_each(|hint| clean(hint));
+            let lines = text.lines().count().max(1);
+            let within = usize::try_from(fault.line).unwrap() <= lines;
+            assert!(fault.file != "fuzzed" || within, "line {} of {lines}", fault.line);
+            return;
+        }
+    };
+    for attribute in dictionary.attributes().take(64) {
+        clean(&attribute.name);
+        assert!(dictionary.by_name(&attribute.name).is_some(), "{} is not found", attribute.name);
+        for length in [0, 1, 2, 3, 4, 6, 8, 16, 18, 253] {
+            let value = octets.get(..length).unwrap_or(octets);
+            let printed = attribute.print(value);
+            clean(&printed);
+            if let Ok(read) = attribute.parse_text(&printed) {
+                assert!(read.len() <= 253 * 17, "{} octets in {}", read.len(), attribute.name);
+            }
+        }
+    }
+}
+
+fn dictionaries() -> Vec<Vec<u8>> {
+    [
+        "ATTRIBUTE User-Name 1 string\nATTRIBUTE User-Password 2 string encrypt=1\n# a comment\n",
+        "ATTRIBUTE Service-Type 6 integer\nVALUE Service-Type Login-User 1\nVALUE Service-Type Framed-User 0x02\n",
+        "VENDOR Acme 12345 format=1,1\nBEGIN-VENDOR Acme\nATTRIBUTE Acme-Role 1 string has_tag\nEND-VENDOR Acme\n",
+        "ATTRIBUTE Extended 241 extended\nATTRIBUTE Inner 241.1 tlv\nBEGIN-TLV Inner\nATTRIBUTE Leaf 1 ipaddr\nEND-TLV Inner\n",
+        "VENDOR Wide 429 format=4,0\nBEGIN-VENDOR Wide\nATTRIBUTE Wide-Key 65537 octets[16] array\nEND-VENDOR Wide\n",
+        "$INCLUDE dictionary.rfc2865\n$INCLUDE dictionary.microsoft\n",
+        "ATTRIBUTE Tunnel-Password 69 string encrypt=2,has_tag\nATTRIBUTE Prefix 97 ipv6prefix\nATTRIBUTE When 55 date\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
 }
 
 fn packets() -> Vec<Vec<u8>> {

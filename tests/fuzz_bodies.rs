@@ -118,6 +118,11 @@ fn any_upstream_reply_can_be_taken() {
 }
 
 #[test]
+fn any_dictionary_can_be_taken() {
+    fuzz("dictionary");
+}
+
+#[test]
 fn any_engine_script_can_be_run() {
     fuzz("engine_script");
 }

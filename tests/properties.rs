@@ -14,10 +14,22 @@ use proptest::prelude::*;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
-/// The octets of one act of an engine script: what it is, and what it may read.
+/// The octets of one act of an engine script (`fuzz/engine_script.rs`): half of them what gateways and users do all
+/// day, half of them anything.
 fn act() -> impl Strategy<Value = Vec<u8>> {
-    (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..6))
-        .prop_map(|(act, details)| [&[act], details.as_slice()].concat())
+    let anything = (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..6))
+        .prop_map(|(act, details)| [&[act], details.as_slice()].concat());
+    prop_oneof![
+        4 => anything,
+        // The first step of one of the users at the first client.
+        2 => (0_u8..3).prop_map(|user| vec![0, user, 0, 0]),
+        // A code that is right for one of the latest States.
+        3 => (0_u8..4).prop_map(|back| vec![7, back, 99, 0, 0, 0]),
+        1 => (0_u8..4).prop_map(|back| vec![7, back, 99, 160, 0]),
+        // Questions are held, or one of them is answered.
+        1 => (0_u8..8).prop_map(|held| vec![21, held]),
+        1 => any::<u8>().prop_map(|place| vec![23, place]),
+    ]
 }
 
 proptest! {
