@@ -6,6 +6,7 @@ use super::await_user::{AwaitUser, Looking};
 use super::login::{Facts, refuse, refuse_with};
 use super::parked::{Parked, Stage};
 use super::policy::Unenrolled;
+use super::prompt;
 use super::proof::PrimaryPassed;
 use super::question::{PrimaryAnswer, UserQuery};
 use super::reason::Reason;
@@ -50,6 +51,7 @@ impl AwaitPrimary {
                 refuse(&facts, Reason::CannotAsk, env)
             }
             PrimaryAnswer::Challenged { state, attributes } => {
+                let attributes = prompt::relayed(attributes);
                 let tell = Challenge { attributes, lifetime: DIALOG_LIFETIME };
                 let wait = Wait { tell: Some(tell), start: None, until: env.mono + DIALOG_LIFETIME };
                 let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };

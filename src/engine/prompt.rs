@@ -6,6 +6,9 @@ use crate::wire::{AttributeList, number};
 /// After a code that was not taken, whatever the reason.
 pub(super) const AGAIN: &str = "That code was not accepted. Enter a new one:";
 
+/// Where the primary's own challenge brought no line to show.
+const ANSWER: &str = "Enter your answer:";
+
 /// Prompt: the gateway should not echo what is typed (RFC 2869 §5.10).
 const NO_ECHO: u32 = 0;
 
@@ -29,5 +32,16 @@ pub(super) fn question(text: &str) -> AttributeList {
         .push_text(number::REPLY_MESSAGE, text)
         .and_then(|()| attributes.push_u32(number::PROMPT, NO_ECHO))
         .expect("a prompt fits");
+    attributes
+}
+
+/// The primary's own challenge, fit to be shown: several gateways drop a challenge without Reply-Message, and none may
+/// stand beside EAP-Message (RFC 3579 §2.6.5).
+pub(super) fn relayed(mut attributes: AttributeList) -> AttributeList {
+    let shown = [number::REPLY_MESSAGE, number::EAP_MESSAGE];
+    if !attributes.plain_attributes().any(|attribute| shown.contains(&attribute.number())) {
+        #[expect(clippy::expect_used, reason = "a literal that fits")]
+        attributes.push_text(number::REPLY_MESSAGE, ANSWER).expect("a line fits");
+    }
     attributes
 }
