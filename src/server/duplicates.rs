@@ -42,8 +42,14 @@ struct Known {
     authenticator: [u8; 16],
     /// Tells this entry from an older one of the same key in the queue.
     number: u64,
+    /// When it came.
+    came: Tick,
     reply: Option<(Arc<[u8]>, Tick)>,
 }
+
+/// When a packet that nobody answered is given up: no gateway waits so long. Without it, one such packet at the head
+/// of the queue would keep everything behind it.
+const GIVEN_UP: Duration = Duration::from_mins(10);
 
 /// The table.
 pub struct Duplicates {
@@ -73,7 +79,7 @@ impl Duplicates {
             order.next += 1;
             order.next
         };
-        let fresh = Known { authenticator: *authenticator, number, reply: None };
+        let fresh = Known { authenticator: *authenticator, number, came: now, reply: None };
         match self.known.entry(key) {
             Place::Occupied(mut place) if place.get().authenticator == *authenticator => {
                 match &place.get().reply {
@@ -113,7 +119,10 @@ impl Duplicates {
     pub fn sweep(&self, now: Tick) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(&(key, number)) = order.queue.front() {
-            let expired = |known: &Known| known.reply.as_ref().is_some_and(|(_, until)| now >= *until);
+            let expired = |known: &Known| match &known.reply {
+                Some((_, until)) => now >= *until,
+                None => now >= known.came + GIVEN_UP,
+            };
             let gone = self.known.get(&key).is_none_or(|known| known.number != number);
             if !gone
                 && self.known.remove_if(&key, |_, known| known.number == number && expired(known)).is_none()
@@ -206,5 +215,17 @@ mod tests {
         table.sweep(at(10));
         assert_eq!(table.len(), 1);
         assert!(matches!(table.admit(key(2), &[1; 16], at(10)), Seen::Pending));
+    }
+
+    #[test]
+    fn a_packet_that_nobody_answers_keeps_none_behind_it_for_ever() {
+        let table = Duplicates::new(10, KEPT);
+        table.admit(key(1), &[1; 16], at(0));
+        table.admit(key(2), &[1; 16], at(0));
+        table.answered(key(2), &[1; 16], &Arc::from(*b"x"), at(0));
+        table.sweep(at(599));
+        assert_eq!(table.len(), 2);
+        table.sweep(at(600));
+        assert!(table.is_empty());
     }
 }
