@@ -2,13 +2,17 @@
 //!
 //! Written by hand because it is on the path of every login. Names in it come from requests, so they are escaped.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io::Write as _;
+use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::sink::Sink;
 use crate::base::text::escape;
-use crate::engine::record::{Row, Verdict};
+use crate::base::time::UnixTime;
+use crate::engine::record::{LoginId, Row, Verdict};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,21 +33,30 @@ pub struct Journal {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    time: String,
+    time: Shown<UnixTime>,
     level: &'static str,
     event: &'static str,
-    login: String,
+    login: Shown<LoginId>,
     result: &'static str,
     reason: &'static str,
-    user: Option<String>,
+    user: Option<Cow<'a, str>>,
     client: &'a str,
-    source: String,
+    source: Shown<SocketAddr>,
     station: Option<&'a str>,
     method: &'static str,
     device: Option<&'a str>,
     protocol: &'static str,
     took_ms: u64,
     row: Option<u64>,
+}
+
+/// Serialized as it prints, without a string of its own.
+struct Shown<T>(T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 impl Journal {
@@ -56,15 +69,15 @@ impl Journal {
     /// The line of a login that ended. `sequence` is its row's place in the audit trail; without one it was not recorded.
     pub fn login(&self, row: &Row, sequence: Option<u64>) {
         let line = Line {
-            time: row.time.to_string(),
+            time: Shown(row.time),
             level: if sequence.is_some() { "INFO" } else { "ERROR" },
             event: "login",
-            login: row.login.to_string(),
+            login: Shown(row.login),
             result: row.verdict.code(),
             reason: row.reason.code(),
-            user: row.user.as_ref().map(|user| escape(user.as_str().as_bytes())),
+            user: row.user.as_ref().map(|user| printable(user.as_str())),
             client: row.client.as_str(),
-            source: row.source.to_string(),
+            source: Shown(row.source),
             station: row.station.as_deref(),
             method: row.method.code(),
             device: row.device.as_deref(),
@@ -72,7 +85,7 @@ impl Journal {
             took_ms: u64::try_from(row.took.as_millis()).unwrap_or(u64::MAX),
             row: sequence,
         };
-        let mut text = Vec::with_capacity(320);
+        let mut text = Vec::with_capacity(384);
         match self.format {
             Format::Json => {
                 // A struct of strings and numbers always has a JSON form.
@@ -82,6 +95,12 @@ impl Journal {
         }
         self.sink.line(&text);
     }
+}
+
+/// A name fit for a line; almost every one is so already.
+fn printable(name: &str) -> Cow<'_, str> {
+    let plain = name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\');
+    if plain { Cow::Borrowed(name) } else { Cow::Owned(escape(name.as_bytes())) }
 }
 
 impl Line<'_> {
@@ -94,13 +113,13 @@ impl Line<'_> {
         let _infallible = write!(
             text,
             "{} {:5} login {} {word} {} user={} client={} source={}",
-            self.time,
+            self.time.0,
             self.level,
-            self.login,
+            self.login.0,
             self.reason,
             self.user.as_deref().unwrap_or("-"),
             self.client,
-            self.source
+            self.source.0
         );
         let mut field = |name: &str, value: Option<&str>| {
             if let Some(value) = value {

@@ -177,22 +177,30 @@ impl Worker {
                 tracing::error!(%fault, "a listening socket failed");
                 return;
             }
-            for _ in 0..DRAIN {
-                match socket.try_receive(&mut buffer) {
-                    Ok((length, source, local)) => {
-                        // One octet beyond the limit tells a longer datagram from one that just fits.
-                        let datagram = buffer.get(..length.min(MAX_PACKET)).unwrap_or_default();
-                        self.receive(datagram, source, local);
-                    }
-                    Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(fault) => {
-                        tracing::warn!(%fault, "a datagram could not be received");
-                        break;
-                    }
+            if self.drain(socket, &mut buffer) {
+                // The others have their turn; what is left here is still readable.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes what has come, [`DRAIN`] datagrams at most; true if there may be more.
+    fn drain(self: &Arc<Self>, socket: &Listening, buffer: &mut [u8]) -> bool {
+        for _ in 0..DRAIN {
+            match socket.try_receive(buffer) {
+                Ok((length, source, local)) => {
+                    // One octet beyond the limit tells a longer datagram from one that just fits.
+                    let datagram = buffer.get(..length.min(MAX_PACKET)).unwrap_or_default();
+                    self.receive(datagram, source, local);
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(fault) => {
+                    tracing::warn!(%fault, "a datagram could not be received");
+                    return true;
                 }
             }
-            tokio::task::yield_now().await;
         }
+        true
     }
 
     async fn sweep(self: Arc<Self>) {

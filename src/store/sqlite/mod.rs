@@ -14,6 +14,7 @@ mod file;
 mod hot;
 mod import;
 mod keeper;
+mod mailbox;
 mod queue;
 mod readers;
 mod rows;
@@ -35,6 +36,7 @@ pub use self::admin::SqliteAdmin;
 pub use self::file::KeySource;
 use self::file::StoreFile;
 use self::keeper::Keeper;
+use self::mailbox::Mailbox;
 use self::queue::{Job, Queue};
 use self::readers::Readers;
 use self::view::{Seen, View};
@@ -226,7 +228,7 @@ impl Logins for SqliteStore {
 
     fn commit(&self, record: Record) -> Pending<CommitAnswer> {
         let (sender, answer) = oneshot::channel();
-        if self.queue.push(Job::Commit(record, sender)).is_err() {
+        if self.queue.push(Job::Commit(record, sender, Mailbox::here())).is_err() {
             return Pending::Ready(CommitAnswer::Unavailable);
         }
         Pending::Later(Box::pin(async move { answer.await.unwrap_or(CommitAnswer::Unavailable) }))

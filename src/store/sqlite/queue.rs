@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot::Sender;
 
+use super::mailbox::Mailbox;
 use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
@@ -17,12 +18,14 @@ pub(super) const GROUP_MAX: usize = 512;
 /// The most records that wait; beyond them the store is unavailable.
 const QUEUE_MAX: usize = 65_536;
 /// Under load a transaction begins no sooner than this after the one before, so that records gather.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(2);
+/// A load is a transaction of so many records. Below it nobody waits for others.
+const LOAD: usize = 8;
 /// Nothing to do for this long is idle: time for what can wait.
 const LULL: Duration = Duration::from_millis(50);
 
 pub(super) enum Job {
-    Commit(Record, Sender<CommitAnswer>),
+    Commit(Record, Sender<CommitAnswer>, Option<Arc<Mailbox>>),
     Raise(Label, IpAddr, Sender<bool>),
 }
 
@@ -30,7 +33,7 @@ impl Job {
     /// Nobody waits for the answer any more.
     pub(super) fn is_withdrawn(&self) -> bool {
         match self {
-            Job::Commit(_, answer) => answer.is_closed(),
+            Job::Commit(_, answer, _) => answer.is_closed(),
             Job::Raise(..) => false,
         }
     }
@@ -78,12 +81,18 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for something to do and fills `buffer` with it. `began` is when the transaction before this one began;
-    /// `chores` says that idle time is wanted at once (`true`) or after a lull.
-    pub(super) fn take(&self, buffer: &mut Vec<Job>, clock: &dyn Clock, began: Tick, chores: Chores) -> Turn {
+    /// Waits for something to do and fills `buffer` with it. `before` is when the transaction before this one began, and
+    /// how many records it had; `chores` says that idle time is wanted at once (`true`) or after a lull.
+    pub(super) fn take(
+        &self,
+        buffer: &mut Vec<Job>,
+        clock: &dyn Clock,
+        before: (Tick, usize),
+        chores: Chores,
+    ) -> Turn {
         let mut state = self.lock();
-        if !state.jobs.is_empty() && state.jobs.len() < GROUP_MAX && !state.closing {
-            // They came while a transaction was under way: more will come.
+        let (began, records) = before;
+        if records >= LOAD && state.jobs.len() < GROUP_MAX && !state.closing {
             let passed = clock.mono().since(began);
             if passed < GATHER {
                 drop(state);

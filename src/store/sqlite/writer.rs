@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::Tail;
 use super::hot::{Count, Effect, Hot};
 use super::keeper::Keeper;
+use super::mailbox::Post;
 use super::queue::{Chores, Job, Queue, Turn};
 use super::rows::{self, int};
 use super::view::{Seen, View};
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     finished: Option<u64>,
     pages: usize,
     text: String,
+    post: Post,
 }
 
 /// A snapshot being written: the state tables will say everything up to row `at`.
@@ -89,16 +91,17 @@ impl Writer {
             finished: None,
             pages: 0,
             text: String::new(),
+            post: Post::default(),
         }
     }
 
     /// Works until the queue is closed.
     pub(super) fn run(mut self) {
         let mut jobs = Vec::new();
-        let mut began = Tick::default();
+        let mut before = (Tick::default(), 0);
         loop {
-            let turn = self.queue.take(&mut jobs, &*self.clock, began, self.chores());
-            began = self.clock.mono();
+            let turn = self.queue.take(&mut jobs, &*self.clock, before, self.chores());
+            before = (self.clock.mono(), jobs.len());
             let result = match turn {
                 Turn::Closed => return,
                 Turn::Idle => self.snapshot(),
@@ -157,14 +160,15 @@ impl Writer {
         for job in jobs.drain(..) {
             let verdict = verdicts.next().filter(|_| result.is_ok());
             match job {
-                Job::Commit(_, answer) => {
-                    let _gone = answer.send(verdict.unwrap_or(CommitAnswer::Unavailable));
+                Job::Commit(_, answer, mailbox) => {
+                    self.post.add(mailbox, answer, verdict.unwrap_or(CommitAnswer::Unavailable));
                 }
                 Job::Raise(_, _, answer) => {
                     let _gone = answer.send(verdict.is_some());
                 }
             }
         }
+        self.post.send();
         result
     }
 
@@ -175,7 +179,7 @@ impl Writer {
         }
         let seq = first + 1 + u64::try_from(group.rows.len()).unwrap_or(u64::MAX);
         let record = match job {
-            Job::Commit(record, _) => record,
+            Job::Commit(record, ..) => record,
             Job::Raise(client, address, _) => {
                 let mut statement = self.connection.prepare_cached(
                     "INSERT INTO posture (client, address, raised) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
