@@ -79,6 +79,27 @@ fn what_cannot_be_done_to_a_user_is_said_with_a_hint() {
 }
 
 #[test]
+fn commands_leave_nothing_that_the_stores_owner_cannot_open() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let desk = Desk::new("cli-owner");
+    desk.ok("user add alice");
+    // Only root can give files away, and only root would leave its own behind.
+    let owner = if nix::unistd::geteuid().is_root() { 65_534 } else { nix::unistd::geteuid().as_raw() };
+    if nix::unistd::geteuid().is_root() {
+        chown(desk.scratch.path(), Some(owner), Some(owner)).unwrap();
+        for file in ["store", "store/radmfa.db", "store/radmfa.db.key"] {
+            chown(desk.scratch.join(file), Some(owner), Some(owner)).unwrap();
+        }
+    }
+    desk.ok("user add bob");
+    desk.ok("user list");
+    for entry in std::fs::read_dir(desk.scratch.join("store")).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().uid(), owner, "{}", entry.path().display());
+    }
+}
+
+#[test]
 fn a_token_is_made_with_its_qr_code_and_its_codes_work_once() {
     let desk = Desk::new("cli-token");
     desk.ok("user add alice");

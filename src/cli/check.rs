@@ -32,7 +32,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let (effective, warnings) = config::load(&self.flags, &machine()).map_err(wrong)?;
+        let (effective, warnings) = config::load(&self.flags, &machine()).map_err(|errors| wrong(&errors))?;
         super::dictionary::read(&effective.dictionaries)?;
         say(effective.show().trim_end())?;
         warn(&warnings);
@@ -146,7 +146,7 @@ impl Trial {
             say("  no token yet: radmfa token add USER, or radmfa token import FILE")?;
         }
         let now = SystemClock.unix();
-        if newest.is_some_and(|newest| newest.since(now) >= Duration::from_secs(60)) {
+        if newest.is_some_and(|newest| newest.since(now) >= Duration::from_mins(1)) {
             self.fail(
                 format!("clock-behind: the clock reads {now}, before the newest record"),
                 "set the clock (chronyc makestep, timedatectl); codes depend on it",

@@ -8,7 +8,10 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::output::note;
+use super::store::machine;
 use crate::base::secret::Secret;
+use crate::config::SecretSource;
 
 /// The longest secret read from a file, in octets.
 const SECRET_MAX: u64 = 64 * 1024;
@@ -37,21 +40,12 @@ fn secret_from(source: impl Read) -> io::Result<Secret> {
 
 /// `file:PATH`, `env:NAME`, or the secret itself, as the configuration has it.
 pub(crate) fn secret_said(said: &str) -> anyhow::Result<Secret> {
-    let secret = if let Some(path) = said.strip_prefix("file:") {
-        secret_file(Path::new(path))?
-    } else if let Some(name) = said.strip_prefix("env:") {
-        let value = std::env::var(name).map_err(|_| {
-            Failure::usage(format!("the environment variable {name} is not set"))
-                .hint("set it, or keep the secret in a file: file:PATH")
-        })?;
-        Secret::from(value.as_str())
-    } else {
-        Secret::from(said.strip_prefix("literal:").unwrap_or(said))
-    };
-    if secret.is_empty() {
-        return Err(Failure::usage("the secret is empty").hint("a secret has at least one character").into());
+    let source = SecretSource::parse(said, None);
+    let read = source.read(&machine()).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
+    if matches!(source, SecretSource::Literal(_)) {
+        note("warning: a secret on the command line shows in the list of processes; file:PATH keeps it");
     }
-    Ok(secret)
+    Ok(read.secret)
 }
 
 /// Asks at the terminal without showing what is typed. `flags` are what a script would say instead.
@@ -66,7 +60,7 @@ pub(crate) fn ask_shown(prompt: &str, flags: &str) -> anyhow::Result<Secret> {
     if !io::stdin().is_terminal() {
         return Err(no_terminal(&io::Error::from(io::ErrorKind::NotFound), flags).into());
     }
-    super::output::note(prompt);
+    note(prompt);
     let mut line = Zeroizing::new(String::new());
     io::stdin().lock().read_line(&mut line)?;
     Ok(Secret::from(line.trim_end_matches(['\r', '\n'])))

@@ -19,7 +19,7 @@ use crate::store::Opened;
 use crate::wire::{AttributeId, Hidden};
 
 /// How far the newest row of the trail may lie ahead of the clock.
-const CLOCK_SLACK: Duration = Duration::from_secs(60);
+const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
 /// Opens everything and serves. When this returns, the first datagram is answered, and the log says so.
 pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<Server> {
@@ -88,9 +88,9 @@ pub(crate) fn describe_client(client: &Client) -> String {
     let networks: Vec<String> = client
         .networks
         .iter()
-        .map(|network| match network.prefix_len() == network.max_prefix_len() {
-            true => network.addr().to_string(),
-            false => network.to_string(),
+        .map(|network| {
+            let alone = network.prefix_len() == network.max_prefix_len();
+            if alone { network.addr().to_string() } else { network.to_string() }
         })
         .collect();
     let message_authenticator = match client.message_authenticator {

@@ -20,7 +20,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let (effective, warnings) = config::load(&self.flags, &machine()).map_err(wrong)?;
+        let (effective, warnings) = config::load(&self.flags, &machine()).map_err(|errors| wrong(&errors))?;
         // The flusher lives to the end: what is logged on the way out is written too.
         let (journal, _flusher) = logging::begin(effective.log_format, effective.log_level)?;
         logging::warn(&warnings);
@@ -75,7 +75,7 @@ impl Signals {
                     match server.stop() {
                         0 => tracing::info!("stopped"),
                         parked => {
-                            tracing::info!("stopped; logins that waited for a code and end here: {parked}")
+                            tracing::info!("stopped; logins that waited for a code and end here: {parked}");
                         }
                     }
                     return Ok(());
@@ -102,7 +102,7 @@ fn reload(
     flags: &ServeFlags,
     around: &dyn Surroundings,
 ) -> anyhow::Result<Effective> {
-    let (new, warnings) = config::load(flags, around).map_err(wrong)?;
+    let (new, warnings) = config::load(flags, around).map_err(|errors| wrong(&errors))?;
     if let Some(fault) = config::refuses_reload(old, &new) {
         return Err(Failure::usage(fault.to_string()).into());
     }

@@ -45,7 +45,7 @@ pub(crate) fn entropy() -> anyhow::Result<SystemEntropy> {
 
 /// Opens the store that `flags` name. Read root's own files before.
 pub(crate) fn open(flags: &StoreFlags, missing: Missing) -> anyhow::Result<Box<dyn Admin>> {
-    let (said, warnings) = config::load_store(flags, &machine()).map_err(wrong)?;
+    let (said, warnings) = config::load_store(flags, &machine()).map_err(|errors| wrong(&errors))?;
     warn(&warnings);
     let settings = settings(&said.store, said.seal_key.as_ref())?;
     if let Place::Sqlite(path) = &settings.place {
@@ -101,7 +101,7 @@ fn make_directory(store: &Path) -> anyhow::Result<()> {
 }
 
 /// A configuration that is refused, all that is wrong with it at once.
-pub(crate) fn wrong(errors: config::ConfigErrors) -> Failure {
+pub(crate) fn wrong(errors: &config::ConfigErrors) -> Failure {
     let all: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
     Failure::usage(all.join("\nerror: "))
 }

@@ -288,7 +288,7 @@ fn wrong(column: Column, what: impl fmt::Display) -> Wrong {
 
 /// What stands between the cells: whichever of comma, semicolon and tab the first line has most of.
 fn delimiter(first: &[u8]) -> u8 {
-    let count = |octet: u8| first.iter().filter(|found| **found == octet).count();
+    let count = |octet: u8| first.split(|found| *found == octet).count();
     let commas = count(b',');
     if count(b';') > commas {
         b';'

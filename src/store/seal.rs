@@ -89,9 +89,11 @@ impl SealKey {
     /// HMAC-SHA-256 under this key.
     #[must_use]
     pub fn derive(&self, use_: &str) -> Secret {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
-        let mac = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes any key");
-        let derived = mac.chain_update(b"radmfa/1/derive\0").chain_update(use_).finalize().into_bytes();
+        let derived = keyed(self.key.expose())
+            .chain_update(b"radmfa/1/derive\0")
+            .chain_update(use_)
+            .finalize()
+            .into_bytes();
         Secret::new(derived.as_slice())
     }
 
@@ -136,6 +138,11 @@ impl std::fmt::Debug for SealKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("SealKey(…)")
     }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+    Hmac::new_from_slice(key).expect("HMAC takes any key")
 }
 
 fn bind(purpose: Purpose, owner: &str) -> Vec<u8> {

@@ -31,8 +31,12 @@ pub(crate) struct Login {
     /// The RADIUS server; port 1812 where none is said
     #[arg(long, default_value = "127.0.0.1:1812", value_name = "HOST:PORT")]
     server: String,
-    /// The shared secret: file:PATH, env:NAME, or itself; asked for where it is missing
-    #[arg(long, value_name = "SECRET")]
+    /// The shared secret; asked for where it is missing
+    #[arg(
+        long,
+        value_name = "SECRET",
+        help = "The shared secret: file:PATH, env:NAME, or itself; asked for where it is missing"
+    )]
     secret: Option<String>,
     /// Read the password from this file; asked for where it is missing
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "password_stdin")]
@@ -158,7 +162,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| "a time is a number with a unit, such as 5s".to_owned())?;
     let span = Duration::from_millis(number.saturating_mul(scale));
-    let range = Duration::from_millis(10)..=Duration::from_secs(600);
+    let range = Duration::from_millis(10)..=Duration::from_mins(10);
     if range.contains(&span) { Ok(span) } else { Err("takes 10ms to 10m".into()) }
 }
 

@@ -41,7 +41,7 @@ impl<'a> Printer<'a> {
             }
             Event::Ignored(why) => say(format!("← ignored: {why}"))?,
             Event::Login(login) => {
-                say(format!("  This login is {login} in the server's log and audit trail."))?
+                say(format!("  This login is {login} in the server's log and audit trail."))?;
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use radius::core::avp::AVP;
 use radius::core::code::Code;
 use radius::core::packet::Packet;
 use radius::core::{rfc2865, rfc2869};
@@ -142,7 +143,7 @@ pub(crate) fn walk(
         if let Some(login) = state.as_deref().and_then(login_of).filter(|_| round == 1) {
             watch(Event::Login(login))?;
         }
-        let text = packet.lookup(rfc2865::REPLY_MESSAGE_TYPE).map(|value| value.encode_bytes());
+        let text = packet.lookup(rfc2865::REPLY_MESSAGE_TYPE).map(AVP::encode_bytes);
         let question = Question {
             text: text.map(|text| crate::base::text::escape(&text)).unwrap_or_default(),
             echo: rfc2869::lookup_prompt(&packet).is_some_and(|prompt| prompt == Ok(rfc2869::PROMPT_ECHO)),
@@ -222,7 +223,7 @@ fn exchange(
     let mut silence = Silence { from: socket.local_addr().ok(), ..Silence::default() };
     let attributes = request.octets.get(HEADER..).unwrap_or_default();
     let begun = clock.mono();
-    let mut buffer = [0; 65_535];
+    let mut buffer = [0; 4096];
     for attempt in 1..=gateway.retries.saturating_add(1) {
         watch(Event::Sent { identifier: request.identifier, attributes, attempt })?;
         silence.tries = attempt;

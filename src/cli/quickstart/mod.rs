@@ -46,7 +46,7 @@ impl Quickstart {
         if let Some(listen) = self.listen {
             flags = flags.with("listen", listen.to_string());
         }
-        let (effective, warnings) = config::load(&flags, &Alone).map_err(wrong)?;
+        let (effective, warnings) = config::load(&flags, &Alone).map_err(|errors| wrong(&errors))?;
         if self.check {
             return trial::run(&self.dir, &effective);
         }
