@@ -98,7 +98,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let dictionaries = dictionaries(&mut reader);
     let affinity = reader.find("affinity", affinity).map_or(Affinity::Deny, |found| found.value);
     reader.record("affinity", "deny", &Origin::Default);
-    let workers = reader.or("workers", integer(1..=64), around.cores().min(8));
+    let workers = reader.or("workers", integer(1..=64), around.cores().saturating_sub(1).clamp(1, 8));
     let log_format = word(&mut reader, "log-format", FORMATS, LogFormat::Text);
     let log_level = word(&mut reader, "log-level", LEVELS, LogLevel::Info);
     let mut sections = vec![reader.finish()];

@@ -145,7 +145,8 @@ impl Primaries {
     pub async fn check(&self, check: PrimaryCheck) -> PrimaryAnswer {
         match self.named.get(&check.primary) {
             Some(Primary::Radius(radius)) => radius.check(&check).await,
-            Some(Primary::Local(local)) => local.check(check).await,
+            // Boxed, since every login's task would otherwise be as large as this rare and slow one.
+            Some(Primary::Local(local)) => Box::pin(local.check(check)).await,
             None => PrimaryAnswer::Unavailable,
         }
     }

@@ -6,6 +6,8 @@
 //! identifier, because gateways change both for the second step. An attacker may hold any number of them; none helps
 //! with another user's or another client's login.
 
+use std::hash::{Hash, Hasher};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -23,8 +25,36 @@ const HEAD: usize = 1 + 4 + 4 + 16;
 const MAC: usize = 17;
 
 /// Names one round of one login: 128 random bits. A new one with every challenge.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RoundId(pub [u8; 16]);
+
+impl Hash for RoundId {
+    /// The octets are random and of our own making (a received one has passed its MAC), so eight of them will do.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let [first, ..] = self.0.as_chunks::<8>().0 else { return };
+        hasher.write_u64(u64::from_ne_bytes(*first));
+    }
+}
+
+/// Takes a [`RoundId`]'s random octets as they are.
+#[derive(Debug, Default)]
+pub struct RoundHasher(u64);
+
+impl Hasher for RoundHasher {
+    fn write(&mut self, octets: &[u8]) {
+        for octet in octets {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*octet);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl std::fmt::Debug for RoundId {
     /// Never the bits: whoever knows them could look a login up.

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,31 +55,28 @@ const GIVEN_UP: Duration = Duration::from_mins(10);
 /// The table.
 pub struct Duplicates {
     known: DashMap<PacketKey, Known>,
-    order: Mutex<Order>,
+    order: Mutex<VecDeque<(PacketKey, u64)>>,
+    next: AtomicU64,
     capacity: usize,
     kept: Duration,
-}
-
-#[derive(Default)]
-struct Order {
-    queue: VecDeque<(PacketKey, u64)>,
-    next: u64,
 }
 
 impl Duplicates {
     /// For at most `capacity` packets, whose replies are `kept` from when they were sent.
     #[must_use]
     pub fn new(capacity: usize, kept: Duration) -> Duplicates {
-        Duplicates { known: DashMap::new(), order: Mutex::default(), capacity: capacity.max(1), kept }
+        Duplicates {
+            known: DashMap::new(),
+            order: Mutex::default(),
+            next: AtomicU64::new(0),
+            capacity: capacity.max(1),
+            kept,
+        }
     }
 
     /// Looks a verified packet up, and remembers it as pending if it is new.
     pub fn admit(&self, key: PacketKey, authenticator: &[u8; 16], now: Tick) -> Seen {
-        let number = {
-            let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-            order.next += 1;
-            order.next
-        };
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let fresh = Known { authenticator: *authenticator, number, came: now, reply: None };
         match self.known.entry(key) {
             Place::Occupied(mut place) if place.get().authenticator == *authenticator => {
@@ -118,7 +116,7 @@ impl Duplicates {
     /// Drops the oldest packets whose replies have had their time; call now and then.
     pub fn sweep(&self, now: Tick) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(&(key, number)) = order.queue.front() {
+        while let Some(&(key, number)) = order.front() {
             let expired = |known: &Known| match &known.reply {
                 Some((_, until)) => now >= *until,
                 None => now >= known.came + GIVEN_UP,
@@ -129,7 +127,7 @@ impl Duplicates {
             {
                 break;
             }
-            order.queue.pop_front();
+            order.pop_front();
         }
     }
 
@@ -145,9 +143,9 @@ impl Duplicates {
 
     fn queue(&self, key: PacketKey, number: u64) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        order.queue.push_back((key, number));
-        while order.queue.len() > self.capacity {
-            if let Some((key, number)) = order.queue.pop_front() {
+        order.push_back((key, number));
+        while order.len() > self.capacity {
+            if let Some((key, number)) = order.pop_front() {
                 self.known.remove_if(&key, |_, known| known.number == number);
             }
         }

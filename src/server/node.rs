@@ -9,13 +9,13 @@
 //! is good once; a copy of the request that is being worked on joins it; a table that is full refuses new logins and
 //! finishes those it has.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
-use super::affinity::{Mint, RoundId};
+use super::affinity::{Mint, RoundHasher, RoundId};
 use super::duplicates::PacketKey;
 use super::slot::{Brought, Slot, turn_away};
 use crate::base::name::{Label, UserName};
@@ -147,7 +147,7 @@ awaits!(AwaitPrimary: PrimaryAnswer, AwaitUser: UserAnswer, AwaitCommit: CommitA
 
 /// The driver.
 pub struct Node {
-    slots: DashMap<RoundId, Slot>,
+    slots: DashMap<RoundId, Slot, BuildHasherDefault<RoundHasher>>,
     count: AtomicUsize,
     capacity: usize,
     mint: Mint,
@@ -158,7 +158,13 @@ impl Node {
     /// For at most `capacity` logins under way.
     #[must_use]
     pub fn new(mint: Mint, capacity: usize) -> Node {
-        Node { slots: DashMap::new(), count: AtomicUsize::new(0), capacity, mint, hasher: RandomState::new() }
+        Node {
+            slots: DashMap::default(),
+            count: AtomicUsize::new(0),
+            capacity,
+            mint,
+            hasher: RandomState::new(),
+        }
     }
 
     /// What makes and reads this node's State attributes.
@@ -348,9 +354,13 @@ impl Node {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<RoundId> {
+        if let Some(mut slot) = self.slots.get_mut(&round).filter(|slot| slot.rounds == 0) {
+            let state = self.mint.state(round, env.unix, parked.client(), parked.user());
+            slot.tell(challenge, &state, env, out);
+            return Some(round);
+        }
         let (_, mut slot) = self.slots.remove(&round)?;
-        let next = if slot.rounds == 0 { round } else { RoundId(random(env.entropy)) };
-        slot.rounds = slot.rounds.saturating_add(1);
+        let next = RoundId(random(env.entropy));
         let state = self.mint.state(next, env.unix, parked.client(), parked.user());
         slot.tell(challenge, &state, env, out);
         self.slots.insert(next, slot);

@@ -18,7 +18,7 @@ pub struct Settings {
     pub server_name: Label,
     /// Where Access-Requests come in; at least one.
     pub listen: Vec<SocketAddr>,
-    /// Threads that serve them, 1 to 64; default: the machine's cores, at most 8.
+    /// Threads that serve them, 1 to 64; default: one core is left to the store and the log, at most 8.
     pub workers: usize,
     /// The gateways; at least one.
     pub clients: Vec<Client>,

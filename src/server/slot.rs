@@ -128,6 +128,7 @@ impl Slot {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) {
+        self.rounds = self.rounds.saturating_add(1);
         let mut attributes = AttributeList::new();
         #[expect(clippy::expect_used, reason = "a State has 56 octets, and an attribute takes 253")]
         attributes.push_text(number::STATE, state).expect("the State fits");
