@@ -48,12 +48,12 @@ fn world_of(capacity: usize) -> World {
     world
 }
 
-fn accept() -> Option<Primary> {
-    Some(Primary::Accept(AttributeList::new()))
+fn accept() -> Primary {
+    Primary::Accept(AttributeList::new())
 }
 
-fn reject() -> Option<Primary> {
-    Some(Primary::Reject(AttributeList::new()))
+fn reject() -> Primary {
+    Primary::Reject(AttributeList::new())
 }
 
 fn knock(user: &[u8], entered: &[u8]) -> Knock {
@@ -75,7 +75,7 @@ fn only_drop(world: &mut World, expected: DropReason) {
 
 /// Alice's password was right: the State of her challenge.
 fn challenged(world: &mut World, user: &str) -> Vec<u8> {
-    world.send(Knock { primary: accept(), ..knock(user.as_bytes(), b"pin") });
+    world.send(Knock { primary: Some(accept()), ..knock(user.as_bytes(), b"pin") });
     let reply = reply(world);
     assert_eq!(reply.code, Code::ACCESS_CHALLENGE);
     reply.first(number::STATE).unwrap().to_vec()
@@ -126,7 +126,7 @@ fn attack_2_a_proxy_state_without_message_authenticator_is_dropped() {
     world.send(Knock {
         unsigned: true,
         proxy_state: Some(b"injected".to_vec()),
-        primary: accept(),
+        primary: Some(accept()),
         ..knock(b"alice", b"pin")
     });
     only_drop(&mut world, DropReason::ProxyStateUnsigned);
@@ -138,10 +138,10 @@ fn attack_3_a_restart_does_not_lower_what_an_address_has_shown() {
     let mut world = world();
     challenged(&mut world, "alice");
     world.restart(1000);
-    world.send(Knock { unsigned: true, primary: accept(), ..knock(b"alice", b"pin") });
+    world.send(Knock { unsigned: true, primary: Some(accept()), ..knock(b"alice", b"pin") });
     only_drop(&mut world, DropReason::UnsignedNotAllowed);
     // Another address of no such history is none the worse.
-    world.send(Knock { client: 1, unsigned: true, primary: reject(), ..knock(b"alice", b"pin") });
+    world.send(Knock { client: 1, unsigned: true, primary: Some(reject()), ..knock(b"alice", b"pin") });
     assert_eq!(reply(&mut world).code, Code::ACCESS_REJECT);
 }
 
@@ -357,7 +357,7 @@ fn attack_12_a_code_without_a_state_is_a_wrong_password() {
     let mut world = world();
     challenged(&mut world, "alice");
     let code = world.code("alice", None, 0).unwrap();
-    let first_step = Knock { primary: reject(), ..knock(b"alice", code.as_bytes()) };
+    let first_step = Knock { primary: Some(reject()), ..knock(b"alice", code.as_bytes()) };
     refused(&mut world, first_step, Reason::PrimaryRejected);
     assert_eq!(world.primary_asked.last().unwrap().1, code.into_bytes());
 }
@@ -381,11 +381,15 @@ fn attack_13_hostile_names_and_passwords_are_refused_or_dropped_and_leave_clean_
     }
     assert!(world.primary_asked.is_empty());
     for user in [b"*)(uid=*".as_slice(), &[b'x'; 253], b"'; DROP TABLE users; --", b"../../etc/passwd"] {
-        refused(&mut world, Knock { primary: reject(), ..knock(user, b"pin") }, Reason::PrimaryRejected);
+        refused(
+            &mut world,
+            Knock { primary: Some(reject()), ..knock(user, b"pin") },
+            Reason::PrimaryRejected,
+        );
     }
     refused(&mut world, knock(b"alice", b""), Reason::EmptyPassword);
     let station = b"\x1b]0;owned\x07\r\n\0\xff\xe2\x80\xae".to_vec();
-    let odd = Knock { station: Some(station), primary: reject(), ..knock(b"alice", b"\r\n\x1b") };
+    let odd = Knock { station: Some(station), primary: Some(reject()), ..knock(b"alice", b"\r\n\x1b") };
     refused(&mut world, odd, Reason::PrimaryRejected);
     for (_, row) in world.store.trail() {
         let texts = [row.user.as_ref().map(ToString::to_string), row.station.as_deref().map(str::to_owned)];
@@ -432,9 +436,9 @@ fn attack_16_refusals_look_alike_whatever_their_reason() {
         shapes
             .push(reply.attributes.iter().map(|(number, value)| (*number, value.len())).collect::<Vec<_>>());
     };
-    note(&mut world, Knock { primary: reject(), ..knock(b"nobody", b"x") }, Reason::PrimaryRejected);
-    note(&mut world, Knock { primary: reject(), ..knock(b"alice", b"x") }, Reason::PrimaryRejected);
-    note(&mut world, Knock { primary: accept(), ..knock(b"nobody", b"x") }, Reason::Unenrolled);
+    note(&mut world, Knock { primary: Some(reject()), ..knock(b"nobody", b"x") }, Reason::PrimaryRejected);
+    note(&mut world, Knock { primary: Some(reject()), ..knock(b"alice", b"x") }, Reason::PrimaryRejected);
+    note(&mut world, Knock { primary: Some(accept()), ..knock(b"nobody", b"x") }, Reason::Unenrolled);
     note(
         &mut world,
         Knock { primary: Some(Primary::Unavailable), ..knock(b"alice", b"x") },
@@ -459,7 +463,7 @@ fn attack_17_a_flood_of_new_users_keeps_memory_flat_and_parked_logins_finish() {
     let state = challenged(&mut world, "alice");
     world.holding.primary = true;
     for number in 0..5000 {
-        world.send(Knock { primary: reject(), ..knock(format!("u{number}").as_bytes(), b"x") });
+        world.send(Knock { primary: Some(reject()), ..knock(format!("u{number}").as_bytes(), b"x") });
     }
     assert_eq!(world.node.logins(), 50);
     assert_eq!(world.held.len(), 49);
@@ -476,7 +480,7 @@ fn attack_17_the_table_of_duplicates_forgets_the_oldest_instead_of_growing() {
     let mut world = world();
     world.duplicates = radmfa::server::duplicates::Duplicates::new(100, Duration::from_secs(10));
     for number in 0..1000 {
-        world.send(Knock { primary: reject(), ..knock(format!("u{number}").as_bytes(), b"x") });
+        world.send(Knock { primary: Some(reject()), ..knock(format!("u{number}").as_bytes(), b"x") });
     }
     assert_eq!(world.duplicates.len(), 100);
 }
@@ -500,11 +504,11 @@ fn attack_20_an_enrolled_user_in_another_form_is_asked_or_refused_where_stranger
         "ⓐlice",
     ];
     for form in forms {
-        world.send(Knock { client: 2, primary: accept(), ..knock(form.as_bytes(), b"pin") });
+        world.send(Knock { client: 2, primary: Some(accept()), ..knock(form.as_bytes(), b"pin") });
         let reply = reply(&mut world);
         assert_ne!(reply.code, Code::ACCESS_ACCEPT, "{form}");
     }
-    accepted(&mut world, Knock { client: 2, primary: accept(), ..knock(b"charlie", b"pin") });
+    accepted(&mut world, Knock { client: 2, primary: Some(accept()), ..knock(b"charlie", b"pin") });
 }
 
 #[test]

@@ -32,7 +32,9 @@ fn number_of(variable: &str) -> Option<u64> {
 fn fuzz(target: &str) {
     let target = bodies::TARGETS.iter().find(|other| other.name == target).unwrap();
     let seeds = (target.seeds)();
-    seeds.iter().for_each(|seed| (target.body)(seed));
+    for seed in &seeds {
+        (target.body)(seed);
+    }
     if let Some(seed) = number_of("RADMFA_FUZZ_SEED") {
         return attempt(target, &seeds, seed);
     }

@@ -102,13 +102,11 @@ pub fn value(word: &Word) -> Result<Vec<u8>, String> {
         return Ok(word.value.clone());
     }
     let text = word.text();
-    match text.strip_prefix("0x") {
-        Some(digits) => unhex(digits).ok_or_else(|| format!("`{text}` is no hexadecimal")),
-        None => {
-            let number: u32 = text.parse().map_err(|_| format!("`{text}` is no value"))?;
-            Ok(number.to_be_bytes().to_vec())
-        }
+    if let Some(digits) = text.strip_prefix("0x") {
+        return unhex(digits).ok_or_else(|| format!("`{text}` is no hexadecimal"));
     }
+    let number: u32 = text.parse().map_err(|_| format!("`{text}` is no value"))?;
+    Ok(number.to_be_bytes().to_vec())
 }
 
 /// The attributes that scenarios speak of.

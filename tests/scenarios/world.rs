@@ -277,7 +277,7 @@ impl World {
                     .is_some()
             })
         };
-        (0..).map(|number| format!("{number:06}")).find(|guess| !near(guess)).unwrap()
+        (0..1_000_000).map(|number| format!("{number:06}")).find(|guess| !near(guess)).unwrap()
     }
 
     /// Both clocks move on.
