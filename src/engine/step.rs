@@ -1,7 +1,7 @@
 //! The contract between the engine and its driver: what a login needs next, and how its answer is taken.
 //!
 //! Each question carries the only state that can take its answer. A login that waits for somebody is
-//! [`Parked`](super::parked::Parked); an event wakes it. Time-outs are answers: a driver turns an expired question into its
+//! [`Parked`]; an event wakes it. Time-outs are answers: a driver turns an expired question into its
 //! `Unavailable`, an expired wait into [`Event::Expired`].
 
 use std::net::SocketAddr;

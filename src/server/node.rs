@@ -1,6 +1,6 @@
 //! The driver of logins: inputs in, outputs out, no socket and no task in it.
 //!
-//! One login is one [slot](super::slot) in a table, named by its present round. A slot is parked (it waits for
+//! One login is one slot in a table, named by its present round. A slot is parked (it waits for
 //! somebody) or busy (a question of its is being answered elsewhere, and a bounded queue takes what happens meanwhile).
 //! Requests hang on the slot, not on the step: whatever answers the login answers all of them, each sealed for its own
 //! request.
