@@ -32,6 +32,8 @@ pub struct Account {
     pub last_failure: UnixTime,
     /// The tokens, oldest first.
     pub tokens: Vec<Token>,
+    /// Somebody else who owns a token has the same skeleton; known only of a user without tokens, and where it was asked.
+    pub resembles_another: bool,
 }
 
 /// An OATH token of a user at one moment.

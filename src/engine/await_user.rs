@@ -71,6 +71,9 @@ fn ask(
     env: &mut Env<'_>,
 ) -> Step {
     let tokens = account.map_or(&[][..], |account| &account.tokens);
+    if account.is_some_and(|account| account.resembles_another) {
+        return refuse(&facts, Reason::ResemblesAnother, env);
+    }
     if tokens.is_empty() {
         return waive(facts, account, password, held, env);
     }

@@ -15,7 +15,7 @@ pub struct UserQuery {
     pub user: UserName,
     /// Whether the tokens' seeds are wanted, opened.
     pub seeds: bool,
-    /// Whether an unknown name is to be compared with the users who own a token
+    /// Whether a name that is unknown, or owns no token, is to be compared with the users who own one
     /// ([`UserName::skeleton`]).
     pub look_alikes: bool,
 }

@@ -42,7 +42,7 @@ reasons! {
     NoUsableToken = "no-usable-token",
     /// The gateway cannot ask for a code, and the user owns nothing that works without being asked.
     CannotAsk = "cannot-ask",
-    /// The user is not known here but looks like one who is, where strangers may pass.
+    /// The user owns no token but has a name that looks like somebody's who does, where users without one may pass.
     ResemblesAnother = "resembles-another-user",
     /// An admin has disabled the user.
     UserDisabled = "user-disabled",

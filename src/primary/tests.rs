@@ -32,6 +32,7 @@ impl Logins for Users {
                 failures: 0,
                 last_failure: UnixTime(0),
                 tokens: Vec::new(),
+                resembles_another: false,
             })
         };
         Pending::Ready(match query.user.as_str() {

@@ -123,13 +123,15 @@ impl Logins for MemoryStore {
 }
 
 impl State {
+    /// Whether somebody who owns a token looks like `name`.
+    fn resembles(&self, name: &UserName) -> bool {
+        let skeleton = name.skeleton();
+        self.users.values().any(|user| !user.tokens.is_empty() && user.skeleton == skeleton)
+    }
+
     fn find(&self, query: &UserQuery) -> UserAnswer {
         let Some(user) = self.users.get(&query.user) else {
-            let resembles = query.look_alikes && {
-                let skeleton = query.user.skeleton();
-                self.users.values().any(|user| !user.tokens.is_empty() && user.skeleton == skeleton)
-            };
-            return UserAnswer::Unknown { resembles };
+            return UserAnswer::Unknown { resembles: query.look_alikes && self.resembles(&query.user) };
         };
         let mut tokens = Vec::with_capacity(user.tokens.len());
         for (serial, held) in self.held_by(user) {
@@ -154,6 +156,7 @@ impl State {
             password_hash: user.fields.password_hash.clone(),
             failures: user.failures,
             last_failure: user.last_failure,
+            resembles_another: query.look_alikes && tokens.is_empty() && self.resembles(&query.user),
             tokens,
         })
     }

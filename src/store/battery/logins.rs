@@ -134,6 +134,27 @@ pub(in crate::store) fn a_stranger_resembles_a_user_who_owns_a_token<B: Bench>()
     assert!(matches!(ask(&bench, "malory"), UserAnswer::Unknown { resembles: false }));
 }
 
+pub(in crate::store) fn a_known_user_without_a_token_resembles_one_who_owns_it<B: Bench>() {
+    let bench = B::new();
+    let mut admin = bench.admin();
+    let resembles = |look: &str| match ask(&bench, look) {
+        UserAnswer::Found(account) => account.resembles_another,
+        other => panic!("{other:?}"),
+    };
+    admin.add_user(&name("alice"), &UserFields::default()).unwrap();
+    admin.add_user(&name("alice@corp"), &UserFields::default()).unwrap();
+    for _ in 0..2 {
+        assert!(!resembles("alice@corp"));
+    }
+    admin.add_token(&token("T1", Some("alice"))).unwrap();
+    for _ in 0..2 {
+        assert!(resembles("alice@corp"));
+        assert!(!resembles("alice"), "who owns the token resembles nobody");
+    }
+    admin.remove_token("T1").unwrap();
+    assert!(!resembles("alice@corp"));
+}
+
 pub(in crate::store) fn a_command_s_change_is_seen_at_the_next_login<B: Bench>() {
     let bench = B::new();
     for round in 0..20 {

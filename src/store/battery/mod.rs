@@ -173,6 +173,7 @@ macro_rules! battery {
             an_import_with_a_conflict_names_it_and_changes_nothing
             a_dry_run_and_an_abandoned_import_change_nothing
             a_stranger_resembles_a_user_who_owns_a_token
+            a_known_user_without_a_token_resembles_one_who_owns_it
             a_command_s_change_is_seen_at_the_next_login
             a_command_appends_to_the_same_chain_under_the_same_guards
             a_restart_forgets_nothing

@@ -363,12 +363,15 @@ impl Admin for SqliteAdmin {
     fn account(&mut self, query: &UserQuery) -> UserAnswer {
         let key = self.file.key.clone();
         let answer = self.read(|connection, hot| {
-            if let Some(mut seat) = rows::seat(connection, &query.user)? {
-                hot.overlay(&mut seat);
-                return Ok(seat.answer(query, &key));
+            let mut seat = rows::seat(connection, &query.user)?;
+            if let Some(seat) = &mut seat {
+                hot.overlay(seat);
+                if seat.owns_tokens() {
+                    return Ok(seat.answer(query, &key));
+                }
             }
             let resembles = query.look_alikes && rows::resembles(connection, &query.user.skeleton())?;
-            Ok(UserAnswer::Unknown { resembles })
+            Ok(rows::stranger(seat.map(|seat| seat.answer(query, &key)), resembles))
         });
         answer.unwrap_or_else(|error| {
             tracing::warn!(%error, "the store cannot be read");

@@ -20,6 +20,7 @@ mod readers;
 mod rows;
 mod schema;
 mod seat;
+mod strangers;
 mod tables;
 mod view;
 mod writer;
@@ -218,7 +219,7 @@ impl Logins for SqliteStore {
             tracing::warn!(%error, "the store cannot be read");
             return Pending::Ready(UserAnswer::Unavailable);
         }
-        if let Some(answer) = self.view.cache.read(&query.user, |seat| seat.answer(query, &self.key)) {
+        if let Some(answer) = self.view.answer(query, &self.key) {
             return Pending::Ready(answer);
         }
         let (sender, answer) = oneshot::channel();

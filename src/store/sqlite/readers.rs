@@ -7,6 +7,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot::Sender;
 
 use super::rows;
+use super::seat::Seat;
+use super::strangers::Stranger;
 use super::view::View;
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::store::seal::SealKey;
@@ -80,12 +82,16 @@ fn answer(
     query: &UserQuery,
 ) -> rusqlite::Result<UserAnswer> {
     // It may have come in while the question waited.
-    if let Some(answer) = view.cache.read(&query.user, |seat| seat.answer(query, key)) {
+    if let Some(answer) = view.answer(query, key) {
         return Ok(answer);
     }
-    if let Some(seat) = view.read_in(connection, &query.user)? {
-        return Ok(seat.answer(query, key));
+    let epoch = view.strangers.epoch();
+    let seat = view.read_in(connection, &query.user)?;
+    if seat.as_ref().is_some_and(Seat::owns_tokens) {
+        return Ok(seat.map_or(UserAnswer::Unavailable, |seat| seat.answer(query, key)));
     }
-    let resembles = query.look_alikes && rows::resembles(connection, &query.user.skeleton())?;
-    Ok(UserAnswer::Unknown { resembles })
+    let resembles =
+        if query.look_alikes { Some(rows::resembles(connection, &query.user.skeleton())?) } else { None };
+    view.strangers.put(&query.user, epoch, Stranger { unknown: seat.is_none(), resembles });
+    Ok(rows::stranger(seat.map(|seat| seat.answer(query, key)), resembles.unwrap_or(false)))
 }

@@ -10,7 +10,8 @@ use super::hot::tally_number;
 use super::seat::{Held, Seat};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
-use crate::engine::account::{TokenId, UserId};
+use crate::engine::account::{Account, TokenId, UserId};
+use crate::engine::question::UserAnswer;
 use crate::engine::record::{LoginId, Row};
 use crate::factor::oath::{Algorithm, Digits, Moving, Parameters};
 use crate::store::admin::{AuditFilter, AuditRow};
@@ -163,6 +164,17 @@ pub(super) fn resembles(connection: &Connection, skeleton: &str) -> rusqlite::Re
         ")"
     ))?;
     statement.exists([skeleton])
+}
+
+/// The answer about somebody who owns no token: `found`, or nobody.
+pub(super) fn stranger(found: Option<UserAnswer>, resembles: bool) -> UserAnswer {
+    match found {
+        Some(UserAnswer::Found(account)) => {
+            UserAnswer::Found(Account { resembles_another: resembles, ..account })
+        }
+        Some(answer) => answer,
+        None => UserAnswer::Unknown { resembles },
+    }
 }
 
 /// Reads the trail, newest first.

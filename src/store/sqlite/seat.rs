@@ -33,6 +33,10 @@ pub(super) struct Held {
 }
 
 impl Seat {
+    pub(super) fn owns_tokens(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// What a login is told. A seed that does not open is damage: nothing may rest on this user then.
     pub(super) fn answer(&self, query: &UserQuery, key: &SealKey) -> UserAnswer {
         let mut tokens = Vec::with_capacity(self.tokens.len());
@@ -63,6 +67,7 @@ impl Seat {
             failures: self.failures,
             last_failure: self.last_failure,
             tokens,
+            resembles_another: false,
         })
     }
 

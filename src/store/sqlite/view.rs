@@ -14,14 +14,19 @@ use rusqlite::Connection;
 use super::hot::Hot;
 use super::rows::{self, int, nat};
 use super::seat::{Cache, Seat};
+use super::strangers::Strangers;
 use crate::base::name::UserName;
 use crate::base::time::Tick;
+use crate::engine::account::Account;
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::store::seal::SealKey;
 
 /// For how long a look at the `change` log is good.
 pub(super) const FRESH: Duration = Duration::from_millis(2);
 
 pub(super) struct View {
     pub(super) cache: Cache,
+    pub(super) strangers: Strangers,
     shared: Mutex<Shared>,
     /// When the look began that everything here rests on, in ticks; [`NEVER`] before the first.
     looked: AtomicU64,
@@ -43,7 +48,8 @@ impl View {
     pub(super) fn load(connection: &Connection, limit: usize) -> rusqlite::Result<View> {
         let hot = Hot::load(connection)?;
         let shared = Shared { hot, change: newest_change(connection)?, generation: 0 };
-        Ok(View { cache: Cache::new(limit), shared: Mutex::new(shared), looked: AtomicU64::new(NEVER) })
+        let (cache, strangers) = (Cache::new(limit), Strangers::default());
+        Ok(View { cache, strangers, shared: Mutex::new(shared), looked: AtomicU64::new(NEVER) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -76,6 +82,7 @@ impl View {
         let Shared { hot, change, generation } = &mut *shared;
         // First, so that no error on the way leaves somebody's old reading in place.
         *generation += 1;
+        self.strangers.forget();
         hot.extend(connection, |user| self.cache.drop_user(user))?;
         let newest = newest_change(connection)?;
         let mut statement = connection.prepare_cached("SELECT user FROM change WHERE seq > ?1")?;
@@ -97,6 +104,22 @@ impl View {
         // Somebody with a newer snapshot may have been here first.
         *change = newest.max(*change);
         Ok(if everybody { Seen::Everybody } else { Seen::Somebody })
+    }
+
+    /// The answer to `query`, where memory has it.
+    pub(super) fn answer(&self, query: &UserQuery, key: &SealKey) -> Option<UserAnswer> {
+        match self.cache.read(&query.user, |seat| seat.answer(query, key)) {
+            Some(UserAnswer::Found(account)) if query.look_alikes && account.tokens.is_empty() => {
+                let resembles_another = self.strangers.get(&query.user, true)?.resembles?;
+                Some(UserAnswer::Found(Account { resembles_another, ..account }))
+            }
+            Some(answer) => Some(answer),
+            None => {
+                let stranger = self.strangers.get(&query.user, query.look_alikes)?;
+                let resembles = query.look_alikes && stranger.resembles?;
+                stranger.unknown.then_some(UserAnswer::Unknown { resembles })
+            }
+        }
     }
 
     /// Reads a user from the database and takes it in.
