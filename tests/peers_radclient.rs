@@ -9,10 +9,11 @@
 
 mod support;
 
+use nix::sys::signal::Signal;
 use support::radclient::{Radclient, Signing, credentials};
 use support::radsecproxy::Radsecproxy;
 use support::site::Site;
-use support::{FreeRadius, Server, User, code};
+use support::{FreeRadius, Radmfa, Server, User, code};
 
 fn gateway(site: &Site) -> Radclient<'_> {
     Radclient::new(&site.scratch, site.server(), Signing::Signed)
@@ -187,6 +188,26 @@ fn an_address_that_has_signed_once_gets_no_answer_without_a_signature() {
     let legacy = Radclient::new(&site.scratch, site.server(), Signing::Unsigned);
     let answer = legacy.try_send("auth", &credentials("alice", &alice.password), 2);
     assert_eq!(answer, None);
+}
+
+#[test]
+fn an_admin_may_relax_a_gateway_that_has_signed() {
+    let alice = User::named("alice");
+    let mut site = Site::start("relax", std::slice::from_ref(&alice), &[]);
+    assert!(gateway(&site).password("alice", &alice.password).challenges());
+    let store = format!("sqlite:{}", site.scratch.join("radmfa.db").display());
+    let client = |arguments: &[&str]| {
+        Radmfa::run(&site.scratch, &[&["client"], arguments, &["--store", &store]].concat())
+            .expect_success("radmfa client")
+            .stdout
+    };
+    assert!(client(&["list", "--format", "csv"]).contains("nas,127.0.0.1,"));
+    assert!(client(&["relax", "nas", "127.0.0.1"]).starts_with("1 source of nas"));
+    assert!(!client(&["list", "--format", "csv"]).contains("nas"));
+    site.radmfa.process.signal(Signal::SIGHUP);
+    site.radmfa.process.wait_for("reloaded");
+    let legacy = Radclient::new(&site.scratch, site.server(), Signing::Unsigned);
+    assert!(legacy.password("alice", &alice.password).challenges());
 }
 
 #[test]

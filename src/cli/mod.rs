@@ -5,6 +5,7 @@
 //! module that uses `anyhow`, and the only one that prints.
 
 mod check;
+mod client;
 mod dictionary;
 mod failure;
 mod generate;
@@ -40,6 +41,7 @@ enum Command {
     Check(check::Check),
     User(user::User),
     Token(token::Token),
+    Client(client::Client),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
     Completions(generate::Completions),
@@ -63,6 +65,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(),
         Command::User(command) => command.run(),
         Command::Token(command) => command.run(),
+        Command::Client(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -11,6 +11,10 @@ use crate::config::flags::ServeFlags;
 use crate::config::{self, Effective, Surroundings};
 use crate::server::Server;
 
+/// What a reload does not take in. A changed listen, store or server-name is refused outright.
+const RESTART: [&str; 7] =
+    ["workers", "dictionary", "seal-key", "affinity", "log-format", "log-level", "limits"];
+
 /// Run the server
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
@@ -108,6 +112,12 @@ fn reload(
     }
     server.reload(&new.server.clients, &new.primaries)?;
     logging::warn(&warnings);
+    for key in RESTART {
+        let shown = |effective: &Effective| effective.shown(key);
+        if shown(old) != shown(&new) {
+            tracing::warn!("{key} has changed, which takes a restart; the rest was taken in");
+        }
+    }
     for client in &new.server.clients {
         tracing::info!("{}", running::describe_client(client));
     }

@@ -165,6 +165,15 @@ pub fn refuses_reload(old: &Effective, new: &Effective) -> Option<Fault> {
 }
 
 impl Effective {
+    /// What holds for the top-level `key` or in the tables called `key`, as TOML: to compare two configurations.
+    #[must_use]
+    pub fn shown(&self, key: &str) -> Vec<String> {
+        let tables =
+            self.sections.iter().filter(|section| section.table == key).flat_map(|section| &section.settings);
+        let top = self.setting(key).into_iter();
+        top.chain(tables).map(|setting| format!("{} = {}", setting.key, setting.value.toml())).collect()
+    }
+
     /// Every setting with its origin, aligned, as TOML with comments. Literal secrets stand as `"…"`.
     #[must_use]
     pub fn show(&self) -> String {

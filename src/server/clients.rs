@@ -4,7 +4,7 @@
 //! address that has once shown a valid Message-Authenticator on a non-EAP Access-Request must always show one, and that
 //! is stored, so a restart does not lower it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -101,6 +101,15 @@ impl Ratchet {
     #[must_use]
     pub fn new(raised: impl IntoIterator<Item = (Label, IpAddr)>) -> Ratchet {
         Ratchet { raised: raised.into_iter().map(|key| (key, ())).collect(), proved_previous: DashMap::new() }
+    }
+
+    /// Takes what the store remembers now in place of what was known: an admin may have relaxed an address.
+    pub fn replace(&self, raised: impl IntoIterator<Item = (Label, IpAddr)>) {
+        let raised: HashSet<_> = raised.into_iter().collect();
+        self.raised.retain(|key, ()| raised.contains(key));
+        for key in raised {
+            self.raised.insert(key, ());
+        }
     }
 
     /// Whether `address` of `client` must show a Message-Authenticator.

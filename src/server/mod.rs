@@ -159,6 +159,7 @@ impl Server {
     /// Takes new clients and primaries for new logins, or keeps what runs when anything is wrong. Logins under way
     /// keep the policy that they began with.
     pub fn reload(&self, clients: &[Client], primaries: &[primary::settings::Settings]) -> Result<(), Fault> {
+        let raised = self.shared.store.raised()?;
         let mut opened = Vec::new();
         for worker in &self.workers {
             let (tell, told) = mpsc::channel();
@@ -173,6 +174,7 @@ impl Server {
         for worker in &self.workers {
             worker.commands.send(Command::ChangeOver).map_err(|_| gone())?;
         }
+        self.shared.ratchet.replace(raised);
         self.shared.live.store(Arc::new(Live { clients: Clients::new(clients) }));
         Ok(())
     }
