@@ -72,7 +72,7 @@ fn a_server_says_what_it_serves_and_then_that_it_is_ready() {
 fn a_login_is_walked_to_the_accept_and_its_number_stands_in_the_log() {
     let desk = desk("cli-login");
     let port = free_port();
-    let server = desk.serve(&serve_line(port));
+    let mut server = desk.serve(&serve_line(port));
     let said =
         desk.ok(&format!("{} --totp-secret-file seed --calling-station-id 10.9.8.7", login_line(port)));
     let mut rest = said.as_str();
@@ -94,9 +94,8 @@ fn a_login_is_walked_to_the_accept_and_its_number_stands_in_the_log() {
     }
     assert!(!said.contains("correct horse") && !said.contains(SECRET));
     let number = said.split("This login is ").nth(1).unwrap().split_whitespace().next().unwrap();
-    let log = server.log();
-    assert!(log.contains(&format!("login {number} ACCEPT code-accepted user=alice")), "{number}:\n{log}");
-    assert!(log.contains("station=10.9.8.7"), "{log}");
+    let line = server.wait_for(&format!("login {number} ACCEPT code-accepted user=alice"));
+    assert!(line.contains("station=10.9.8.7"), "{line}");
 }
 
 #[test]
@@ -216,11 +215,11 @@ fn a_login_needs_its_secrets_from_somewhere() {
 fn commands_change_the_store_under_a_running_server() {
     let desk = desk("cli-live");
     let port = free_port();
-    let server = desk.serve(&serve_line(port));
+    let mut server = desk.serve(&serve_line(port));
     let line = format!("{} --totp-secret-file seed", login_line(port));
     desk.ok("token disable T-1");
     assert_eq!(desk.run(&line).status.code(), Some(1));
-    assert!(server.log().contains("no-usable-token"), "{}", server.log());
+    server.wait_for("no-usable-token");
     desk.ok("token enable T-1");
     desk.ok(&line);
     // The code that verify takes is used up for logins too.

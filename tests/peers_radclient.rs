@@ -201,7 +201,9 @@ fn an_admin_may_relax_a_gateway_that_has_signed() {
             .expect_success("radmfa client")
             .stdout
     };
-    assert!(client(&["list", "--format", "csv"]).contains("nas,127.0.0.1,"));
+    site.radmfa.process.wait_for("required of this address from now on");
+    let listed = client(&["list", "--format", "csv"]);
+    assert!(listed.contains("nas,127.0.0.1,"), "{listed}");
     assert!(client(&["relax", "nas", "127.0.0.1"]).starts_with("1 source of nas"));
     assert!(!client(&["list", "--format", "csv"]).contains("nas"));
     site.radmfa.process.signal(Signal::SIGHUP);
