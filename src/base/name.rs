@@ -62,9 +62,12 @@ impl UserName {
     /// strangers may pass (CVE-2020-12812), never to identify anybody.
     #[must_use]
     pub fn skeleton(&self) -> String {
-        let bare = self.0.rsplit_once('\\').map_or(&*self.0, |(_, user)| user);
-        let bare = bare.split_once('@').map_or(bare, |(user, _)| user);
+        // Every form in which servers write a realm: DOMAIN\user, realm/user, realm!user, user@realm, user%realm.
+        let bare = self.0.rsplit_once(['\\', '/', '!']).map_or(&*self.0, |(_, user)| user);
+        let bare = bare.split_once(['@', '%']).map_or(bare, |(user, _)| user);
         let bare = bare.trim_matches(|c: char| c == '.' || c.is_whitespace());
+        // A directory tells no run of spaces from one space (RFC 4518 §2.6.1).
+        let bare = bare.split_whitespace().collect::<Vec<_>>().join(" ");
         let plain: String =
             bare.nfkd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).collect();
         caseless::default_case_fold_str(&unicode_security::skeleton(&plain).collect::<String>())
@@ -160,6 +163,16 @@ mod tests {
         assert_eq!(fault(b"a\0"), UserNameFault::Unprintable);
         assert_eq!(fault(b"a\r\nb"), UserNameFault::Unprintable);
         assert_eq!(fault("a\u{202e}b".as_bytes()), UserNameFault::Unprintable);
+        // Directories skip these when they compare (RFC 4518 §2.2), and eyes do not see them.
+        for nothing in
+            ['\u{34f}', '\u{1806}', '\u{2800}', '\u{3164}', '\u{fe0f}', '\u{ffa0}', '\u{fffc}', '\u{e0100}']
+        {
+            assert_eq!(
+                fault(format!("ali{nothing}ce").as_bytes()),
+                UserNameFault::Unprintable,
+                "{nothing:?}"
+            );
+        }
         assert_eq!(fault(b"\xff"), UserNameFault::NotUtf8);
         assert_eq!(fault(&[b'a'; 254]), UserNameFault::TooLong);
     }
@@ -172,6 +185,11 @@ mod tests {
         {
             assert_eq!(skeleton(other), skeleton("alice"), "{other}");
         }
+        for other in ["corp/alice", "corp!alice", "alice%corp", "x/CORP\\alice@y%z"] {
+            assert_eq!(skeleton(other), skeleton("alice"), "{other}");
+        }
+        assert_eq!(skeleton("john  smith"), skeleton("John Smith"));
+        assert_ne!(skeleton("john smith"), skeleton("johnsmith"));
         assert_ne!(skeleton("alicia"), skeleton("alice"));
     }
 
