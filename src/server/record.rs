@@ -103,6 +103,16 @@ fn printable(name: &str) -> Cow<'_, str> {
     if plain { Cow::Borrowed(name) } else { Cow::Owned(escape(name.as_bytes())) }
 }
 
+/// `value`, escaped before, as one word of a line: in quotes where it could be taken for more than one, or for more
+/// than a value.
+fn word_of(value: &str) -> Cow<'_, str> {
+    let divides = |character: char| character.is_whitespace() || matches!(character, '"' | '=');
+    if !value.is_empty() && !value.contains(divides) {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(format!("\"{}\"", value.replace('"', "\\\"")))
+}
+
 impl Line<'_> {
     fn text(&self, verdict: Verdict, text: &mut Vec<u8>) {
         let word = match verdict {
@@ -117,13 +127,13 @@ impl Line<'_> {
             self.level,
             self.login.0,
             self.reason,
-            self.user.as_deref().unwrap_or("-"),
+            word_of(self.user.as_deref().unwrap_or("-")),
             self.client,
             self.source.0
         );
         let mut field = |name: &str, value: Option<&str>| {
             if let Some(value) = value {
-                let _infallible = write!(text, " {name}={value}");
+                let _infallible = write!(text, " {name}={}", word_of(value));
             }
         };
         field("station", self.station);
@@ -134,5 +144,19 @@ impl Line<'_> {
             Some(row) => drop(write!(text, " row={row}")),
             None => text.extend_from_slice(b" row=none (not recorded)"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_pose_as_other_fields_of_the_line() {
+        assert_eq!(word_of("zoë@x.example"), "zoë@x.example");
+        assert_eq!(word_of("x accept user=admin"), r#""x accept user=admin""#);
+        assert_eq!(word_of(r#"x" user="admin"#), r#""x\" user=\"admin""#);
+        assert_eq!(word_of("x\u{3000}y=z"), "\"x\u{3000}y=z\"");
+        assert_eq!(word_of(""), r#""""#);
     }
 }
