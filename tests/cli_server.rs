@@ -402,4 +402,10 @@ fn quickstart_touches_no_directory_of_somebody_elses() {
     );
     assert_eq!(desk.read("mine/file"), "mine");
     assert!(desk.fails("quickstart --listen nowhere", 2).contains("--listen"));
+    // Nor the one that it would make its own in.
+    std::fs::create_dir(desk.scratch.join("other.new")).unwrap();
+    std::fs::write(desk.scratch.join("other.new/thesis"), "years of work").unwrap();
+    let said = desk.fails("quickstart --dir other --check", 2);
+    assert!(said.contains("other.new is in the way"), "{said}");
+    assert_eq!(desk.read("other.new/thesis"), "years of work");
 }

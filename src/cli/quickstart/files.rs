@@ -71,8 +71,16 @@ pub(super) fn find_or_make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Re
 fn make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Result<Found> {
     let mut random = entropy()?;
     let draft = draft_name(dir);
-    let _leftover = fs::remove_dir_all(&draft);
-    DirBuilder::new().recursive(true).mode(0o700).create(&draft)?;
+    if let Some(parent) = draft.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    // Never one that is there: it may be somebody's, or somebody else's who waits for what is written into it.
+    DirBuilder::new().mode(0o700).create(&draft).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::usage(format!("{} is in the way", draft.display()))
+            .hint("if a quickstart that was cut short left it, remove it")
+            .into(),
+        _ => anyhow::Error::from(error),
+    })?;
     let password = readable(&mut random);
     let seed = new_seed(&mut random);
     let parameters = Parameters::default();
