@@ -5,8 +5,9 @@
 //! Somebody whom the store does not know, or who has no local password, costs the same as a wrong password does.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -14,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy, random};
+use crate::base::time::Tick;
 use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
 use crate::store::Logins;
 use crate::wire::AttributeList;
@@ -30,6 +32,8 @@ const HASH_LEN: usize = 32;
 const AT_ONCE: usize = 2;
 /// How many logins may wait for their turn; more are turned away. Some two seconds' work.
 const WAITING_MAX: usize = 128;
+/// How often it is said that some were turned away: not once for each of a flood.
+const SAID_EVERY: Duration = Duration::from_mins(1);
 
 /// What is compared when there is nothing to compare with. Its password is unknown to anybody, this process included.
 static NOBODY: LazyLock<String> = LazyLock::new(|| {
@@ -74,17 +78,30 @@ fn hasher() -> Argon2<'static> {
 pub(super) struct Turns {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// When it was last said that somebody was turned away; 0 before the first time.
+    said: AtomicU64,
 }
 
 impl Turns {
     pub(super) fn new() -> Turns {
-        Turns { permits: Arc::new(Semaphore::new(AT_ONCE)), waiting: AtomicUsize::new(0) }
+        Turns {
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: AtomicUsize::new(0),
+            said: AtomicU64::new(0),
+        }
     }
 
     /// Waits for a turn; `None` when too many wait already.
     async fn take(&self) -> Option<OwnedSemaphorePermit> {
         let _place = Place::take(&self.waiting)?;
         Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// Whether to say at `now` that somebody was turned away; true once in [`SAID_EVERY`].
+    fn may_say(&self, now: Tick) -> bool {
+        let last = self.said.load(Relaxed);
+        (last == 0 || now.since(Tick(last)) >= SAID_EVERY)
+            && self.said.compare_exchange(last, now.0, Relaxed, Relaxed).is_ok()
     }
 }
 
@@ -135,7 +152,9 @@ impl Local {
             UserAnswer::Unavailable => return PrimaryAnswer::Unavailable,
         };
         let Some(turn) = self.turns.take().await else {
-            tracing::warn!("too many local passwords wait to be checked; a login is turned away");
+            if self.turns.may_say(self.clock.mono()) {
+                tracing::warn!("too many local passwords wait to be checked; logins are turned away");
+            }
             return PrimaryAnswer::Unavailable;
         };
         let password = check.password;
@@ -163,7 +182,7 @@ fn matches(password: &Secret, hash: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::base::system::Fixed;
-    use crate::base::time::{Tick, UnixTime};
+    use crate::base::time::UnixTime;
 
     fn entropy() -> Fixed {
         Fixed { mono: Tick(0), unix: UnixTime(0), seed: 1 }
@@ -210,6 +229,14 @@ mod tests {
         assert_eq!(nobody.salt.unwrap().len(), SALT_LEN);
         assert_eq!(nobody.hash.unwrap().len(), HASH_LEN);
         assert!(!matches(&Secret::from(""), None));
+    }
+
+    #[test]
+    fn a_flood_that_is_turned_away_is_said_once_a_minute() {
+        let turns = Turns::new();
+        let at = |seconds| Tick(1) + Duration::from_secs(seconds);
+        let said = [0, 0, 59, 60, 61, 119, 120].map(|seconds| turns.may_say(at(seconds)));
+        assert_eq!(said, [true, false, false, true, false, false, true]);
     }
 
     #[tokio::test]
