@@ -350,6 +350,9 @@ fn attack_11_of_a_hundred_logins_at_once_none_is_accepted_after_five_wrong_codes
     world.release_all();
     assert!(world.replies.iter().all(|reply| reply.code == Code::ACCESS_CHALLENGE));
     assert_eq!(last_reason(&world), Reason::BackOff);
+    // Nor do they lock her out for good: those after the fifth are not counted.
+    let counted = world.store.trail().iter().filter(|(_, row)| row.reason == Reason::CodeWrong).count();
+    assert_eq!((world.store.trail().len(), counted), (100, 5));
 }
 
 #[test]

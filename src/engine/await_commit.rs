@@ -8,7 +8,7 @@ use super::parked::CodeRound;
 use super::prompt;
 use super::proof::{FactorPassed, Outcome, PrimaryPassed, Reject, SecondFactor};
 use super::reason::Reason;
-use super::record::{CommitAnswer, Conflict, Recorded, Row, Tally, Verdict};
+use super::record::{CommitAnswer, Conflict, Record, Recorded, Row, Tally, Verdict};
 use super::step::{Env, Step};
 use crate::base::name::UserName;
 use crate::wire::AttributeList;
@@ -64,23 +64,36 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
         (Then::AcceptCode { facts, user, round, .. }, Conflict::StepSpent) => {
             // The same code raced in two logins, or came a moment ago: a replay, counted as a wrong code.
             let row = Row { reason: Reason::CodeReused, spent: None, tally: Tally::Count, ..row.clone() };
-            fail(facts, user, row, round)
+            // Whoever spent it cleared the failures.
+            fail(facts, user, row, 0, round)
         }
         (Then::AcceptCode { facts, user, round, .. }, Conflict::TooManyFailures) => {
             let row =
                 Row { reason: Reason::BackOff, device: None, spent: None, tally: Tally::Keep, ..row.clone() };
-            fail(facts, user, row, round)
+            fail(facts, user, row, 0, round)
         }
+        // A wrong code whose user has to wait by now: neither counted nor answered differently.
+        (then @ (Then::AskAgain { .. } | Then::Reject { .. }), Conflict::TooManyFailures) => {
+            uncounted(row, Reason::BackOff, then)
+        }
+        (then @ Then::Reject { .. }, Conflict::UserInactive) => uncounted(row, Reason::UserDisabled, then),
         (Then::AcceptCode { facts, .. }, Conflict::TokenGone) => refuse(&facts, Reason::TokenGone, env),
-        (Then::AcceptCode { facts, .. } | Then::Accept { facts, .. }, Conflict::UserInactive) => {
-            refuse(&facts, Reason::UserDisabled, env)
-        }
+        (
+            Then::AcceptCode { facts, .. } | Then::Accept { facts, .. } | Then::AskAgain { facts, .. },
+            Conflict::UserInactive,
+        ) => refuse(&facts, Reason::UserDisabled, env),
         // No other record carries the guard that would have failed.
         (Then::Accept { facts, .. } | Then::AskAgain { facts, .. }, _) => {
             refuse(&facts, Reason::InternalError, env)
         }
         (Then::Reject { message, attributes }, _) => reject(message, attributes, Arc::new(row.clone()), None),
     }
+}
+
+/// Commits a failure again, without conditions: for `reason`, and counted against nobody.
+fn uncounted(row: &Row, reason: Reason, then: Then) -> Step {
+    let row = Arc::new(Row { reason, device: None, spent: None, tally: Tally::Keep, ..row.clone() });
+    Step::Commit(Record { guards: Vec::new(), row: Arc::clone(&row) }, AwaitCommit { row, then })
 }
 
 /// Nothing is accepted on a store that cannot say, and nobody may guess on without being counted.

@@ -166,16 +166,27 @@ fn judge(
         tally,
         ..facts.row(Verdict::Retried, reason, env)
     };
-    fail(facts, user, row, round)
+    fail(facts, user, row, account.failures, round)
 }
 
-/// Commits a try that failed: the login asks again, or ends with its last try.
-pub(super) fn fail(facts: Box<Facts>, user: UserName, mut row: Row, mut round: CodeRound) -> Step {
+/// Commits a try that failed: the login asks again, or ends with its last try. One that was judged with `failures` on
+/// the books counts only as long as the user need not wait by then, so that guesses made side by side lock nobody out
+/// for good.
+pub(super) fn fail(
+    facts: Box<Facts>,
+    user: UserName,
+    mut row: Row,
+    failures: u32,
+    mut round: CodeRound,
+) -> Step {
     round.tries = round.tries.saturating_sub(1);
     let last = round.tries == 0;
     row.verdict = if last { Verdict::Rejected } else { Verdict::Retried };
     let row = Arc::new(row);
-    let record = Record { guards: Vec::new(), row: Arc::clone(&row) };
+    let limit = lockout::guard_limit(&facts.policy.lockout, failures);
+    let counted = row.user_id.filter(|_| row.tally == Tally::Count);
+    let guards = counted.map(|user| Guard::FailuresBelow { user, limit }).into_iter().collect();
+    let record = Record { guards, row: Arc::clone(&row) };
     let then = if last {
         Then::Reject { message: prompt::refusal(&facts), attributes: AttributeList::default() }
     } else {
