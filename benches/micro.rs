@@ -1,4 +1,5 @@
-//! The small costs of a login, one by one: what a packet takes on its way in and out.
+//! The small costs of a login, one by one: a packet on its way in and out, State, code, one way through the engine, and
+//! what is looked up in dictionaries.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,13 +10,24 @@
 )]
 
 use std::hint::black_box;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
+use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Fixed;
 use radmfa::base::time::{Tick, UnixTime};
+use radmfa::dictionary::Dictionary;
+use radmfa::engine::account::{Account, Token, TokenId, UserId};
+use radmfa::engine::login::{Facts, FirstRequest, begin};
+use radmfa::engine::policy::{Lockout, Policy};
+use radmfa::engine::question::{PrimaryAnswer, UserAnswer};
+use radmfa::engine::record::LoginId;
+use radmfa::engine::step::{Entered, Env, Step};
+use radmfa::factor::oath::{self, Parameters};
+use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::wire::{
     AccessRequest, AttributeId, AttributeList, Code, Credential, Forward, HideKind, MaRule, Parsed, ReplyTo,
     RequestBuilder, SharedSecret, UpstreamReply, number,
@@ -96,5 +108,101 @@ fn wire(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(micro, wire);
+fn codes(criterion: &mut Criterion) {
+    let seed = Secret::from("12345678901234567890");
+    let parameters = Parameters::default();
+    let window = oath::window(&parameters, NOW.secs(), 1);
+    criterion.bench_function("find a code in three steps", |bench| {
+        bench.iter(|| oath::find_step(seed.expose(), &parameters, black_box(window.clone()), 755_224));
+    });
+    let name = UserName::canonical(b"alice@corp.example").unwrap();
+    criterion.bench_function("canonical user name", |bench| {
+        bench.iter(|| UserName::canonical(black_box(b"alice@corp.example")).unwrap());
+    });
+    let (client, mint) = (label("asa-hq"), Mint::new(&label("mfa-a"), &Secret::new([7; 32])));
+    let round = RoundId([9; 16]);
+    criterion.bench_function("make a State", |bench| {
+        bench.iter(|| mint.state(black_box(round), NOW, &client, &name));
+    });
+    let state = mint.state(round, NOW, &client, &name);
+    criterion.bench_function("open a State", |bench| {
+        bench.iter(|| mint.open(black_box(state.as_bytes()), &client, &name).unwrap());
+    });
+}
+
+fn dictionary(criterion: &mut Criterion) {
+    criterion.bench_function("parse the embedded dictionaries", |bench| {
+        bench.iter(|| Dictionary::embedded().unwrap());
+    });
+    let dictionary = Dictionary::embedded().unwrap();
+    criterion.bench_function("look an attribute up by number", |bench| {
+        bench.iter(|| dictionary.vendor(black_box(9), 1).unwrap());
+    });
+    criterion.bench_function("look an attribute up by name", |bench| {
+        bench.iter(|| dictionary.by_name(black_box("Cisco-AVPair")).unwrap());
+    });
+}
+
+/// From the password to the challenge, without any store or primary: three steps of the engine.
+fn engine(criterion: &mut Criterion) {
+    let mut entropy = Fixed { mono: Tick(0), unix: NOW, seed: 1 };
+    let secret = SharedSecret::new(Secret::from("a shared secret of 32 octets ..."));
+    let datagram = gateway_request(&secret, &mut entropy);
+    let packet = Arc::new(Parsed::parse(&datagram).unwrap().verify(&secret).unwrap().detach());
+    let user = UserName::canonical(b"alice@corp.example").unwrap();
+    let policy = Arc::new(Policy::resolve(label("nps"), Lockout::default(), &[]));
+    let token = Token {
+        id: TokenId(1),
+        serial: "T1".into(),
+        enabled: true,
+        parameters: Parameters::default(),
+        last_step: None,
+        seed: None,
+    };
+    let account = Account {
+        id: UserId(1),
+        name: user.clone(),
+        disabled: false,
+        password_hash: None,
+        failures: 0,
+        last_failure: UnixTime(0),
+        resembles_another: false,
+        tokens: vec![token],
+    };
+    let (client, source) = (label("asa-hq"), SocketAddr::from(([10, 1, 0, 4], 1645)));
+    criterion.bench_function("engine, from password to challenge", |bench| {
+        bench.iter(|| {
+            let mut env = Env { mono: Tick(0), unix: NOW, entropy: &mut entropy };
+            let facts = Box::new(Facts {
+                id: LoginId::from_round([9; 16]),
+                client: client.clone(),
+                source,
+                user: Some(user.clone()),
+                station: None,
+                protocol: "pap",
+                policy: Arc::clone(&policy),
+                began: Tick(0),
+            });
+            let entered = Entered::Password(Secret::from("correct horse"));
+            let answer_by = Tick(10_000_000_000);
+            let first = FirstRequest { facts, entered, packet: Arc::clone(&packet), answer_by };
+            let Step::CheckPrimary(_, awaiting) = begin(first, &mut env) else { panic!("no password check") };
+            let accepted = PrimaryAnswer::Accepted { attributes: AttributeList::new() };
+            let Step::FindUser(_, awaiting) = awaiting.resume(accepted, &mut env) else {
+                panic!("the user is not looked for")
+            };
+            let step = awaiting.resume(UserAnswer::Found(account.clone()), &mut env);
+            assert!(matches!(step, Step::Wait(..)), "no challenge");
+            step
+        });
+    });
+}
+
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+fn label(text: &str) -> Label {
+    Label::new(text).unwrap()
+}
+
+criterion_group!(micro, wire, codes, dictionary, engine);
 criterion_main!(micro);
