@@ -12,6 +12,7 @@ pub mod affinity;
 pub mod clients;
 pub mod drops;
 pub mod duplicates;
+pub mod floods;
 pub mod node;
 pub mod pipeline;
 pub mod profile;
@@ -41,6 +42,7 @@ use affinity::Mint;
 use clients::{Clients, Ratchet};
 use drops::Drops;
 use duplicates::Duplicates;
+use floods::Floods;
 use node::Node;
 use record::Journal;
 use settings::{Client, Settings};
@@ -133,6 +135,7 @@ impl Server {
             duplicates: Duplicates::new(settings.limits.duplicates, settings.limits.reply_kept),
             ratchet: Ratchet::new(store.raised()?),
             drops: Drops::default(),
+            floods: Floods::default(),
             store,
             clock,
             journal,

@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::affinity::{RoundId, StateFault};
 use super::clients::Gateway;
@@ -23,12 +24,18 @@ use super::worker::Worker;
 use crate::base::name::UserName;
 use crate::base::text::escape;
 use crate::base::time::Tick;
+use crate::engine::question::UserAnswer;
 use crate::engine::reason::Reason;
+use crate::engine::record::CommitAnswer;
 use crate::engine::step::{Entered, Env, Event};
+use crate::store::pending::Pending;
 use crate::wire::{
     AccessRequest, AttributeList, Code, Credential, DropReason, Integrity, Parsed, ReplyTo, SharedSecret,
     Verified,
 };
+
+/// The least time that the store is given, whatever is left of the request's.
+const STORE_LEAST: Duration = Duration::from_millis(500);
 
 impl Worker {
     /// Takes one datagram from `source`, sent to `local`.
@@ -86,17 +93,20 @@ impl Worker {
             }
         }
         let arrival = arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now);
-        self.turn(|worker, env, out| enter(&worker.shared.node, arrival, request.state(), env, out));
+        let answer_by = now + gateway.policy.admission.answer_within();
+        self.turn(answer_by, |worker, env, out| {
+            enter(&worker.shared.node, arrival, request.state(), env, out)
+        });
         Ok(())
     }
 
     /// Answers the questions of a login until it waits or ends. A panic on the way ends this login and no other.
-    async fn drive(self: Arc<Self>, first: Ask) {
+    async fn drive(self: Arc<Self>, first: Ask, answer_by: Tick) {
         let mut next = Some(first);
         while let Some(ask) = next {
             let round = ask.round();
             let answered = {
-                let mut answering = pin!(self.answer(ask));
+                let mut answering = pin!(self.answer(ask, answer_by));
                 std::future::poll_fn(|context| {
                     match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
                         Ok(poll) => poll.map(Ok),
@@ -112,8 +122,9 @@ impl Worker {
         }
     }
 
-    /// Gets one answer and takes the login one step on.
-    async fn answer(self: &Arc<Self>, ask: Ask) -> Option<Ask> {
+    /// Gets one answer and takes the login one step on. What the store cannot say in time it cannot say: a record that
+    /// waits so long is withdrawn.
+    async fn answer(self: &Arc<Self>, ask: Ask, answer_by: Tick) -> Option<Ask> {
         let shared = &self.shared;
         match ask {
             Ask::Primary(check, ticket) => {
@@ -121,12 +132,29 @@ impl Worker {
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
             Ask::User(query, ticket) => {
-                let answer = shared.store.find(&query).get().await;
+                let found = self.in_time(shared.store.find(&query), answer_by).await;
+                let answer = found.unwrap_or(UserAnswer::Unavailable);
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
             Ask::Commit(record, ticket) => {
-                let answer = shared.store.commit(record).get().await;
+                if shared.floods.swallows(&record, shared.clock.mono()) {
+                    return self
+                        .quietly(|env, out| shared.node.answer(ticket, CommitAnswer::Unavailable, env, out));
+                }
+                let kept = self.in_time(shared.store.commit(record), answer_by).await;
+                let answer = kept.unwrap_or(CommitAnswer::Unavailable);
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+            }
+        }
+    }
+
+    /// The store's answer, if it comes in time. A login is given a moment even where its own time is over.
+    async fn in_time<T>(&self, pending: Pending<T>, answer_by: Tick) -> Option<T> {
+        match pending {
+            Pending::Ready(answer) => Some(answer),
+            Pending::Later(future) => {
+                let left = answer_by.since(self.shared.clock.mono()).max(STORE_LEAST);
+                tokio::time::timeout(left, future).await.ok()
             }
         }
     }
@@ -143,15 +171,20 @@ impl Worker {
 
     /// Wakes the logins whose time is over.
     pub(super) fn expire(self: &Arc<Self>) {
-        for round in self.shared.node.expired(self.shared.clock.mono()) {
-            self.turn(|worker, env, out| worker.shared.node.wake(round, Event::Expired, env, out));
+        let now = self.shared.clock.mono();
+        for round in self.shared.node.expired(now) {
+            self.turn(now, |worker, env, out| worker.shared.node.wake(round, Event::Expired, env, out));
         }
     }
 
     /// Moves a login, does what comes of it, and drives it on in a task of its own if it asks for something.
-    fn turn(self: &Arc<Self>, go: impl FnOnce(&Self, &mut Env<'_>, &mut Vec<Output>) -> Option<Ask>) {
+    fn turn(
+        self: &Arc<Self>,
+        answer_by: Tick,
+        go: impl FnOnce(&Self, &mut Env<'_>, &mut Vec<Output>) -> Option<Ask>,
+    ) {
         if let Some(ask) = self.step(|env, out| go(self, env, out)) {
-            tokio::spawn(Arc::clone(self).drive(ask));
+            tokio::spawn(Arc::clone(self).drive(ask, answer_by));
         }
     }
 
@@ -163,6 +196,18 @@ impl Worker {
             self.carry_out(output);
         }
         ask
+    }
+
+    /// The same for a login that a flood swallowed: answered, but without a line of its own.
+    fn quietly(
+        self: &Arc<Self>,
+        go: impl FnOnce(&mut Env<'_>, &mut Vec<Output>) -> Option<Ask>,
+    ) -> Option<Ask> {
+        self.step(|env, out| {
+            let ask = go(env, out);
+            out.retain(|output| !matches!(output, Output::Ended { .. }));
+            ask
+        })
     }
 
     fn carry_out(self: &Arc<Self>, output: Output) {

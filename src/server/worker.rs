@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::clients::{Clients, Gateway, Ratchet};
 use super::drops::Drops;
 use super::duplicates::Duplicates;
+use super::floods::Floods;
 use super::node::{Node, Origin};
 use super::record::Journal;
 use super::socket::Listening;
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) duplicates: Duplicates,
     pub(super) ratchet: Ratchet,
     pub(super) drops: Drops,
+    pub(super) floods: Floods,
     pub(super) store: Arc<dyn Logins>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal: Journal,
@@ -209,7 +211,9 @@ impl Worker {
         loop {
             ticking.tick().await;
             self.expire();
-            self.shared.duplicates.sweep(self.shared.clock.mono());
+            let now = self.shared.clock.mono();
+            self.shared.duplicates.sweep(now);
+            self.shared.floods.sweep(now);
         }
     }
 
