@@ -105,6 +105,10 @@ impl Trial {
                     format!("primary {name}: {server} answers with another shared secret"),
                     "compare the secret of this primary with that of the client radmfa at the server",
                 ),
+                Err(silence) if silence.unsigned > 0 => say(format!(
+                    "primary {name}: {server} answers, without Message-Authenticator (CVE-2024-3596), as FreeRADIUS before \
+                     3.2.5 does: update it when you can"
+                ))?,
                 Err(_) => say(format!(
                     "primary {name}: {server} does not answer Status-Server. NPS and others never do; else the secret \
                      differs, the server does not know this machine as its client, or a firewall stands between"

@@ -97,7 +97,8 @@ fn explain(silence: &Silence, gateway: &Gateway) -> String {
          - the shared secret differs: compare --secret with the client's secret at the server\n  \
          - the server knows no client with the address {from}\n  \
          - it listens on another address or port than {server}\n  \
-         - a firewall drops UDP on the way there or back"
+         - a firewall drops UDP on the way there or back\n  \
+         - it waits for a server behind it for longer than this: try --timeout 30s --retries 0"
     );
     if !gateway.sign {
         text.push_str(
