@@ -74,8 +74,10 @@ fn remedy(reason: DropReason) -> &'static str {
         DropReason::BadMessageAuthenticator | DropReason::BadRequestAuthenticator => {
             "make the shared secret the same on both sides"
         }
-        DropReason::NoMessageAuthenticator | DropReason::UnsignedNotAllowed => {
-            "turn Message-Authenticator on at the gateway; message-authenticator = \"optional\" would open CVE-2024-3596"
+        DropReason::NoMessageAuthenticator => "turn Message-Authenticator on at the sender",
+        DropReason::UnsignedNotAllowed => {
+            "turn Message-Authenticator on at the gateway; if only a test ever sent it from there, `radmfa client relax` \
+             and SIGHUP; going without leaves CVE-2024-3596 open"
         }
         DropReason::ProxyStateUnsigned => {
             "turn Message-Authenticator on at the proxy in front (NPS: KB5040268); limit-proxy-state = false would open CVE-2024-3596"
