@@ -83,6 +83,8 @@ impl Parked {
                     AwaitUser { facts, user, looking: Looking::AtCode { code: typed, round } },
                 )
             }
+            // An upstream that binds with what it gets would take an empty answer for an anonymous one.
+            Stage::PrimaryAsks { .. } if typed.is_empty() => refuse(&facts, Reason::EmptyPassword, env),
             Stage::PrimaryAsks { state, rounds } => {
                 let check = PrimaryCheck {
                     primary: facts.policy.admission.primary.clone(),

@@ -88,43 +88,46 @@ impl Clients {
     }
 }
 
-/// What source addresses have shown: the ratchet's memory.
+/// What source addresses have shown: the ratchet's memory. It goes by the address alone, so that a client's new name
+/// lowers nothing.
 #[derive(Debug, Default)]
 pub struct Ratchet {
-    raised: DashMap<(Label, IpAddr), ()>,
+    raised: DashMap<IpAddr, ()>,
     /// Where both secrets of a client serve: whether this source last proved the previous one.
-    proved_previous: DashMap<(Label, IpAddr), bool>,
+    proved_previous: DashMap<IpAddr, bool>,
 }
 
 impl Ratchet {
     /// With what the store remembers.
     #[must_use]
     pub fn new(raised: impl IntoIterator<Item = (Label, IpAddr)>) -> Ratchet {
-        Ratchet { raised: raised.into_iter().map(|key| (key, ())).collect(), proved_previous: DashMap::new() }
+        let raised = raised.into_iter().map(|(_, address)| (address, ())).collect();
+        Ratchet { raised, proved_previous: DashMap::new() }
     }
 
     /// Takes what the store remembers now in place of what was known: an admin may have relaxed an address.
     pub fn replace(&self, raised: impl IntoIterator<Item = (Label, IpAddr)>) {
-        let raised: HashSet<_> = raised.into_iter().collect();
-        self.raised.retain(|key, ()| raised.contains(key));
-        for key in raised {
-            self.raised.insert(key, ());
+        let raised: HashSet<_> = raised.into_iter().map(|(_, address)| address).collect();
+        self.raised.retain(|address, ()| raised.contains(address));
+        for address in raised {
+            self.raised.insert(address, ());
         }
     }
 
-    /// Whether `address` of `client` must show a Message-Authenticator.
-    pub fn is_raised(&self, client: &Label, address: IpAddr) -> bool {
-        self.raised.contains_key(&(client.clone(), address))
+    /// Whether `address` must show a Message-Authenticator.
+    pub fn is_raised(&self, address: IpAddr) -> bool {
+        self.raised.contains_key(&address)
     }
 
     /// Raises `address`; true if it was not raised before, and so has to be stored.
-    pub fn raise(&self, client: &Label, address: IpAddr) -> bool {
-        self.raised.insert((client.clone(), address), ()).is_none()
+    pub fn raise(&self, address: IpAddr) -> bool {
+        // Read first: almost every packet of a gateway finds it raised.
+        !self.is_raised(address) && self.raised.insert(address, ()).is_none()
     }
 
     /// Takes back [`Ratchet::raise`] where the store could not keep it, so that the next packet tries again.
-    pub fn unraise(&self, client: &Label, address: IpAddr) {
-        self.raised.remove(&(client.clone(), address));
+    pub fn unraise(&self, address: IpAddr) {
+        self.raised.remove(&address);
     }
 }
 
@@ -147,7 +150,7 @@ impl Gateway {
         }
         let required = match self.rule {
             MessageAuthenticator::Required => true,
-            MessageAuthenticator::Auto => ratchet.is_raised(&self.name, address),
+            MessageAuthenticator::Auto => ratchet.is_raised(address),
             MessageAuthenticator::Optional => false,
         };
         if required {
@@ -182,14 +185,13 @@ impl Gateway {
                 secret: Arc::clone(&self.current),
             });
         };
-        let key = || (self.name.clone(), address);
         match parsed.verify(&self.current) {
             Ok(packet) if packet.integrity() == Integrity::Signed => {
-                ratchet.proved_previous.insert(key(), false);
+                ratchet.proved_previous.insert(address, false);
                 Ok(Authentic { packet, secret: Arc::clone(&self.current) })
             }
             Ok(packet) => {
-                let proved = ratchet.proved_previous.get(&key()).is_some_and(|proved| *proved);
+                let proved = ratchet.proved_previous.get(&address).is_some_and(|proved| *proved);
                 let secret = if self.decodes_with_previous(&packet, previous, proved) {
                     previous
                 } else {
@@ -199,7 +201,7 @@ impl Gateway {
             }
             Err(fault) => {
                 let packet = parsed.verify(previous).map_err(|_| fault)?;
-                ratchet.proved_previous.insert(key(), true);
+                ratchet.proved_previous.insert(address, true);
                 Ok(Authentic { packet, secret: Arc::clone(previous) })
             }
         }

@@ -9,9 +9,11 @@
 //! is good once; a copy of the request that is being worked on joins it; a table that is full refuses new logins and
 //! finishes those it has.
 
-use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -31,7 +33,7 @@ use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, LoginId, Record, Row};
 use crate::engine::step::{Challenge, Entered, Entry, Env, Event, Step};
-use crate::wire::{ReplyTo, Verified};
+use crate::wire::{ReplyTo, Verified, number};
 
 /// An Access-Request that has become a login, or part of one.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct Arrival {
     pub reply_to: ReplyTo,
     /// When it came.
     pub came: Tick,
+    /// What the primary's answers take of late: no Reject is quicker than most of them.
+    pub floor: Duration,
 }
 
 /// Where a request came from, and so where its answer goes.
@@ -145,6 +149,10 @@ macro_rules! awaits {
 }
 awaits!(AwaitPrimary: PrimaryAnswer, AwaitUser: UserAnswer, AwaitCommit: CommitAnswer);
 
+/// Attributes that differ between a request and its copy under a new authenticator: the hidden password, the proxy's
+/// marks, the signature and the time of sending (Event-Timestamp, 55).
+const VOLATILE: [u8; 4] = [number::USER_PASSWORD, number::PROXY_STATE, number::MESSAGE_AUTHENTICATOR, 55];
+
 /// The driver.
 pub struct Node {
     slots: DashMap<RoundId, Slot, BuildHasherDefault<RoundHasher>>,
@@ -186,8 +194,8 @@ impl Node {
     pub fn begin(&self, arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
         let answer_by = arrival.came + arrival.policy.admission.answer_within();
         let (round, facts, Brought { entered, packet, .. }) = self.open(arrival, env, out)?;
-        let step = begin(FirstRequest { facts: Box::new(facts), entered, packet, answer_by }, env);
-        self.advance(round, step, env, out)
+        let first = FirstRequest { facts: Box::new(facts), entered, packet, answer_by };
+        self.go_on(round, env, out, |env| begin(first, env))
     }
 
     /// A request that is refused before it becomes a login, with its record.
@@ -234,8 +242,7 @@ impl Node {
         } else {
             Event::Entry(Entry { entered, packet, source: origin.key.source, answer_by })
         };
-        let (_receipt, step) = parked.resume(event, until, env);
-        self.advance(round, step, env, out)
+        self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
     }
 
     /// Brings an answer back.
@@ -246,8 +253,7 @@ impl Node {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
-        let step = ticket.state.resume(answer, env);
-        self.advance(ticket.round, step, env, out)
+        self.go_on(ticket.round, env, out, |env| ticket.state.resume(answer, env))
     }
 
     /// Something happened that a login may wait for.
@@ -268,8 +274,7 @@ impl Node {
             return None;
         };
         drop(slot);
-        let (_receipt, step) = parked.resume(event, until, env);
-        self.advance(round, step, env, out)
+        self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
     }
 
     /// The rounds whose time is over; wake each with [`Event::Expired`].
@@ -322,6 +327,23 @@ impl Node {
         let (_, slot) = self.slots.remove(&round)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         Some(slot)
+    }
+
+    /// Takes a login one step on. A panic in the step ends this login and no other: it is refused.
+    fn go_on(
+        &self,
+        round: RoundId,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+        step: impl FnOnce(&mut Env<'_>) -> Step,
+    ) -> Option<Ask> {
+        match catch_unwind(AssertUnwindSafe(|| step(env))) {
+            Ok(step) => self.advance(round, step, env, out),
+            Err(_) => {
+                tracing::error!("a fault in this program ended a login; it was refused");
+                self.fail(round, env, out)
+            }
+        }
     }
 
     /// Does what a step wants, as far as it can be done here.
@@ -377,14 +399,23 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
         let (parked, event) = self.slots.get_mut(&round)?.park(parked, until)?;
-        let (_receipt, step) = parked.resume(event, until, env);
-        self.advance(round, step, env, out)
+        self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
     }
 
+    /// What a copy of a request has in common with it: the source address, the credential, and every attribute but
+    /// those that differ each time it is sent.
     fn copy_hash(&self, arrival: &Arrival) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        arrival.origin.key.source.ip().hash(&mut hasher);
         match &arrival.entered {
-            Entered::Password(password) => self.hasher.hash_one((password.expose(), &arrival.station)),
-            other => self.hasher.hash_one((other.protocol(), arrival.packet.authenticator())),
+            Entered::Password(password) => password.expose().hash(&mut hasher),
+            other => (other.protocol(), arrival.packet.authenticator()).hash(&mut hasher),
         }
+        for attribute in arrival.packet.attributes() {
+            if !VOLATILE.contains(&attribute.number()) {
+                (attribute.number(), attribute.value()).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
     }
 }

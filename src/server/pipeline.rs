@@ -81,7 +81,7 @@ impl Worker {
             _ => return Err(DropReason::UnknownCode),
         }
         let request = AccessRequest::view(packet)?;
-        if gateway.raises(&parsed, packet.integrity()) && shared.ratchet.raise(&gateway.name, address) {
+        if gateway.raises(&parsed, packet.integrity()) && shared.ratchet.raise(address) {
             self.store_raised(gateway, address);
         }
         match shared.duplicates.admit(origin.key, &origin.authenticator, now) {
@@ -92,7 +92,10 @@ impl Worker {
                 return Ok(());
             }
         }
-        let arrival = arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now);
+        let arrival = Arrival {
+            floor: self.primaries().response_time(&gateway.policy.admission.primary),
+            ..arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now)
+        };
         let answer_by = now + gateway.policy.admission.answer_within();
         self.turn(answer_by, |worker, env, out| {
             enter(&worker.shared.node, arrival, request.state(), env, out)
@@ -283,5 +286,6 @@ pub fn arrival(
         origin,
         reply_to,
         came,
+        floor: Duration::ZERO,
     }
 }

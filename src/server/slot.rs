@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::node::{Arrival, Origin, Output};
 use crate::base::system::random;
@@ -40,6 +41,7 @@ struct Waiting {
     origin: Origin,
     reply_to: ReplyTo,
     came: Tick,
+    floor: Duration,
 }
 
 /// What is left of an arrival once its answer's way hangs on a slot.
@@ -84,8 +86,8 @@ impl Slot {
 
     /// Hangs a request on the login.
     pub(super) fn hang(&mut self, arrival: Arrival) -> Brought {
-        let Arrival { entered, packet, origin, reply_to, came, .. } = arrival;
-        self.waiting.push(Waiting { origin, reply_to, came });
+        let Arrival { entered, packet, origin, reply_to, came, floor, .. } = arrival;
+        self.waiting.push(Waiting { origin, reply_to, came, floor });
         Brought { entered, packet, origin }
     }
 
@@ -193,7 +195,7 @@ impl Waiting {
             }
         };
         let not_before = match code {
-            Code::ACCESS_REJECT => not_before(&facts.policy.admission, self.came, env),
+            Code::ACCESS_REJECT => not_before(&facts.policy.admission, self.came, self.floor, env),
             _ => env.mono,
         };
         out.push(Output::Reply { to, datagram, not_before });
@@ -202,7 +204,7 @@ impl Waiting {
 
 /// Refuses a request that is not even looked at, because too much is going on.
 pub(super) fn turn_away(arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) {
-    let not_before = not_before(&arrival.policy.admission, arrival.came, env);
+    let not_before = not_before(&arrival.policy.admission, arrival.came, arrival.floor, env);
     let Arrival { client, origin, reply_to, .. } = arrival;
     if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &message("Login refused."), env.entropy) {
         out.push(Output::Reply { to: origin, datagram, not_before });
@@ -219,8 +221,8 @@ fn message(text: &str) -> AttributeList {
 
 /// When a Reject may leave: its delay after the request, and up to an eighth of it more, so that nobody reads from the
 /// time which check failed.
-fn not_before(admission: &Admission, came: Tick, env: &mut Env<'_>) -> Tick {
-    let delay = admission.reject_after();
+fn not_before(admission: &Admission, came: Tick, floor: Duration, env: &mut Env<'_>) -> Tick {
+    let delay = admission.reject_after().max(floor.min(admission.patience / 2));
     let jitter =
         delay.mul_f64(f64::from(u16::from_be_bytes(random(env.entropy))) / f64::from(u16::MAX) / 8.0);
     came + delay + jitter

@@ -268,7 +268,7 @@ impl Worker {
                 tracing::info!(%client, %address, "Message-Authenticator seen: required of this address from now on");
             } else {
                 tracing::error!(%client, %address, "the store could not remember that this address sends Message-Authenticator");
-                worker.shared.ratchet.unraise(&client, address);
+                worker.shared.ratchet.unraise(address);
             }
         });
     }

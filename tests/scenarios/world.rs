@@ -343,7 +343,7 @@ impl World {
         let parsed = Parsed::parse(datagram)?;
         let authentic = gateway.verify(&parsed, source.ip(), &self.ratchet, self.time.unix())?;
         let view = AccessRequest::view(&authentic.packet)?;
-        if gateway.raises(&parsed, view.integrity()) && self.ratchet.raise(&gateway.name, source.ip()) {
+        if gateway.raises(&parsed, view.integrity()) && self.ratchet.raise(source.ip()) {
             let Pending::Ready(true) = self.store.raise(&gateway.name, source.ip()) else {
                 panic!("in memory")
             };
