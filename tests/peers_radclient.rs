@@ -205,6 +205,8 @@ fn an_admin_may_relax_a_gateway_that_has_signed() {
     let listed = client(&["list", "--format", "csv"]);
     assert!(listed.contains("nas,127.0.0.1,"), "{listed}");
     assert!(client(&["relax", "nas", "127.0.0.1"]).starts_with("1 source of nas"));
+    let again = ["client", "relax", "nas", "--store", &store];
+    assert_eq!(Radmfa::run(&site.scratch, &again).status.code(), Some(1));
     assert!(!client(&["list", "--format", "csv"]).contains("nas"));
     site.radmfa.process.signal(Signal::SIGHUP);
     site.radmfa.process.wait_for("reloaded");

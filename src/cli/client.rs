@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::failure::Failure;
 use super::output::{FormatFlag, Listing, count, say};
 use super::store::{Missing, open};
 use crate::base::name::Label;
@@ -62,8 +63,15 @@ impl Client {
             }
             Action::Relax { name, address, store } => {
                 let relaxed = open(&store, Missing::Refuse)?.relax(&name, address)?;
+                if relaxed == 0 {
+                    return Err(Failure::failed(format!(
+                        "no source of {name} is held to Message-Authenticator"
+                    ))
+                    .hint("`radmfa client list` shows which are, under which name")
+                    .into());
+                }
                 say(format!(
-                    "{} of {name} may send no Message-Authenticator again; a running server takes it in at SIGHUP",
+                    "{} of {name} need no Message-Authenticator any more. Reload a running server (SIGHUP) to have it in effect.",
                     count(relaxed, "source")
                 ))?;
                 Ok(())

@@ -337,12 +337,11 @@ impl Node {
         out: &mut Vec<Output>,
         step: impl FnOnce(&mut Env<'_>) -> Step,
     ) -> Option<Ask> {
-        match catch_unwind(AssertUnwindSafe(|| step(env))) {
-            Ok(step) => self.advance(round, step, env, out),
-            Err(_) => {
-                tracing::error!("a fault in this program ended a login; it was refused");
-                self.fail(round, env, out)
-            }
+        if let Ok(step) = catch_unwind(AssertUnwindSafe(|| step(env))) {
+            self.advance(round, step, env, out)
+        } else {
+            tracing::error!("a fault in this program ended a login; it was refused");
+            self.fail(round, env, out)
         }
     }
 

@@ -48,7 +48,7 @@ impl Quickstart {
         }
         let (effective, warnings) = config::load(&flags, &Alone).map_err(|errors| wrong(&errors))?;
         if self.check {
-            return trial::run(&self.dir, &effective);
+            return trial::run(&self.dir, &effective, found.made);
         }
         let (journal, _flusher) = logging::begin(effective.log_format, effective.log_level)?;
         logging::warn(&warnings);

@@ -22,8 +22,9 @@ use crate::factor::oath::{self, Moving};
 use crate::server::Fault;
 use crate::store::{Place, Settings, open_admin};
 
-/// Starts the server, logs in, stops it. Where the port is taken, a quickstart that runs already is logged in to.
-pub(super) fn run(dir: &Path, effective: &Effective) -> anyhow::Result<()> {
+/// Starts the server, logs in, stops it. Where the port is taken, a quickstart that runs already is logged in to; one
+/// that was `just_made` cannot be running.
+pub(super) fn run(dir: &Path, effective: &Effective, just_made: bool) -> anyhow::Result<()> {
     let (journal, _flusher) = logging::begin(effective.log_format, effective.log_level)?;
     match running::start(effective, journal) {
         Ok(server) => {
@@ -36,7 +37,7 @@ pub(super) fn run(dir: &Path, effective: &Effective) -> anyhow::Result<()> {
             done
         }
         Err(error) => match (taken(&error), effective.server.listen.first()) {
-            (true, Some(address)) => {
+            (true, Some(address)) if !just_made => {
                 say(format!("{address} is taken: taking it for a quickstart that runs already."))?;
                 log_in(dir, effective, *address)
             }
