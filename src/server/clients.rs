@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use foldhash::quality::RandomState;
 use ipnet::IpNet;
 
 use super::settings::{Client, MessageAuthenticator};
@@ -92,7 +93,7 @@ impl Clients {
 /// lowers nothing.
 #[derive(Debug, Default)]
 pub struct Ratchet {
-    raised: DashMap<IpAddr, ()>,
+    raised: DashMap<IpAddr, (), RandomState>,
     /// Where both secrets of a client serve: whether this source last proved the previous one.
     proved_previous: DashMap<IpAddr, bool>,
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
+use foldhash::quality::RandomState;
 
 use crate::base::time::Tick;
 
@@ -54,7 +55,7 @@ const GIVEN_UP: Duration = Duration::from_mins(10);
 
 /// The table.
 pub struct Duplicates {
-    known: DashMap<PacketKey, Known>,
+    known: DashMap<PacketKey, Known, RandomState>,
     order: Mutex<VecDeque<(PacketKey, u64)>>,
     next: AtomicU64,
     capacity: usize,
@@ -66,7 +67,7 @@ impl Duplicates {
     #[must_use]
     pub fn new(capacity: usize, kept: Duration) -> Duplicates {
         Duplicates {
-            known: DashMap::new(),
+            known: DashMap::default(),
             order: Mutex::default(),
             next: AtomicU64::new(0),
             capacity: capacity.max(1),

@@ -317,8 +317,7 @@ impl Node {
             policy: Arc::clone(&arrival.policy),
             began: arrival.came,
         };
-        let copy = self.copy_hash(&arrival);
-        let (slot, brought) = Slot::new(facts.clone(), arrival, copy);
+        let (slot, brought) = Slot::new(facts.clone(), arrival);
         self.slots.insert(round, slot);
         Some((round, facts, brought))
     }

@@ -26,8 +26,9 @@ pub(super) struct Slot {
     /// Challenges told so far.
     pub(super) rounds: u8,
     waiting: Vec<Waiting>,
-    /// What makes a request a copy of the one being worked on: a keyed hash of credential and station.
-    copy: u64,
+    /// What makes a request a copy of the one being worked on: a keyed hash of all that a copy keeps. `None` before the
+    /// first challenge: nobody has a State to come with yet.
+    copy: Option<u64>,
     at: At,
 }
 
@@ -53,12 +54,12 @@ pub(super) struct Brought {
 
 impl Slot {
     /// Busy, with its first request.
-    pub(super) fn new(facts: Facts, arrival: Arrival, copy: u64) -> (Slot, Brought) {
+    pub(super) fn new(facts: Facts, arrival: Arrival) -> (Slot, Brought) {
         let mut slot = Slot {
             facts,
             rounds: 0,
             waiting: Vec::with_capacity(1),
-            copy,
+            copy: None,
             at: At::Busy { queue: VecDeque::new() },
         };
         let brought = slot.hang(arrival);
@@ -76,12 +77,12 @@ impl Slot {
 
     /// Whether a request with this hash may join what is being worked on.
     pub(super) fn takes_copy(&self, copy: u64) -> bool {
-        self.is_busy() && self.copy == copy && self.waiting.len() < COPIES_MAX
+        self.is_busy() && self.copy == Some(copy) && self.waiting.len() < COPIES_MAX
     }
 
     /// From here on, requests with this hash are copies.
     pub(super) fn works_on(&mut self, copy: u64) {
-        self.copy = copy;
+        self.copy = Some(copy);
     }
 
     /// Hangs a request on the login.
