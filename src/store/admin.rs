@@ -52,7 +52,8 @@ pub trait Admin: Send {
     /// Switches a token on or off.
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault>;
 
-    /// Removes a token with its seed. Its audit rows stay.
+    /// Removes a token with its seed. Its audit rows stay, and steps it has spent stay spent: a token that is added or
+    /// imported under the same serial and interval begins with them.
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault>;
 
     /// Adds all of `rows` or none: none where any row conflicts, or with `dry_run`. Users that are not there are made.

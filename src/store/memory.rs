@@ -22,7 +22,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, Record, Recorded, Row};
-use crate::factor::oath::Parameters;
+use crate::factor::oath::{Moving, Parameters};
 
 /// The longest trail kept, in rows; the oldest go first.
 pub const TRAIL_MAX: usize = 1_000_000;
@@ -39,6 +39,8 @@ struct State {
     key: SealKey,
     users: BTreeMap<UserName, User>,
     tokens: BTreeMap<Arc<str>, Held>,
+    /// The last steps of tokens that are gone, by serial and interval, for those that come back under the same serial.
+    removed: HashMap<(Arc<str>, Moving), u64>,
     trail: VecDeque<(u64, Arc<Row>)>,
     postures: BTreeMap<(Label, IpAddr), UnixTime>,
     sequence: u64,
@@ -75,6 +77,7 @@ impl MemoryStore {
             key,
             users: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            removed: HashMap::new(),
             trail: VecDeque::new(),
             postures: BTreeMap::new(),
             sequence: 0,
@@ -234,7 +237,7 @@ impl State {
             user: token.user.clone(),
             enabled: true,
             parameters: token.parameters,
-            last_step: None,
+            last_step: self.removed.get(&(Arc::clone(&token.serial), token.parameters.moving)).copied(),
             sealed,
             created: now,
         };
@@ -366,9 +369,13 @@ impl Admin for MemoryStore {
 
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
         let mut state = self.lock();
-        let held = state.tokens.remove(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        let (serial, held) = state.tokens.remove_entry(serial).ok_or_else(|| AdminFault::no_token(serial))?;
         if let Some(user) = held.user.and_then(|name| state.users.get_mut(&name)) {
-            user.tokens.retain(|other| **other != *serial);
+            user.tokens.retain(|other| *other != serial);
+        }
+        if let Some(step) = held.last_step {
+            // It began with what was kept, so it is never less.
+            state.removed.insert((serial, held.parameters.moving), step);
         }
         Ok(())
     }

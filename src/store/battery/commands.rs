@@ -93,6 +93,74 @@ pub(in crate::store) fn a_token_keeps_its_spent_steps_when_it_changes_hands<B: B
     assert_eq!(commit(&bench, spend(&bob, 50)), Err(Some(Conflict::StepSpent)));
 }
 
+pub(in crate::store) fn a_token_keeps_its_spent_steps_when_its_user_is_removed<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    commit(&bench, spend(&alice, 50)).unwrap();
+    let bench = bench.restart();
+    let mut admin = bench.admin();
+    admin.remove_user(&alice.name).unwrap();
+    assert_eq!(admin.token("T-alice").unwrap().last_step, Some(50));
+    admin.add_user(&alice.name, &UserFields::default()).unwrap();
+    admin.assign_token("T-alice", Some(&alice.name)).unwrap();
+    let again = find(&bench, "alice");
+    assert_eq!(commit(&bench, spend(&again, 50)), Err(Some(Conflict::StepSpent)));
+    assert!(commit(&bench, spend(&again, 51)).is_ok());
+}
+
+pub(in crate::store) fn a_removed_token_that_comes_back_has_its_spent_steps<B: Bench>() {
+    let mut bench = B::new();
+    let mut alice = enrol(&bench, "alice");
+    let same = token("T-alice", Some("alice"));
+    // Spent just now, and known from before a restart; and once more without a step in between.
+    for (step, spent) in [(50, true), (51, true), (51, false)] {
+        if spent {
+            commit(&bench, spend(&alice, step)).unwrap();
+        }
+        for import in [false, true] {
+            let mut admin = bench.admin();
+            admin.remove_token("T-alice").unwrap();
+            if import {
+                let back = std::slice::from_ref(&same);
+                assert!(admin.import(back, false, &mut |_| false).unwrap().abandoned);
+                let report =
+                    admin.import(&[token("T-new", None), same.clone()], false, &mut |_| true).unwrap();
+                assert!(report.conflicts.is_empty() && report.added > 0);
+            } else {
+                admin.add_token(&same).unwrap();
+            }
+            assert_eq!(admin.token("T-alice").unwrap().last_step, Some(step));
+            let back = find(&bench, "alice");
+            assert_ne!(back.tokens[0].id, alice.tokens[0].id);
+            for replayed in [step, step - 1] {
+                assert_eq!(commit(&bench, spend(&back, replayed)), Err(Some(Conflict::StepSpent)));
+            }
+            alice = back;
+        }
+        bench = bench.restart();
+        assert_eq!(find(&bench, "alice").tokens[0].last_step, Some(step));
+    }
+    assert_eq!(bench.admin().token("T-new").unwrap().last_step, None);
+    assert!(commit(&bench, spend(&alice, 52)).is_ok());
+}
+
+pub(in crate::store) fn steps_of_another_interval_or_serial_are_not_carried_over<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    commit(&bench, spend(&alice, 50)).unwrap();
+    let mut admin = bench.admin();
+    admin.remove_token("T-alice").unwrap();
+    let slow = Parameters { moving: Moving::Time { interval: 60 }, ..Parameters::default() };
+    admin.add_token(&NewToken { parameters: slow, ..token("T-alice", Some("alice")) }).unwrap();
+    admin.add_token(&token("T-other", None)).unwrap();
+    // A minute's steps are numbered half as high as those of 30 s: none would be accepted for decades.
+    assert!(commit(&bench, spend(&find(&bench, "alice"), 25)).is_ok());
+    assert_eq!(admin.token("T-other").unwrap().last_step, None);
+    admin.remove_token("T-alice").unwrap();
+    admin.add_token(&token("T-alice", None)).unwrap();
+    assert_eq!(admin.token("T-alice").unwrap().last_step, Some(50));
+}
+
 pub(in crate::store) fn an_unlock_clears_the_failures_and_leaves_a_row<B: Bench>() {
     let bench = B::new();
     let alice = enrol(&bench, "alice");

@@ -17,7 +17,7 @@ use crate::engine::account::{Account, TokenId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Conflict, Guard, LoginId, Method, Record, Row, Tally, Verdict};
-use crate::factor::oath::{Digits, Parameters};
+use crate::factor::oath::{Digits, Moving, Parameters};
 
 mod commands;
 mod logins;
@@ -166,6 +166,9 @@ macro_rules! battery {
             users_are_added_changed_listed_and_removed
             tokens_are_added_given_taken_switched_and_removed
             a_token_keeps_its_spent_steps_when_it_changes_hands
+            a_token_keeps_its_spent_steps_when_its_user_is_removed
+            a_removed_token_that_comes_back_has_its_spent_steps
+            steps_of_another_interval_or_serial_are_not_carried_over
             an_unlock_clears_the_failures_and_leaves_a_row
             the_trail_reads_newest_first_and_outlives_its_users
             a_raised_address_stays_raised_until_an_admin_relaxes_it

@@ -14,8 +14,8 @@ use super::hot::Hot;
 use super::import;
 use super::rows::{self, visible};
 use super::tables::{
-    insert_token, insert_user, log_change, log_owner, postures, seal, serials_of, token_columns,
-    token_details, token_id, user_details, user_fields, user_id,
+    delete_token, insert_token, insert_user, log_change, log_owner, postures, restore_steps, seal,
+    serials_of, token_columns, token_details, token_id, user_details, user_fields, user_id,
 };
 use super::view::FRESH;
 use crate::base::name::{Label, UserName};
@@ -261,6 +261,7 @@ impl Admin for SqliteAdmin {
                 None => None,
             };
             let id = insert_token(transaction, token, &sealed, user, now, None)?;
+            restore_steps(transaction, id)?;
             if let Some(name) = &token.user {
                 log_change(transaction, Some(name))?;
             }
@@ -341,12 +342,17 @@ impl Admin for SqliteAdmin {
     }
 
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
-        self.change(|transaction| {
+        // The long part before the lock is taken; the rest of it is what came in between.
+        self.read(|_, _| Ok(()))?;
+        let mut recent = self.hot.take();
+        let done = self.change(|transaction| {
             let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            transaction.execute("DELETE FROM token WHERE id = ?1", [id])?;
-            transaction.execute("DELETE FROM token_state WHERE token = ?1", [id])?;
+            let hot = fold(&mut recent, transaction)?;
+            delete_token(transaction, id, hot.tokens.get(&id).map(|spent| spent.step))?;
             Ok(log_owner(transaction, owner)?)
-        })
+        });
+        self.hot = recent;
+        done
     }
 
     fn import(

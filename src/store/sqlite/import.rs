@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::admin::{SqliteAdmin, Trouble};
 use super::rows::{self, int, visible};
-use super::tables::{insert_token, insert_user, log_change, seal, user_id};
+use super::tables::{insert_token, insert_user, log_change, restore_steps, seal, user_id};
 use crate::base::name::UserName;
 use crate::base::system::Clock;
 use crate::base::time::UnixTime;
@@ -118,6 +118,7 @@ fn write(
         if transaction.prepare_cached(beat)?.execute([batch, int(now.0)])? == 0 {
             return Err(taken_for_dead());
         }
+        let mut first = None;
         for (token, sealed) in &chunk {
             let user = match &token.user {
                 None => None,
@@ -132,8 +133,12 @@ fn write(
                     }
                 }),
             };
-            insert_token(&transaction, token, sealed, user, now, Some(batch))
+            let id = insert_token(&transaction, token, sealed, user, now, Some(batch))
                 .map_err(|error| taken(error, &format!("token {}", token.serial)))?;
+            first.get_or_insert(id);
+        }
+        if let Some(first) = first {
+            restore_steps(&transaction, first)?;
         }
         transaction.commit()?;
         let took = admin.clock.mono().since(began);
@@ -220,8 +225,17 @@ fn sweep_step(
     let stretch = format!("SELECT max(id) FROM (SELECT id FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2)");
     let last: Option<i64> = connection.query_row(&stretch, [after, SWEEP_STEP], |row| row.get(0))?;
     let Some(last) = last else { return Ok(None) };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if table == "token" {
+        transaction.execute(
+            "DELETE FROM token_state WHERE token > ?1 AND token <= ?2
+                 AND token IN (SELECT id FROM token WHERE id > ?1 AND id <= ?2 AND batch = ?3)",
+            [after, last, batch],
+        )?;
+    }
     let remove = format!("DELETE FROM {table} WHERE id > ?1 AND id <= ?2 AND batch = ?3");
-    connection.execute(&remove, [after, last, batch])?;
+    transaction.execute(&remove, [after, last, batch])?;
+    transaction.commit()?;
     Ok(Some(last))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `event` is the trail and the truth: appended to, never changed, without any index but its key. `user_state` and
 //! `token_state` are what rows up to a point add up to, written behind; rows after `meta.watermark` are folded
-//! on top of them. A row of a `batch` that is still listed belongs to an import under way and is invisible.
+//! on top of them. `removed` keeps the last steps of tokens that are gone, for those that come back under the same
+//! serial. A row of a `batch` that is still listed belongs to an import under way and is invisible.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -46,6 +47,10 @@ const MIGRATIONS: &[&str] = &[
      );
      CREATE INDEX token_user ON token (user);
      CREATE TABLE token_state (token INTEGER PRIMARY KEY, last_step INTEGER NOT NULL);
+     CREATE TABLE removed (
+         serial TEXT NOT NULL, interval INTEGER NOT NULL, last_step INTEGER NOT NULL,
+         PRIMARY KEY (serial, interval)
+     ) WITHOUT ROWID;
      CREATE TABLE event (
          chain INTEGER NOT NULL,
          seq INTEGER NOT NULL,

@@ -180,6 +180,34 @@ pub(super) fn insert_token(
     Ok(TokenId(id))
 }
 
+/// Removes a visible token with its seed, and keeps its last step, which is `recent` where rows after the watermark say
+/// so: a code that was accepted once is not accepted again because its token was removed and came back.
+pub(super) fn delete_token(connection: &Connection, id: i64, recent: Option<u64>) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO removed
+         SELECT serial, interval, max(coalesce(last_step, ?2), coalesce(?2, last_step)) AS step
+         FROM token LEFT JOIN token_state ON token_state.token = token.id
+         WHERE token.id = ?1 AND step IS NOT NULL
+         ON CONFLICT DO UPDATE SET last_step = max(last_step, excluded.last_step)",
+        params![id, recent.map(int)],
+    )?;
+    connection.execute("DELETE FROM token WHERE id = ?1", [id])?;
+    connection.execute("DELETE FROM token_state WHERE token = ?1", [id])?;
+    Ok(())
+}
+
+/// Gives the tokens from number `first` on, inserted in this transaction, the steps that were spent under their serials
+/// before. Steps of another interval are other moments, and say nothing.
+pub(super) fn restore_steps(connection: &Connection, first: TokenId) -> rusqlite::Result<()> {
+    // The cross join makes SQLite walk the few new tokens, each with one look into `removed`, and none if it is empty.
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO token_state
+         SELECT token.id, last_step FROM token CROSS JOIN removed USING (serial, interval)
+         WHERE token.id >= ?1 AND EXISTS (SELECT 1 FROM removed)",
+    )?;
+    statement.execute([first.0]).map(drop)
+}
+
 /// Tells running servers that `user` has changed, or with `None` that anybody may have.
 pub(super) fn log_change(connection: &Connection, user: Option<&UserName>) -> rusqlite::Result<()> {
     log_text(connection, user.map(UserName::as_str))
