@@ -2,7 +2,11 @@
 //!
 //! A hash costs some 20 ms and 19 MiB on purpose. So it is computed off the runtime, two at a time at most in the whole
 //! process, and those that wait are bounded: a flood of logins costs two cores' attention at worst, never the memory.
-//! Somebody whom the store does not know, or who has no local password, costs the same as a wrong password does.
+//! A user at a station who sent too many wrong ones is rejected unlooked at for a while (`throttle.rs`).
+//!
+//! Somebody whom the store does not know, or who has no local password, costs the same as a wrong password does while a
+//! turn is free, and otherwise nothing: made-up names keep nobody waiting for longer than one hash takes. How soon an
+//! answer is there tells nobody which it was, since no Reject leaves before its time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -13,12 +17,14 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::throttle::{Refusal, Throttle};
+use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::Tick;
 use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
 use crate::store::Logins;
-use crate::wire::AttributeList;
+use crate::wire::{AccessRequest, AttributeList};
 
 /// 19 MiB of memory, two passes, one lane: what the OWASP Password Storage Cheat Sheet asks of argon2id at least.
 const MEMORY_KIB: u32 = 19_456;
@@ -78,8 +84,9 @@ fn hasher() -> Argon2<'static> {
 pub(super) struct Turns {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// When it was last said that somebody was turned away; 0 before the first time.
-    said: AtomicU64,
+    throttle: Throttle,
+    said_full: Said,
+    said_throttled: Said,
 }
 
 impl Turns {
@@ -87,21 +94,35 @@ impl Turns {
         Turns {
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: AtomicUsize::new(0),
-            said: AtomicU64::new(0),
+            throttle: Throttle::new(),
+            said_full: Said::default(),
+            said_throttled: Said::default(),
         }
     }
 
     /// Waits for a turn; `None` when too many wait already.
-    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
         let _place = Place::take(&self.waiting)?;
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
-    /// Whether to say at `now` that somebody was turned away; true once in [`SAID_EVERY`].
+    /// A turn if one is free and nobody waits for it.
+    fn take_idle(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is fair: a permit that somebody waits for is never free.
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+}
+
+/// When something was last said; 0 before the first time.
+#[derive(Default)]
+struct Said(AtomicU64);
+
+impl Said {
+    /// Whether to say it at `now`; true once in [`SAID_EVERY`].
     fn may_say(&self, now: Tick) -> bool {
-        let last = self.said.load(Relaxed);
+        let last = self.0.load(Relaxed);
         (last == 0 || now.since(Tick(last)) >= SAID_EVERY)
-            && self.said.compare_exchange(last, now.0, Relaxed, Relaxed).is_ok()
+            && self.0.compare_exchange(last, now.0, Relaxed, Relaxed).is_ok()
     }
 }
 
@@ -145,37 +166,83 @@ impl Local {
     }
 
     async fn compare(&self, check: PrimaryCheck) -> PrimaryAnswer {
-        let query = UserQuery { user: check.user, seeds: false, look_alikes: false };
+        let PrimaryCheck { user, password, packet, .. } = check;
+        let query = UserQuery { user, seeds: false, look_alikes: false };
         let hash = match self.logins.find(&query).get().await {
             UserAnswer::Found(account) => account.password_hash,
             UserAnswer::Unknown { .. } => None,
             UserAnswer::Unavailable => return PrimaryAnswer::Unavailable,
         };
-        let Some(turn) = self.turns.take().await else {
-            if self.turns.may_say(self.clock.mono()) {
-                tracing::warn!("too many local passwords wait to be checked; logins are turned away");
+        match hash.filter(|hash| is_password_hash(hash)) {
+            Some(hash) => {
+                // As the client wrote it; a request that cannot be read again has none.
+                let request = AccessRequest::view(&*packet).ok();
+                let station = request.and_then(|request| request.calling_station_id());
+                self.compare_known(&query.user, station, password, hash).await
             }
-            return PrimaryAnswer::Unavailable;
-        };
-        let password = check.password;
-        // The turn goes along: when nobody waits any more, the hash is computed to its end nevertheless.
-        let compared = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            matches(&password, hash.as_deref())
-        });
-        match compared.await {
-            Ok(true) => PrimaryAnswer::Accepted { attributes: AttributeList::new() },
-            Ok(false) => PrimaryAnswer::Rejected { attributes: AttributeList::new() },
-            Err(_) => PrimaryAnswer::Unavailable,
+            None => self.compare_nobody(password).await,
         }
+    }
+
+    async fn compare_known(
+        &self,
+        user: &UserName,
+        station: Option<&[u8]>,
+        password: Secret,
+        hash: Arc<str>,
+    ) -> PrimaryAnswer {
+        let turns = &*self.turns;
+        let attempt = match turns.throttle.begin(user, station, self.clock.mono()) {
+            Ok(attempt) => attempt,
+            Err(Refusal::Wait) => {
+                if turns.said_throttled.may_say(self.clock.mono()) {
+                    tracing::warn!(%user, "too many wrong local passwords from one station; it has to wait");
+                }
+                return rejected();
+            }
+            Err(Refusal::Crowd) => return self.turn_away(),
+        };
+        let Some(turn) = turns.take().await else { return self.turn_away() };
+        if attempt.is_void(self.clock.mono()) {
+            return rejected();
+        }
+        match hashed(turn, move || verify_password(&password, &hash)).await {
+            Some(right) if attempt.settle(right, self.clock.mono()) => {
+                PrimaryAnswer::Accepted { attributes: AttributeList::new() }
+            }
+            Some(_) => rejected(),
+            None => PrimaryAnswer::Unavailable,
+        }
+    }
+
+    async fn compare_nobody(&self, password: Secret) -> PrimaryAnswer {
+        if let Some(turn) = self.turns.take_idle() {
+            // Whatever the comparison says: nobody has no password.
+            hashed(turn, move || verify_password(&password, &NOBODY)).await;
+        }
+        rejected()
+    }
+
+    fn turn_away(&self) -> PrimaryAnswer {
+        if self.turns.said_full.may_say(self.clock.mono()) {
+            tracing::warn!("too many local passwords wait to be checked; logins are turned away");
+        }
+        PrimaryAnswer::Unavailable
     }
 }
 
-/// Whether `password` makes `hash`; the same work is done where there is none.
-fn matches(password: &Secret, hash: Option<&str>) -> bool {
-    let known = hash.filter(|hash| is_password_hash(hash));
-    // Whatever the comparison says: nobody has no password.
-    verify_password(password, known.unwrap_or(&NOBODY)) && known.is_some()
+fn rejected() -> PrimaryAnswer {
+    PrimaryAnswer::Rejected { attributes: AttributeList::new() }
+}
+
+/// What `compare` says, off the runtime; `None` where it cannot run. The turn goes along: when nobody waits any more,
+/// the hash is computed to its end nevertheless.
+async fn hashed(turn: OwnedSemaphorePermit, compare: impl FnOnce() -> bool + Send + 'static) -> Option<bool> {
+    let compared = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        compare()
+    });
+    compared.await.ok()
 }
 
 #[cfg(test)]
@@ -222,20 +289,19 @@ mod tests {
     }
 
     #[test]
-    fn nobody_costs_what_anybody_costs_and_has_no_password() {
+    fn nobody_costs_what_anybody_costs() {
         let nobody = PasswordHash::new(&NOBODY).unwrap();
         let params = Params::try_from(&nobody).unwrap();
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (MEMORY_KIB, PASSES, LANES));
         assert_eq!(nobody.salt.unwrap().len(), SALT_LEN);
         assert_eq!(nobody.hash.unwrap().len(), HASH_LEN);
-        assert!(!matches(&Secret::from(""), None));
     }
 
     #[test]
     fn a_flood_that_is_turned_away_is_said_once_a_minute() {
-        let turns = Turns::new();
+        let said = Said::default();
         let at = |seconds| Tick(1) + Duration::from_secs(seconds);
-        let said = [0, 0, 59, 60, 61, 119, 120].map(|seconds| turns.may_say(at(seconds)));
+        let said = [0, 0, 59, 60, 61, 119, 120].map(|seconds| said.may_say(at(seconds)));
         assert_eq!(said, [true, false, false, true, false, false, true]);
     }
 

@@ -4,7 +4,7 @@
 //! within the check's time: RADIUS servers that are asked over UDP, or the argon2id hashes in the store.
 //!
 //! Each worker has its own [`Primaries`], with its own sockets, so that a reply wakes a task on the thread that it came
-//! in on. What they know of the servers' health, and whose turn it is to hash a password, they share ([`Shared`]); it
+//! in on. What they know of the servers' health, whose turn it is to hash a password and who has to wait for one, they share ([`Shared`]); it
 //! outlives a reload of the settings.
 //!
 //! Invariants: silence, an unknown primary and every fault are [`PrimaryAnswer::Unavailable`], never an Accept; the
@@ -18,6 +18,7 @@ pub mod local;
 mod radius;
 mod retransmit;
 pub mod settings;
+mod throttle;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What the driver sees, whichever kind of primary it is.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::base::name::UserName;
@@ -115,6 +116,78 @@ async fn a_check_whose_time_is_over_is_not_begun() {
     let primaries = Primaries::open(&settings, means()).unwrap();
     let late = PrimaryCheck { answer_by: FIXED.mono, ..check("here", "alice", "correct horse") };
     assert!(matches!(primaries.check(late).await, PrimaryAnswer::Unavailable));
+}
+
+/// A clock that a test moves.
+struct Moved(AtomicU64);
+
+impl Clock for Moved {
+    fn mono(&self) -> Tick {
+        Tick(self.0.load(Ordering::Relaxed))
+    }
+
+    fn unix(&self) -> UnixTime {
+        FIXED.unix
+    }
+}
+
+fn from_station(station: &str, password: &str) -> PrimaryCheck {
+    let secret = SharedSecret::new(Secret::from("gateway"));
+    let mut attributes = AttributeList::new();
+    attributes.push_text(31, station).unwrap();
+    let request = RequestBuilder {
+        code: Code::ACCESS_REQUEST,
+        attributes: &attributes,
+        proxy_state: None,
+        secret: &secret,
+    };
+    let request = request.build(1, [1; 16], &mut FIXED.clone()).unwrap();
+    let packet = Parsed::parse(&request.bytes).unwrap().verify(&secret).unwrap().detach();
+    PrimaryCheck { packet: Arc::new(packet), ..check("here", "alice", password) }
+}
+
+#[tokio::test]
+async fn who_sent_five_wrong_passwords_waits_unlooked_at_and_other_stations_do_not() {
+    let settings = [Settings { name: label("here"), kind: Kind::Local }];
+    let clock = Arc::new(Moved(AtomicU64::new(1)));
+    let means = Means { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..means() };
+    let turns = Arc::clone(&means.shared.turns);
+    let primaries = Primaries::open(&settings, means).unwrap();
+    let answer =
+        async |station, password| format!("{:?}", primaries.check(from_station(station, password)).await);
+    for _ in 0..5 {
+        assert!(answer("198.51.100.7", "guess").await.starts_with("Rejected"));
+    }
+    {
+        // With both turns taken, whatever is hashed would wait.
+        let _taken = (turns.take().await.unwrap(), turns.take().await.unwrap());
+        assert!(answer("198.51.100.7", "correct horse").await.starts_with("Rejected"));
+    }
+    assert!(answer("198.51.100.8", "correct horse").await.starts_with("Accepted"));
+    assert!(answer("198.51.100.7", "correct horse").await.starts_with("Rejected"));
+    clock.0.fetch_add(2_000_000_000, Ordering::Relaxed);
+    assert!(answer("198.51.100.7", "correct horse").await.starts_with("Accepted"));
+    assert!(answer("198.51.100.7", "guess").await.starts_with("Rejected"));
+    assert!(answer("198.51.100.7", "correct horse").await.starts_with("Accepted"));
+}
+
+#[tokio::test]
+async fn made_up_names_do_not_queue_for_a_turn() {
+    let settings = [Settings { name: label("here"), kind: Kind::Local }];
+    let means = means();
+    let turns = Arc::clone(&means.shared.turns);
+    let primaries = Primaries::open(&settings, means).unwrap();
+    let taken = (turns.take().await.unwrap(), turns.take().await.unwrap());
+    let mut known = Box::pin(primaries.check(check("here", "alice", "correct horse")));
+    let pending =
+        std::future::poll_fn(|context| std::task::Poll::Ready(known.as_mut().poll(context).is_pending()));
+    assert!(pending.await);
+    for stranger in ["mallory", "bob"] {
+        let answer = primaries.check(check("here", stranger, "guess")).await;
+        assert!(matches!(answer, PrimaryAnswer::Rejected { .. }), "{stranger}: {answer:?}");
+    }
+    drop(taken);
+    assert!(matches!(known.await, PrimaryAnswer::Accepted { .. }));
 }
 
 fn fault(change: impl FnOnce(&mut settings::Radius)) -> Fault {
