@@ -128,7 +128,7 @@ impl Hot {
         if let Some(count) = self.users.get(&seat.id.0) {
             (seat.failures, seat.last_failure) = (count.failures, count.last_failure);
         }
-        for held in &mut seat.tokens {
+        for held in seat.tokens.iter_mut() {
             held.last_step = held.last_step.max(self.tokens.get(&held.id.0).map(|spent| spent.step));
         }
     }

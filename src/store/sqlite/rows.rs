@@ -1,13 +1,12 @@
 //! Rows to SQL and back.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::hot::tally_number;
-use super::seat::{Held, Seat};
+use super::seat::{Held, Seat, Tokens};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, TokenId, UserId};
@@ -115,8 +114,7 @@ pub(super) fn seats(
         " ORDER BY token.id"
     ))?;
     for (_, seat) in &mut users {
-        seat.tokens =
-            statement.query_map([seat.id.0], held_of)?.collect::<Result<Vec<_>, _>>()?.into_boxed_slice();
+        seat.tokens = statement.query_map([seat.id.0], held_of)?.collect::<Result<Vec<_>, _>>()?.into();
     }
     Ok(users)
 }
@@ -128,14 +126,14 @@ fn seat_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seat> {
         password_hash: row.get(2)?,
         failures: row.get::<_, Option<u32>>(3)?.unwrap_or(0),
         last_failure: UnixTime(row.get::<_, Option<i64>>(4)?.map_or(0, nat)),
-        tokens: Box::default(),
+        tokens: Tokens::default(),
     })
 }
 
 fn held_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
     Ok(Held {
         id: TokenId(row.get(0)?),
-        serial: row.get::<_, Arc<str>>(1)?,
+        serial: row.get_ref(1)?.as_str()?.as_bytes().into(),
         enabled: row.get(2)?,
         parameters: parameters(row, 3)?,
         sealed: row.get_ref(6)?.as_blob()?.into(),

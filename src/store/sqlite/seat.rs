@@ -1,6 +1,13 @@
 //! One user in memory, as small as it goes: what a login asks for, the seeds still sealed.
+//!
+//! With a million users every pointer followed is a wait for memory, so a user with one token, which is almost
+//! everybody, lies in one allocation, name included.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
@@ -18,18 +25,99 @@ pub(super) struct Seat {
     pub(super) failures: u32,
     pub(super) last_failure: UnixTime,
     pub(super) password_hash: Option<Arc<str>>,
-    pub(super) tokens: Box<[Held]>,
+    pub(super) tokens: Tokens,
 }
 
 /// A token of the user.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) id: TokenId,
-    pub(super) serial: Arc<str>,
     pub(super) enabled: bool,
     pub(super) parameters: Parameters,
     pub(super) last_step: Option<u64>,
-    pub(super) sealed: Box<[u8]>,
+    /// UTF-8.
+    pub(super) serial: Short<22>,
+    pub(super) sealed: Short<62>,
+}
+
+impl Held {
+    pub(super) fn serial(&self) -> &str {
+        #[expect(clippy::expect_used, reason = "made from a text in `rows`")]
+        std::str::from_utf8(&self.serial).expect("a serial is UTF-8")
+    }
+}
+
+/// The tokens of a user: one in place, any other number elsewhere.
+#[derive(Clone, Debug)]
+pub(super) enum Tokens {
+    One(Held),
+    Some(Box<[Held]>),
+}
+
+impl Default for Tokens {
+    fn default() -> Tokens {
+        Tokens::Some(Box::default())
+    }
+}
+
+impl From<Vec<Held>> for Tokens {
+    fn from(tokens: Vec<Held>) -> Tokens {
+        match <[Held; 1]>::try_from(tokens) {
+            Ok([held]) => Tokens::One(held),
+            Err(tokens) => Tokens::Some(tokens.into()),
+        }
+    }
+}
+
+impl Deref for Tokens {
+    type Target = [Held];
+
+    fn deref(&self) -> &[Held] {
+        match self {
+            Tokens::One(held) => std::slice::from_ref(held),
+            Tokens::Some(held) => held,
+        }
+    }
+}
+
+impl DerefMut for Tokens {
+    fn deref_mut(&mut self) -> &mut [Held] {
+        match self {
+            Tokens::One(held) => std::slice::from_mut(held),
+            Tokens::Some(held) => held,
+        }
+    }
+}
+
+/// Octets: up to `N` in place, more elsewhere.
+#[derive(Clone, Debug)]
+pub(super) enum Short<const N: usize> {
+    Here(u8, [u8; N]),
+    There(Box<[u8]>),
+}
+
+impl<const N: usize> From<&[u8]> for Short<N> {
+    fn from(octets: &[u8]) -> Short<N> {
+        let mut here = [0; N];
+        match (u8::try_from(octets.len()), here.get_mut(..octets.len())) {
+            (Ok(length), Some(place)) => {
+                place.copy_from_slice(octets);
+                Short::Here(length, here)
+            }
+            _ => Short::There(octets.into()),
+        }
+    }
+}
+
+impl<const N: usize> Deref for Short<N> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Short::Here(length, octets) => octets.get(..usize::from(*length)).unwrap_or_default(),
+            Short::There(octets) => octets,
+        }
+    }
 }
 
 impl Seat {
@@ -40,10 +128,10 @@ impl Seat {
     /// What a login is told. A seed that does not open is damage: nothing may rest on this user then.
     pub(super) fn answer(&self, query: &UserQuery, key: &SealKey) -> UserAnswer {
         let mut tokens = Vec::with_capacity(self.tokens.len());
-        for held in &self.tokens {
+        for held in self.tokens.iter() {
             let seed = if query.seeds {
-                let Ok(seed) = key.open(Purpose::TokenSeed, &held.serial, &held.sealed) else {
-                    tracing::error!(serial = &*held.serial, "the sealed seed of a token is damaged");
+                let Ok(seed) = key.open(Purpose::TokenSeed, held.serial(), &held.sealed) else {
+                    tracing::error!(serial = held.serial(), "the sealed seed of a token is damaged");
                     return UserAnswer::Unavailable;
                 };
                 Some(seed)
@@ -52,7 +140,7 @@ impl Seat {
             };
             tokens.push(Token {
                 id: held.id,
-                serial: Arc::clone(&held.serial),
+                serial: held.serial().into(),
                 enabled: held.enabled,
                 parameters: held.parameters,
                 last_step: held.last_step,
@@ -97,66 +185,93 @@ impl Seat {
 }
 
 /// Users in memory: at most `limit`, the least lately asked for go first (the clock algorithm).
+///
+/// A user's key is a hash of the name, keyed so that nobody can find two names with one; should two meet all the same,
+/// each pushes the other out.
 pub(super) struct Cache {
-    slots: dashmap::DashMap<UserName, Slot>,
+    slots: dashmap::DashMap<u64, Box<Slot>, BuildHasherDefault<AsIs>>,
+    hasher: RandomState,
     /// Every key of `slots` once, in the order in which the hand visits them.
-    ring: std::sync::Mutex<std::collections::VecDeque<UserName>>,
+    ring: Mutex<VecDeque<u64>>,
     limit: usize,
     /// Slots of an earlier epoch count as absent: this empties the cache without touching it.
-    epoch: std::sync::atomic::AtomicU32,
+    epoch: AtomicU32,
 }
 
 struct Slot {
-    seat: Box<Seat>,
+    name: Short<30>,
     epoch: u32,
-    touched: std::sync::atomic::AtomicBool,
+    touched: AtomicBool,
+    seat: Seat,
 }
 
 /// The epoch of a slot that is out of date.
 const STALE: u32 = 0;
 
+/// The key is a hash already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        // No key is anything but a u64; right for any, if slow.
+        for octet in octets {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*octet);
+        }
+    }
+}
+
 impl Cache {
     pub(super) fn new(limit: usize) -> Cache {
         Cache {
-            slots: dashmap::DashMap::new(),
-            ring: std::sync::Mutex::default(),
+            slots: dashmap::DashMap::default(),
+            hasher: RandomState::new(),
+            ring: Mutex::default(),
             limit: limit.max(1),
-            epoch: std::sync::atomic::AtomicU32::new(STALE + 1),
+            epoch: AtomicU32::new(STALE + 1),
         }
     }
 
     /// Looks at a user that is here and up to date.
     pub(super) fn read<T>(&self, user: &UserName, look: impl FnOnce(&Seat) -> T) -> Option<T> {
-        use std::sync::atomic::Ordering::Relaxed;
-        let slot = self.slots.get(user).filter(|slot| slot.epoch == self.epoch())?;
-        if !slot.touched.load(Relaxed) {
-            slot.touched.store(true, Relaxed);
+        let slot = self.slots.get(&self.key(user.as_str())).filter(|slot| self.holds(slot, user))?;
+        if !slot.touched.load(Ordering::Relaxed) {
+            slot.touched.store(true, Ordering::Relaxed);
         }
         Some(look(&slot.seat))
     }
 
     /// Changes a user that is here and up to date.
     pub(super) fn change(&self, user: &UserName, change: impl FnOnce(&mut Seat)) {
-        if let Some(mut slot) = self.slots.get_mut(user).filter(|slot| slot.epoch == self.epoch()) {
+        let slot = self.slots.get_mut(&self.key(user.as_str()));
+        if let Some(mut slot) = slot.filter(|slot| self.holds(slot, user)) {
             change(&mut slot.seat);
         }
     }
 
     /// Takes a user in, pushing another out if it has to.
     pub(super) fn put(&self, user: &UserName, seat: Seat) {
-        use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-        let slot = Slot { seat: Box::new(seat), epoch: self.epoch(), touched: AtomicBool::new(false) };
-        let mut ring = self.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if self.slots.insert(user.clone(), slot).is_some() {
+        let name = Short::from(user.as_str().as_bytes());
+        let slot = Box::new(Slot { name, epoch: self.epoch(), touched: AtomicBool::new(false), seat });
+        let key = self.key(user.as_str());
+        let mut ring = self.ring();
+        if self.slots.insert(key, slot).is_some() {
             return;
         }
-        ring.push_back(user.clone());
+        ring.push_back(key);
         while ring.len() > self.limit {
             let Some(oldest) = ring.pop_front() else { break };
-            let spare = self
-                .slots
-                .get(&oldest)
-                .is_some_and(|slot| slot.epoch == self.epoch() && slot.touched.swap(false, Relaxed));
+            let spare = self.slots.get(&oldest).is_some_and(|slot| {
+                slot.epoch == self.epoch() && slot.touched.swap(false, Ordering::Relaxed)
+            });
             if spare {
                 ring.push_back(oldest);
             } else {
@@ -167,25 +282,36 @@ impl Cache {
 
     /// Whether another user would push one out.
     pub(super) fn is_full(&self) -> bool {
-        self.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len() >= self.limit
+        self.ring().len() >= self.limit
     }
 
     /// The user is out of date.
     pub(super) fn drop_user(&self, user: &str) {
-        if let Some(mut slot) = self.slots.get_mut(user) {
+        if let Some(mut slot) = self.slots.get_mut(&self.key(user)) {
             slot.epoch = STALE;
         }
     }
 
     /// Everybody is out of date.
     pub(super) fn drop_all(&self) {
-        use std::sync::atomic::Ordering::Relaxed;
-        let next = self.epoch.load(Relaxed).wrapping_add(1);
-        self.epoch.store(if next == STALE { STALE + 1 } else { next }, Relaxed);
+        let next = self.epoch.load(Ordering::Relaxed).wrapping_add(1);
+        self.epoch.store(if next == STALE { STALE + 1 } else { next }, Ordering::Relaxed);
+    }
+
+    fn key(&self, user: &str) -> u64 {
+        self.hasher.hash_one(user)
+    }
+
+    fn holds(&self, slot: &Slot, user: &UserName) -> bool {
+        slot.epoch == self.epoch() && *slot.name == *user.as_str().as_bytes()
     }
 
     fn epoch(&self) -> u32 {
-        self.epoch.load(std::sync::atomic::Ordering::Relaxed)
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    fn ring(&self) -> MutexGuard<'_, VecDeque<u64>> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,7 +326,7 @@ mod tests {
             failures: 0,
             last_failure: UnixTime(0),
             password_hash: None,
-            tokens: Box::new([]),
+            tokens: Tokens::default(),
         }
     }
 
@@ -234,5 +360,29 @@ mod tests {
         assert!(cache.read(&name(1), |_| ()).is_some() && cache.read(&name(2), |_| ()).is_some());
         cache.drop_all();
         assert!(cache.read(&name(1), |_| ()).is_none());
+    }
+
+    #[test]
+    fn octets_that_fit_are_in_place_and_others_whole_too() {
+        for length in [0, 1, 21, 22, 23, 300] {
+            let octets = vec![7; length];
+            let short = Short::<22>::from(&*octets);
+            assert_eq!(*short, *octets);
+            assert_eq!(matches!(short, Short::Here(..)), length <= 22);
+        }
+    }
+
+    #[test]
+    fn a_user_with_one_token_takes_little_room() {
+        // A million of them: with table and ring some 270 octets each.
+        assert!(size_of::<Slot>() <= 232, "{}", size_of::<Slot>());
+    }
+
+    #[test]
+    fn a_name_with_the_hash_of_another_is_not_answered_for() {
+        let cache = Cache::new(2);
+        cache.put(&name(1), seat(1));
+        let slot = cache.slots.get(&cache.key("u1")).unwrap();
+        assert!(cache.holds(&slot, &name(1)) && !cache.holds(&slot, &name(2)));
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn user_details(
         failures: seat.failures,
         last_failure: seat.last_failure,
         created,
-        tokens: seat.tokens.iter().map(|held| Arc::clone(&held.serial)).collect(),
+        tokens: seat.tokens.iter().map(|held| held.serial().into()).collect(),
     }))
 }
 
