@@ -15,8 +15,8 @@ use super::secret::{Digest16, SharedSecret};
 pub(super) struct Held {
     id: AttributeId,
     kind: HideKind,
-    /// What goes before salt and text: type and length, the vendor's too, and the tag.
-    head: Vec<u8>,
+    /// Of the attribute, or the vendor's within; a vendor's has room for six octets more.
+    length: u8,
     text: Secret,
 }
 
@@ -65,27 +65,34 @@ impl Held {
         }
         let (tag, salt) = match &kind {
             HideKind::UserPassword => (None, 0),
-            HideKind::Salted { tag } => (tag.as_ref(), SALT),
+            HideKind::Salted { tag } => (*tag, SALT),
         };
         let value = usize::from(tag.is_some()) + salt + text.len();
         // Of the attribute, or the vendor's within.
         let length = u8::try_from(value + 2).map_err(|_| Unfit::TooLong)?;
-        let mut head = Vec::with_capacity(9);
         match id {
             AttributeId::Standard(0 | number::VENDOR_SPECIFIC) | AttributeId::Vendor(_, 0) => {
-                return Err(Unfit::Reserved);
+                Err(Unfit::Reserved)
             }
-            AttributeId::Standard(number) if number::is_of_one_hop(number) => return Err(Unfit::Reserved),
-            AttributeId::Standard(number) => head.extend_from_slice(&[number, length]),
+            AttributeId::Standard(number) if number::is_of_one_hop(number) => Err(Unfit::Reserved),
+            AttributeId::Vendor(..) if length.checked_add(OUTER).is_none() => Err(Unfit::TooLong),
+            _ => Ok(Held { id, kind, length, text }),
+        }
+    }
+
+    /// Appends what goes before salt and text: type and length, the vendor's too, and the tag.
+    fn write_head(&self, out: &mut Vec<u8>) {
+        match self.id {
+            AttributeId::Standard(number) => out.extend_from_slice(&[number, self.length]),
             AttributeId::Vendor(vendor, number) => {
-                let outer = length.checked_add(6).ok_or(Unfit::TooLong)?;
-                head.extend_from_slice(&[number::VENDOR_SPECIFIC, outer]);
-                head.extend_from_slice(&vendor.to_be_bytes());
-                head.extend_from_slice(&[number, length]);
+                out.extend_from_slice(&[number::VENDOR_SPECIFIC, self.length + OUTER]);
+                out.extend_from_slice(&vendor.to_be_bytes());
+                out.extend_from_slice(&[number, self.length]);
             }
         }
-        head.extend(tag);
-        Ok(Held { id, kind, head, text })
+        if let HideKind::Salted { tag } = self.kind {
+            out.extend(tag);
+        }
     }
 
     pub(super) const fn id(&self) -> AttributeId {
@@ -98,8 +105,8 @@ impl Held {
 
     /// How many octets [`Held::write`] appends.
     pub(super) fn wire_len(&self) -> usize {
-        let salt = if matches!(self.kind, HideKind::Salted { .. }) { SALT } else { 0 };
-        self.head.len() + salt + self.text.len()
+        let outer = if matches!(self.id, AttributeId::Vendor(..)) { OUTER } else { 0 };
+        usize::from(self.length) + usize::from(outer)
     }
 
     /// Appends the attribute, its text encrypted; `salt` is unique within the packet, but for its highest bit.
@@ -110,7 +117,7 @@ impl Held {
         secret: &SharedSecret,
         out: &mut Vec<u8>,
     ) {
-        out.extend_from_slice(&self.head);
+        self.write_head(out);
         let text = self.text.expose().iter().copied();
         match self.kind {
             HideKind::UserPassword => conceal(text, authenticator, &[], secret, out),
@@ -130,7 +137,7 @@ impl Held {
             HideKind::Salted { tag: Some(_) } => (2, &[0; SALT]),
         };
         out.push(kind);
-        out.extend_from_slice(&self.head);
+        self.write_head(out);
         out.extend_from_slice(salt);
         out.extend_from_slice(self.text.expose());
     }
@@ -168,6 +175,8 @@ impl Held {
     }
 }
 
+/// Octets around a vendor's attribute: type, length and the vendor (RFC 2865 §5.26).
+const OUTER: u8 = 6;
 /// Octets of a salt (RFC 2868 §3.5).
 const SALT: usize = 2;
 const _: () =

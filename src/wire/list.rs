@@ -9,7 +9,6 @@
 //! puts them in.
 
 use std::fmt;
-use std::mem;
 
 use zeroize::Zeroizing;
 
@@ -27,10 +26,10 @@ use super::upstream::UpstreamReply;
 /// Attributes to be sent, in order. `Debug` shows numbers and lengths alone.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AttributeList {
-    /// Each held attribute, behind the plain ones that stand between it and the held one before.
-    held: Vec<(Vec<u8>, Held)>,
-    /// The plain attributes after the last held one.
-    rest: Vec<u8>,
+    /// Each held attribute, and how many octets of `plain` stand before it; in order.
+    held: Vec<(usize, Held)>,
+    /// The attributes that are not encrypted.
+    plain: Vec<u8>,
 }
 
 /// One attribute of a list.
@@ -82,7 +81,7 @@ const HELD: u8 = 0;
 impl AttributeList {
     /// An empty one.
     pub const fn new() -> AttributeList {
-        AttributeList { held: Vec::new(), rest: Vec::new() }
+        AttributeList { held: Vec::new(), plain: Vec::new() }
     }
 
     /// Adds an attribute of at most [`VALUE_MAX`](super::VALUE_MAX) octets.
@@ -118,18 +117,16 @@ impl AttributeList {
 
     /// Adds everything of another list.
     pub fn append(&mut self, other: &AttributeList) {
-        for (before, held) in &other.held {
-            self.rest.extend_from_slice(before);
-            self.put(held.clone());
-        }
-        self.rest.extend_from_slice(&other.rest);
+        let before = self.plain.len();
+        self.plain.extend_from_slice(&other.plain);
+        self.held.extend(other.held.iter().map(|(place, held)| (before + place, held.clone())));
     }
 
     /// All attributes of a packet but those of one hop: what a proxy sends on of an Accounting-Request.
     pub fn verbatim(attributes: Attributes<'_>) -> AttributeList {
         let mut list = AttributeList::with_room_for(attributes);
         attributes.filter(|attribute| !number::is_of_one_hop(attribute.number())).for_each(|attribute| {
-            attribute.write(&mut list.rest);
+            attribute.write(&mut list.plain);
         });
         list
     }
@@ -150,7 +147,7 @@ impl AttributeList {
                 }
                 number::STATE => {}
                 number if number::is_of_one_hop(number) => {}
-                _ => attribute.write(&mut list.rest),
+                _ => attribute.write(&mut list.plain),
             }
         }
         list.push_some(number::USER_NAME, user_name)?;
@@ -194,7 +191,7 @@ impl AttributeList {
             }
             let id = AttributeId::Standard(number);
             match kinds(id) {
-                None => attribute.write(&mut list.rest),
+                None => attribute.write(&mut list.plain),
                 Some(hidden) => dropped += usize::from(!list.open(id, attribute.value(), hidden, reply)),
             }
         }
@@ -203,27 +200,20 @@ impl AttributeList {
 
     /// Its attributes, in order.
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        let plain = |octets| Attributes::of(octets).map(Entry::Plain);
-        self.held
-            .iter()
-            .flat_map(move |(before, held)| {
-                let held = Entry::Held { id: held.id(), octets: held.text().len() };
-                plain(before).chain([held])
-            })
-            .chain(plain(&self.rest))
+        self.runs().flat_map(|(plain, held)| {
+            let held = held.map(|held| Entry::Held { id: held.id(), octets: held.text().len() });
+            Attributes::of(plain).map(Entry::Plain).chain(held)
+        })
     }
 
     /// Its attributes that are not encrypted, in order.
     pub fn plain_attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
-        self.iter().filter_map(|entry| match entry {
-            Entry::Plain(attribute) => Some(attribute),
-            Entry::Held { .. } => None,
-        })
+        Attributes::of(&self.plain)
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.rest.is_empty()
+        self.held.is_empty() && self.plain.is_empty()
     }
 
     /// A plain, versioned encoding, secrets included: for a login that is parked, never for a peer.
@@ -235,12 +225,13 @@ impl AttributeList {
         // Sized beforehand: growing would leave copies of the secrets behind.
         let mut out = Zeroizing::new(Vec::with_capacity(1 + self.wire_len() + 2 * self.held.len()));
         out.push(VERSION);
-        for (before, held) in &self.held {
-            out.extend_from_slice(before);
-            out.push(HELD);
-            held.encode(&mut out);
+        for (plain, held) in self.runs() {
+            out.extend_from_slice(plain);
+            if let Some(held) = held {
+                out.push(HELD);
+                held.encode(&mut out);
+            }
         }
-        out.extend_from_slice(&self.rest);
         out
     }
 
@@ -265,7 +256,7 @@ impl AttributeList {
 
     /// How many octets [`AttributeList::write`] appends.
     pub(super) fn wire_len(&self) -> usize {
-        self.held.iter().map(|(before, held)| before.len() + held.wire_len()).sum::<usize>() + self.rest.len()
+        self.held.iter().map(|(_, held)| held.wire_len()).sum::<usize>() + self.plain.len()
     }
 
     /// Whether there is an EAP-Message.
@@ -282,22 +273,35 @@ impl AttributeList {
         out: &mut Vec<u8>,
     ) {
         let mut salt = if self.held.is_empty() { 0 } else { u16::from_be_bytes(random(entropy)) };
-        for (before, held) in &self.held {
-            out.extend_from_slice(before);
-            held.write(salt, authenticator, secret, out);
-            // Counted on, no two in a packet are the same (RFC 2868 §3.5).
-            salt = salt.wrapping_add(1);
+        for (plain, held) in self.runs() {
+            out.extend_from_slice(plain);
+            if let Some(held) = held {
+                held.write(salt, authenticator, secret, out);
+                // Counted on, no two in a packet are the same (RFC 2868 §3.5).
+                salt = salt.wrapping_add(1);
+            }
         }
-        out.extend_from_slice(&self.rest);
+    }
+
+    /// Each held attribute behind the plain ones that stand between it and the held one before; last the plain ones
+    /// after all of them.
+    fn runs(&self) -> impl Iterator<Item = (&[u8], Option<&Held>)> {
+        let places = self.held.iter().map(|(place, held)| (*place, Some(held)));
+        let mut start = 0;
+        places.chain([(self.plain.len(), None)]).map(move |(end, held)| {
+            let plain = self.plain.get(start..end).unwrap_or_default();
+            start = end;
+            (plain, held)
+        })
     }
 
     /// Room for what will be left of `attributes`, so that a list is allocated once.
     fn with_room_for(attributes: Attributes<'_>) -> AttributeList {
-        AttributeList { held: Vec::new(), rest: Vec::with_capacity(attributes.as_bytes().len()) }
+        AttributeList { held: Vec::new(), plain: Vec::with_capacity(attributes.as_bytes().len()) }
     }
 
     fn put(&mut self, held: Held) {
-        self.held.push((mem::take(&mut self.rest), held));
+        self.held.push((self.plain.len(), held));
     }
 
     /// Holds what `value` hides; `false` when it cannot be opened.
@@ -322,9 +326,9 @@ impl AttributeList {
         }
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         let length = u8::try_from(length.saturating_add(2)).map_err(|_| Unfit::TooLong)?;
-        self.rest.extend_from_slice(&[number, length]);
+        self.plain.extend_from_slice(&[number, length]);
         for piece in pieces {
-            self.rest.extend_from_slice(piece);
+            self.plain.extend_from_slice(piece);
         }
         Ok(())
     }

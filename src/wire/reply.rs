@@ -63,16 +63,17 @@ impl ReplyTo {
         attributes: &AttributeList,
         entropy: &mut dyn Entropy,
     ) -> Result<Box<[u8]>, TooLarge<ReplyTo>> {
-        let mut body = Vec::with_capacity(attributes.wire_len() + self.proxy_states.len());
-        attributes.write(&self.authenticator, &self.secret, entropy, &mut body);
-        body.extend_from_slice(&self.proxy_states);
         let stamped = self.send_message_authenticator || attributes.has_eap();
-        let Some(draft) = Draft::new(code, self.identifier, stamped, body) else {
+        let room = attributes.wire_len() + self.proxy_states.len();
+        let mut draft = Draft::new(code, self.identifier, &self.authenticator, stamped, room);
+        attributes.write(&self.authenticator, &self.secret, entropy, draft.body());
+        draft.body().extend_from_slice(&self.proxy_states);
+        if draft.close().is_err() {
             return Err(TooLarge(self));
-        };
-        let stamp = draft.stamp(&self.authenticator, &self.secret);
-        let authenticator = draft.authenticator(&self.authenticator, &stamp, &self.secret);
-        Ok(draft.finish(&authenticator, &stamp))
+        }
+        draft.stamp(&self.secret);
+        draft.authenticate(&self.secret);
+        Ok(draft.finish())
     }
 }
 
@@ -82,58 +83,83 @@ impl fmt::Debug for ReplyTo {
     }
 }
 
-/// A packet that is not signed yet: its first four octets, and its attributes but the Message-Authenticator.
+/// A packet being made, in the one place where it is then sent from.
+///
+/// In this order: attributes are appended to [`Draft::body`], [`Draft::close`] says how many, [`Draft::stamp`], and
+/// where its authenticator is computed, [`Draft::authenticate`].
 pub(super) struct Draft {
-    head: [u8; 4],
-    body: Vec<u8>,
+    /// Until `authenticate`, its authenticator is the one that both hashes are computed with; until `stamp`, its
+    /// Message-Authenticator is zeros.
+    packet: Vec<u8>,
     stamped: bool,
 }
-
-/// The Message-Authenticator attribute, or nothing.
-pub(super) struct Stamp(Option<[u8; STAMP]>);
 
 /// Type, length and value of a Message-Authenticator.
 const STAMP: usize = 18;
 const STAMP_HEAD: [u8; 2] = [number::MESSAGE_AUTHENTICATOR, 18];
 
-impl Stamp {
-    fn as_bytes(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |stamp| stamp)
-    }
-}
-
 impl Draft {
-    /// `None` when it would be longer than [`MAX_PACKET`].
-    pub(super) fn new(code: Code, identifier: u8, stamped: bool, body: Vec<u8>) -> Option<Draft> {
-        let stamped = stamped && code.is_stamped();
-        let length = HEADER + if stamped { STAMP } else { 0 } + body.len();
-        let [high, low] = u16::try_from(length).ok().filter(|_| length <= MAX_PACKET)?.to_be_bytes();
-        Some(Draft { head: [code.0, identifier, high, low], body, stamped })
-    }
-
-    /// Message-Authenticator with `authenticator` in the header (RFC 3579 §3.2).
-    pub(super) fn stamp(&self, authenticator: &Digest16, secret: &SharedSecret) -> Stamp {
-        Stamp(self.stamped.then(|| {
-            let value = secret.hmac(&[&self.head, authenticator, &STAMP_HEAD, &[0; 16], &self.body]);
-            let mut stamp = [0; STAMP];
-            for (octet, made) in stamp.iter_mut().zip(STAMP_HEAD.into_iter().chain(value)) {
-                *octet = made;
-            }
-            stamp
-        }))
-    }
-
-    /// Response Authenticator (RFC 2865 §3), or with zeros an Accounting-Request's own (RFC 2866 §3).
-    pub(super) fn authenticator(
-        &self,
+    /// With `authenticator` in its header, and `room` for so many octets of attributes besides the
+    /// Message-Authenticator.
+    pub(super) fn new(
+        code: Code,
+        identifier: u8,
         authenticator: &Digest16,
-        stamp: &Stamp,
-        secret: &SharedSecret,
-    ) -> Digest16 {
-        secret.md5_after(&[&self.head, authenticator, stamp.as_bytes(), &self.body])
+        stamped: bool,
+        room: usize,
+    ) -> Draft {
+        let stamped = stamped && code.is_stamped();
+        let mut packet = Vec::with_capacity(HEADER + if stamped { STAMP } else { 0 } + room);
+        packet.extend_from_slice(&[code.0, identifier, 0, 0]);
+        packet.extend_from_slice(authenticator);
+        if stamped {
+            packet.extend_from_slice(&STAMP_HEAD);
+            packet.extend_from_slice(&[0; 16]);
+        }
+        Draft { packet, stamped }
     }
 
-    pub(super) fn finish(&self, authenticator: &Digest16, stamp: &Stamp) -> Box<[u8]> {
-        [&self.head, authenticator.as_slice(), stamp.as_bytes(), &self.body].concat().into()
+    /// Where attributes are appended.
+    pub(super) const fn body(&mut self) -> &mut Vec<u8> {
+        &mut self.packet
+    }
+
+    /// Writes down the length, if it is at most [`MAX_PACKET`].
+    pub(super) fn close(&mut self) -> Result<(), TooLarge> {
+        let length = self.packet.len();
+        let length = u16::try_from(length).ok().filter(|_| length <= MAX_PACKET).ok_or(TooLarge(()))?;
+        if let Some([_, _, place @ ..]) = self.packet.first_chunk_mut::<4>() {
+            *place = length.to_be_bytes();
+        }
+        Ok(())
+    }
+
+    /// Message-Authenticator with the authenticator that is in the header (RFC 3579 §3.2).
+    pub(super) fn stamp(&mut self, secret: &SharedSecret) {
+        if self.stamped {
+            let stamp = secret.hmac(&[&self.packet]);
+            if let Some((_, place)) = self.packet.split_first_chunk_mut::<{ HEADER + STAMP_HEAD.len() }>()
+                && let Some(place) = place.first_chunk_mut()
+            {
+                *place = stamp;
+            }
+        }
+    }
+
+    /// Response Authenticator when the request's is in the header (RFC 2865 §3); an Accounting-Request's own when
+    /// zeros are (RFC 2866 §3).
+    pub(super) fn authenticate(&mut self, secret: &SharedSecret) -> Digest16 {
+        let authenticator = secret.md5_after(&[&self.packet]);
+        if let Some((_, place)) = self.packet.split_first_chunk_mut::<4>()
+            && let Some(place) = place.first_chunk_mut()
+        {
+            *place = authenticator;
+        }
+        authenticator
+    }
+
+    /// The datagram.
+    pub(super) fn finish(self) -> Box<[u8]> {
+        self.packet.into()
     }
 }

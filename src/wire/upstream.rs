@@ -45,21 +45,20 @@ impl RequestBuilder<'_> {
         authenticator: [u8; 16],
         entropy: &mut dyn Entropy,
     ) -> Result<UpstreamRequest, TooLarge> {
-        let mut body =
-            Vec::with_capacity(self.attributes.wire_len() + self.proxy_state.map_or(0, <[u8]>::len) + 2);
-        self.attributes.write(&authenticator, self.secret, entropy, &mut body);
+        let is_computed = self.code == Code::ACCOUNTING_REQUEST;
+        let header = if is_computed { [0; 16] } else { authenticator };
+        let room = self.attributes.wire_len() + self.proxy_state.map_or(0, |value| value.len() + 2);
+        let mut draft = Draft::new(self.code, identifier, &header, true, room);
+        self.attributes.write(&authenticator, self.secret, entropy, draft.body());
         if let Some(value) = self.proxy_state {
             let length = u8::try_from(value.len().saturating_add(2)).map_err(|_| TooLarge(()))?;
-            body.extend_from_slice(&[number::PROXY_STATE, length]);
-            body.extend_from_slice(value);
+            draft.body().extend_from_slice(&[number::PROXY_STATE, length]);
+            draft.body().extend_from_slice(value);
         }
-        let draft = Draft::new(self.code, identifier, true, body).ok_or(TooLarge(()))?;
-        let stamp = draft.stamp(&authenticator, self.secret);
-        let authenticator = match self.code {
-            Code::ACCOUNTING_REQUEST => draft.authenticator(&[0; 16], &stamp, self.secret),
-            _ => authenticator,
-        };
-        Ok(UpstreamRequest { bytes: draft.finish(&authenticator, &stamp), identifier, authenticator })
+        draft.close()?;
+        draft.stamp(self.secret);
+        let authenticator = if is_computed { draft.authenticate(self.secret) } else { authenticator };
+        Ok(UpstreamRequest { bytes: draft.finish(), identifier, authenticator })
     }
 }
 
