@@ -10,6 +10,7 @@
 
 pub mod affinity;
 pub mod clients;
+mod drives;
 pub mod drops;
 pub mod duplicates;
 pub mod floods;

@@ -131,7 +131,9 @@ impl Worker {
         let shared = &self.shared;
         match ask {
             Ask::Primary(check, ticket) => {
-                let answer = self.primaries().check(check).await;
+                // Boxed: the second half of a login would otherwise carry the room for the first.
+                let primaries = self.primaries();
+                let answer = Box::pin(primaries.check(check)).await;
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
             Ask::User(query, ticket) => {
@@ -187,7 +189,7 @@ impl Worker {
         go: impl FnOnce(&Self, &mut Env<'_>, &mut Vec<Output>) -> Option<Ask>,
     ) {
         if let Some(ask) = self.step(|env, out| go(self, env, out)) {
-            tokio::spawn(Arc::clone(self).drive(ask, answer_by));
+            self.drives.push(Box::pin(Arc::clone(self).drive(ask, answer_by)));
         }
     }
 

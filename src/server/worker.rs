@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use super::clients::{Clients, Gateway, Ratchet};
+use super::drives::Drives;
 use super::drops::Drops;
 use super::duplicates::Duplicates;
 use super::floods::Floods;
@@ -68,6 +69,7 @@ pub(super) struct Worker {
     /// Checks under way end with the primaries that they began with.
     primaries: ArcSwap<Primaries>,
     opener: Opener,
+    pub(super) drives: Drives,
     /// Never contended: a worker is one thread.
     entropy: Arc<Mutex<SystemEntropy>>,
 }
@@ -118,7 +120,7 @@ impl Worker {
         };
         let sockets = listen.iter().map(bind).collect::<Result<_, _>>()?;
         let primaries = ArcSwap::from_pointee(opener.open(primaries, &shared, &lent(&entropy))?);
-        Ok(Worker { shared, sockets, primaries, opener, entropy })
+        Ok(Worker { shared, sockets, primaries, opener, drives: Drives::default(), entropy })
     }
 
     /// Serves until `stop` says otherwise, then finishes what is in flight. The first worker also sweeps the shared tables.
@@ -128,6 +130,9 @@ impl Worker {
         mut stop: watch::Receiver<bool>,
         orders: UnboundedReceiver<Command>,
     ) {
+        let driving = Arc::clone(&self);
+        // It goes on while the server stops: what is in flight is finished.
+        tokio::spawn(async move { driving.drives.run().await });
         let mut tasks = tokio::task::JoinSet::new();
         for place in 0..self.sockets.len() {
             tasks.spawn(Arc::clone(&self).listen(place));
