@@ -130,7 +130,7 @@ impl SqliteAdmin {
             return Ok(CommitAnswer::Refused(conflict));
         }
         let seq = hot.head + 1;
-        rows::append(&transaction, seq, row, &mut String::new())?;
+        rows::append(&mut rows::appender(&transaction)?, seq, row, &mut String::new())?;
         // Rows of strangers change nothing that a server remembers.
         if let Some(user) = &row.user {
             log_change(&transaction, Some(user))?;

@@ -5,6 +5,7 @@
 //! token, the state tables' are out of date.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -14,6 +15,31 @@ use crate::base::time::UnixTime;
 use crate::engine::record::Tally;
 use crate::store::fold::tally;
 
+/// A map by the store's own numbers of users or tokens.
+pub(super) type ById<T> = HashMap<i64, T, BuildHasherDefault<IdHasher>>;
+
+/// Spreads numbers that the store itself counted up; nobody else can choose them, so no key is needed.
+#[derive(Debug, Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_i64(&mut self, id: i64) {
+        // 2⁶⁴ by the golden ratio: consecutive numbers differ in their upper bits, too, which tables look at.
+        self.0 = id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        // No key is anything but an i64; right for any.
+        for octet in octets {
+            self.0 = (self.0 ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
 /// The fold.
 #[derive(Debug, Default)]
 pub(super) struct Hot {
@@ -21,8 +47,8 @@ pub(super) struct Hot {
     pub(super) head: u64,
     /// Start-up folds from here.
     pub(super) watermark: u64,
-    pub(super) users: HashMap<i64, Count>,
-    pub(super) tokens: HashMap<i64, Spent>,
+    pub(super) users: ById<Count>,
+    pub(super) tokens: ById<Spent>,
 }
 
 /// Failures of a user after row `seq`.

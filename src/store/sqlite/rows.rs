@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use super::hot::tally_number;
 use super::seat::{Held, Seat, Tokens};
@@ -36,21 +36,25 @@ pub(super) fn nat(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// The statement that [`append`] runs, to be asked for once in a transaction.
+pub(super) fn appender(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    connection.prepare_cached(
+        "INSERT INTO event (chain, seq, time, login, client, source, user, user_id, station, verdict, reason,
+             method, protocol, device, token, step, tally, took)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    )
+}
+
 /// Appends `row` as number `seq`. `text` is scratch space.
 pub(super) fn append(
-    connection: &Connection,
+    appender: &mut CachedStatement<'_>,
     seq: u64,
     row: &Row,
     text: &mut String,
 ) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO event (chain, seq, time, login, client, source, user, user_id, station, verdict, reason,
-             method, protocol, device, token, step, tally, took)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-    )?;
     text.clear();
     let _infallible = write!(text, "{}", row.source);
-    statement.execute(params![
+    appender.execute(params![
         int(seq),
         int(row.time.0),
         int(row.login.number()),

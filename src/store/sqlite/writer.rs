@@ -5,14 +5,13 @@
 //! the group's own records did is seen by those behind them; memory follows after the commit, never before. When a
 //! transaction fails, all of its records are answered with `Unavailable`, and the next one reads anew what is durable.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
 use super::Tail;
-use super::hot::{Count, Effect, Hot};
+use super::hot::{ById, Count, Effect, Hot};
 use super::keeper::Keeper;
 use super::mailbox::Post;
 use super::queue::{Chores, Job, Queue, Turn};
@@ -44,8 +43,9 @@ pub(super) struct Writer {
     /// The transaction under way writes the watermark of this pass.
     finished: Option<u64>,
     pages: usize,
-    text: String,
     post: Post,
+    /// The last group's room, for the next.
+    room: Group,
 }
 
 /// A snapshot being written: the state tables will say everything up to row `at`.
@@ -64,9 +64,11 @@ struct Touched {
 /// A group on its way.
 #[derive(Default)]
 struct Group {
-    users: HashMap<i64, Touched>,
+    users: ById<Touched>,
     /// Appended rows, in order.
     rows: Vec<(u64, Arc<Row>)>,
+    /// Scratch space.
+    text: String,
 }
 
 impl Writer {
@@ -90,8 +92,8 @@ impl Writer {
             pass: None,
             finished: None,
             pages: 0,
-            text: String::new(),
             post: Post::default(),
+            room: Group::default(),
         }
     }
 
@@ -139,13 +141,15 @@ impl Writer {
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut group = Group::default();
+        let mut group = std::mem::take(&mut self.room);
         let mut verdicts = Vec::with_capacity(jobs.len());
         let result = self.transact(|writer| {
             let first = writer.view.lock().hot.head;
+            let mut appender = rows::appender(&writer.connection)?;
             for job in jobs.iter() {
-                verdicts.push(writer.take_in(job, first, &mut group)?);
+                verdicts.push(writer.take_in(job, first, &mut group, &mut appender)?);
             }
+            drop(appender);
             writer.snapshot_beside()
         });
         match &result {
@@ -169,10 +173,19 @@ impl Writer {
             }
         }
         self.post.send();
+        group.users.clear();
+        group.rows.clear();
+        self.room = group;
         result
     }
 
-    fn take_in(&mut self, job: &Job, first: u64, group: &mut Group) -> rusqlite::Result<CommitAnswer> {
+    fn take_in(
+        &self,
+        job: &Job,
+        first: u64,
+        group: &mut Group,
+        appender: &mut CachedStatement<'_>,
+    ) -> rusqlite::Result<CommitAnswer> {
         if job.is_withdrawn() {
             // While the lock was waited for.
             return Ok(CommitAnswer::Unavailable);
@@ -197,7 +210,7 @@ impl Writer {
         if let Some(touched) = touched {
             apply(row, &mut touched.facts);
         }
-        rows::append(&self.connection, seq, row, &mut self.text)?;
+        rows::append(appender, seq, row, &mut group.text)?;
         group.rows.push((seq, Arc::clone(row)));
         Ok(CommitAnswer::Done(Recorded::certify(seq)))
     }
