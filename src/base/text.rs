@@ -6,6 +6,13 @@ use std::fmt::Write as _;
 /// `\u{…}` or `\x..`. The result is one line, and a backslash in it is always doubled, so it can be read back.
 #[must_use]
 pub fn escape(octets: &[u8]) -> String {
+    // Almost everything is plain, and a station's name is escaped at every login.
+    let plain = |octet: &u8| matches!(octet, b' '..=b'~') && *octet != b'\\';
+    if octets.iter().all(plain)
+        && let Ok(text) = std::str::from_utf8(octets)
+    {
+        return text.to_owned();
+    }
     let mut line = String::with_capacity(octets.len());
     for chunk in octets.utf8_chunks() {
         for character in chunk.valid().chars() {
