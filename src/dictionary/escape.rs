@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::base::text::is_unprintable;
+
 /// Escapes whatever does not show as itself: controls, invalid UTF-8, bidirectional and invisible characters,
 /// the backslash and the double quote. [`unescape`] gives the same octets back.
 pub fn escape(bytes: &[u8]) -> String {
@@ -77,7 +79,7 @@ fn push(text: &mut String, character: char) {
         '\r' => text.push_str("\\r"),
         '\t' => text.push_str("\\t"),
         '\0'..=' ' | '\x7f' if character != ' ' => push_byte(text, character as u8),
-        hidden if is_hidden(hidden) => push_code(text, hidden),
+        hidden if is_unprintable(hidden) => push_code(text, hidden),
         plain => text.push(plain),
     }
 }
@@ -88,18 +90,6 @@ fn push_byte(text: &mut String, byte: u8) {
 
 fn push_code(text: &mut String, character: char) {
     write!(text, "\\u{{{:x}}}", u32::from(character)).unwrap_or_default();
-}
-
-/// Characters above ASCII that move, hide or imitate what stands around them.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}' // zero width, left-to-right and right-to-left marks
-            | '\u{2028}'..='\u{202e}' // line and paragraph separators, embeddings and overrides
-            | '\u{2060}'..='\u{206f}' // invisible operators, isolates
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}') // tags
 }
 
 #[cfg(test)]
