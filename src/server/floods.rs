@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::base::name::{Label, UserName};
+use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::engine::reason::Reason;
 use crate::engine::record::{Record, Tally, Verdict};
@@ -43,13 +44,13 @@ struct Seen {
 
 impl Floods {
     /// Whether this record is one too many of a flood, and is counted here in place of the trail.
-    pub fn swallows(&self, record: &Record, now: Tick) -> bool {
+    pub fn swallows(&self, record: &Record, clock: &dyn Clock) -> bool {
         let row = &record.row;
         let early = row.verdict == Verdict::Rejected && row.user_id.is_none() && row.tally == Tally::Keep;
         if !early || !record.guards.is_empty() {
             return false;
         }
-        let mut window = self.turn(now);
+        let mut window = self.turn(clock.mono());
         let Window { users, clients, .. } = &mut *window;
         let seen = clients.entry((row.client.clone(), row.reason)).or_default();
         let key = (row.client.clone(), row.user.clone(), row.reason);
@@ -96,6 +97,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::system::Fixed;
     use crate::base::time::UnixTime;
     use crate::engine::record::{LoginId, Method, Row};
 
@@ -121,7 +123,8 @@ mod tests {
     }
 
     fn recorded(floods: &Floods, records: impl Iterator<Item = Record>, now: Tick) -> usize {
-        records.filter(|record| !floods.swallows(record, now)).count()
+        let clock = Fixed { mono: now, unix: UnixTime(0), seed: 0 };
+        records.filter(|record| !floods.swallows(record, &clock)).count()
     }
 
     const START: Tick = Tick(1_000_000_000_000);

@@ -142,7 +142,7 @@ impl Worker {
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
             Ask::Commit(record, ticket) => {
-                if shared.floods.swallows(&record, shared.clock.mono()) {
+                if shared.floods.swallows(&record, &*shared.clock) {
                     return self
                         .quietly(|env, out| shared.node.answer(ticket, CommitAnswer::Unavailable, env, out));
                 }
@@ -196,9 +196,9 @@ impl Worker {
     /// Moves a login and does what comes of it.
     fn step(self: &Arc<Self>, go: impl FnOnce(&mut Env<'_>, &mut Vec<Output>) -> Option<Ask>) -> Option<Ask> {
         let mut outputs = Vec::new();
-        let ask = self.with_env(|env| go(env, &mut outputs));
+        let (ask, now) = self.with_env(|env| (go(env, &mut outputs), env.mono));
         for output in outputs {
-            self.carry_out(output);
+            self.carry_out(output, now);
         }
         ask
     }
@@ -215,9 +215,9 @@ impl Worker {
         })
     }
 
-    fn carry_out(self: &Arc<Self>, output: Output) {
+    fn carry_out(self: &Arc<Self>, output: Output, now: Tick) {
         match output {
-            Output::Reply { to, datagram, not_before } => self.reply(to, datagram.into(), not_before),
+            Output::Reply { to, datagram, not_before } => self.reply(to, datagram.into(), not_before, now),
             Output::Ended { row, sequence } => self.shared.journal.login(&row, sequence),
             Output::Oversized { login } => {
                 tracing::error!(%login, hint = "let the primary send fewer or shorter attributes",

@@ -233,25 +233,25 @@ impl Worker {
         go(&mut Env { mono: clock.mono(), unix: clock.unix(), entropy: &mut *entropy })
     }
 
-    /// Sends a reply, when its time has come.
-    pub(super) fn reply(self: &Arc<Self>, to: Origin, datagram: Arc<[u8]>, not_before: Tick) {
-        let wait = not_before.since(self.shared.clock.mono());
+    /// Sends a reply, when its time has come. `now` is this moment, or one just before it.
+    pub(super) fn reply(self: &Arc<Self>, to: Origin, datagram: Arc<[u8]>, not_before: Tick, now: Tick) {
+        let wait = not_before.since(now);
         if wait.is_zero() {
-            self.send_remembered(&datagram, to);
+            self.send_remembered(&datagram, to, now);
             return;
         }
         let worker = Arc::clone(self);
         self.shared.delayed.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            worker.send_remembered(&datagram, to);
+            worker.send_remembered(&datagram, to, worker.shared.clock.mono());
             worker.shared.delayed.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
-    fn send_remembered(self: &Arc<Self>, datagram: &Arc<[u8]>, to: Origin) {
+    fn send_remembered(&self, datagram: &Arc<[u8]>, to: Origin, now: Tick) {
         self.send(datagram, to);
-        self.shared.duplicates.answered(to.key, &to.authenticator, datagram, self.shared.clock.mono());
+        self.shared.duplicates.answered(to.key, &to.authenticator, datagram, now);
     }
 
     /// Sends a datagram from the address that was asked. One that the kernel will not take is lost like any other:
