@@ -9,7 +9,7 @@
 //! is good once; a copy of the request that is being worked on joins it; a table that is full refuses new logins and
 //! finishes those it has.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::BuildHasherDefault;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, LoginId, Record, Row};
 use crate::engine::step::{Challenge, Entered, Entry, Env, Event, Step};
-use crate::wire::{ReplyTo, Verified, number};
+use crate::wire::{ReplyTo, Verified};
 
 /// An Access-Request that has become a login, or part of one.
 #[derive(Debug)]
@@ -149,30 +149,19 @@ macro_rules! awaits {
 }
 awaits!(AwaitPrimary: PrimaryAnswer, AwaitUser: UserAnswer, AwaitCommit: CommitAnswer);
 
-/// Attributes that differ between a request and its copy under a new authenticator: the hidden password, the proxy's
-/// marks, the signature and the time of sending (Event-Timestamp, 55).
-const VOLATILE: [u8; 4] = [number::USER_PASSWORD, number::PROXY_STATE, number::MESSAGE_AUTHENTICATOR, 55];
-
 /// The driver.
 pub struct Node {
     slots: DashMap<RoundId, Slot, BuildHasherDefault<RoundHasher>>,
     count: AtomicUsize,
     capacity: usize,
     mint: Mint,
-    hasher: RandomState,
 }
 
 impl Node {
     /// For at most `capacity` logins under way.
     #[must_use]
     pub fn new(mint: Mint, capacity: usize) -> Node {
-        Node {
-            slots: DashMap::default(),
-            count: AtomicUsize::new(0),
-            capacity,
-            mint,
-            hasher: RandomState::new(),
-        }
+        Node { slots: DashMap::default(), count: AtomicUsize::new(0), capacity, mint }
     }
 
     /// What makes and reads this node's State attributes.
@@ -221,11 +210,10 @@ impl Node {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
-        let copy = self.copy_hash(&arrival);
         let Some(mut slot) = self.slots.get_mut(&round) else {
             return self.refuse(arrival, gone, env, out);
         };
-        if slot.takes_copy(copy) {
+        if slot.takes_copy(&arrival) {
             slot.hang(arrival);
             return None;
         }
@@ -233,7 +221,7 @@ impl Node {
             drop(slot);
             return self.refuse(arrival, Reason::StateSpent, env, out);
         };
-        slot.works_on(copy);
+        slot.works_on(&arrival);
         let answer_by = arrival.came + arrival.policy.admission.answer_within();
         let Brought { entered, packet, origin } = slot.hang(arrival);
         drop(slot);
@@ -398,22 +386,5 @@ impl Node {
     ) -> Option<Ask> {
         let (parked, event) = self.slots.get_mut(&round)?.park(parked, until)?;
         self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
-    }
-
-    /// What a copy of a request has in common with it: the source address, the credential, and every attribute but
-    /// those that differ each time it is sent.
-    fn copy_hash(&self, arrival: &Arrival) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        arrival.origin.key.source.ip().hash(&mut hasher);
-        match &arrival.entered {
-            Entered::Password(password) => password.expose().hash(&mut hasher),
-            other => (other.protocol(), arrival.packet.authenticator()).hash(&mut hasher),
-        }
-        for attribute in arrival.packet.attributes() {
-            if !VOLATILE.contains(&attribute.number()) {
-                (attribute.number(), attribute.value()).hash(&mut hasher);
-            }
-        }
-        hasher.finish()
     }
 }

@@ -93,7 +93,7 @@ impl Worker {
             }
         }
         let arrival = Arrival {
-            floor: self.primaries().response_time(&gateway.policy.admission.primary),
+            floor: self.floor(gateway, &request),
             ..arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now)
         };
         let answer_by = now + gateway.policy.admission.answer_within();
@@ -101,6 +101,15 @@ impl Worker {
             enter(&worker.shared.node, arrival, request.state(), env, out)
         });
         Ok(())
+    }
+
+    /// What a first step's Reject is held to beside the policy's floor: the primary's pace, which would otherwise tell a
+    /// wrong password from a right one. A code's answer owes nothing to the primary.
+    fn floor(&self, gateway: &Gateway, request: &AccessRequest<'_>) -> Duration {
+        match request.state() {
+            None => self.primaries().response_time(&gateway.policy.admission.primary),
+            Some(_) => Duration::ZERO,
+        }
     }
 
     /// Answers the questions of a login until it waits or ends. A panic on the way ends this login and no other.

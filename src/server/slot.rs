@@ -1,10 +1,12 @@
 //! A login's place in the node's table: the requests that hang on it, and how they are answered.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::{Arrival, Origin, Output};
+use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::login::Facts;
@@ -26,9 +28,8 @@ pub(super) struct Slot {
     /// Challenges told so far.
     pub(super) rounds: u8,
     waiting: Vec<Waiting>,
-    /// What makes a request a copy of the one being worked on: a keyed hash of all that a copy keeps. `None` before the
-    /// first challenge: nobody has a State to come with yet.
-    copy: Option<u64>,
+    /// The request being worked on, which copies may join. `None` before the first challenge: nobody has a State yet.
+    original: Option<Original>,
     at: At,
 }
 
@@ -59,7 +60,7 @@ impl Slot {
             facts,
             rounds: 0,
             waiting: Vec::with_capacity(1),
-            copy: None,
+            original: None,
             at: At::Busy { queue: VecDeque::new() },
         };
         let brought = slot.hang(arrival);
@@ -76,13 +77,22 @@ impl Slot {
     }
 
     /// Whether a request with this hash may join what is being worked on.
-    pub(super) fn takes_copy(&self, copy: u64) -> bool {
-        self.is_busy() && self.copy == Some(copy) && self.waiting.len() < COPIES_MAX
+    pub(super) fn takes_copy(&self, arrival: &Arrival) -> bool {
+        self.is_busy()
+            && self.waiting.len() < COPIES_MAX
+            && self.original.as_ref().is_some_and(|original| original.is_repeated_by(arrival))
     }
 
-    /// From here on, requests with this hash are copies.
-    pub(super) fn works_on(&mut self, copy: u64) {
-        self.copy = Some(copy);
+    /// From here on, whatever repeats this request is a copy.
+    pub(super) fn works_on(&mut self, arrival: &Arrival) {
+        self.original = match &arrival.entered {
+            Entered::Password(password) => Some(Original {
+                source: arrival.origin.key.source.ip(),
+                password: password.clone(),
+                packet: Arc::clone(&arrival.packet),
+            }),
+            Entered::Undecodable | Entered::Unsupported(_) => None,
+        };
     }
 
     /// Hangs a request on the login.
@@ -132,6 +142,8 @@ impl Slot {
         out: &mut Vec<Output>,
     ) {
         self.rounds = self.rounds.saturating_add(1);
+        // Its State is spent with this answer: whatever repeats it now comes too late.
+        self.original = None;
         let mut attributes = AttributeList::new();
         #[expect(clippy::expect_used, reason = "a State has 56 octets, and an attribute takes 253")]
         attributes.push_text(number::STATE, state).expect("the State fits");
@@ -170,6 +182,34 @@ impl Slot {
             }
         }
     }
+}
+
+/// The request that a login works on.
+struct Original {
+    source: IpAddr,
+    password: Secret,
+    packet: Arc<Verified<Box<[u8]>>>,
+}
+
+/// Attributes that differ between a request and its copy under a new authenticator: the hidden password, the proxy's
+/// marks, the signature and the time of sending (Event-Timestamp, 55).
+const VOLATILE: [u8; 4] = [number::USER_PASSWORD, number::PROXY_STATE, number::MESSAGE_AUTHENTICATOR, 55];
+
+impl Original {
+    /// Whether `arrival` is this request again: source address, password and every attribute but the volatile ones.
+    fn is_repeated_by(&self, arrival: &Arrival) -> bool {
+        let Entered::Password(password) = &arrival.entered else { return false };
+        self.source == arrival.origin.key.source.ip()
+            && self.password == *password
+            && lasting(&self.packet).eq(lasting(&arrival.packet))
+    }
+}
+
+fn lasting(packet: &Verified<Box<[u8]>>) -> impl Iterator<Item = (u8, &[u8])> {
+    packet
+        .attributes()
+        .filter(|attribute| !VOLATILE.contains(&attribute.number()))
+        .map(|attribute| (attribute.number(), attribute.value()))
 }
 
 impl Waiting {
