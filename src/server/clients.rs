@@ -219,3 +219,19 @@ impl Gateway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_s_new_name_lowers_nothing_and_an_admin_s_word_does() {
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let ratchet = Ratchet::new([(Label::new("old-name").unwrap(), address)]);
+        assert!(ratchet.is_raised(address));
+        assert!(!ratchet.raise(address), "it was raised already, so nothing is to be stored");
+        ratchet.replace([]);
+        assert!(!ratchet.is_raised(address));
+        assert!(ratchet.raise(address));
+    }
+}

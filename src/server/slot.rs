@@ -268,3 +268,28 @@ fn not_before(admission: &Admission, came: Tick, floor: Duration, env: &mut Env<
         delay.mul_f64(f64::from(u16::from_be_bytes(random(env.entropy))) / f64::from(u16::MAX) / 8.0);
     came + delay + jitter
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::name::Label;
+    use crate::base::system::Fixed;
+    use crate::base::time::UnixTime;
+    use crate::engine::policy::{Lockout, Policy};
+
+    #[test]
+    fn a_reject_waits_for_the_primary_s_pace_but_never_beyond_half_the_patience() {
+        let admission = Policy::resolve(Label::new("up").unwrap(), Lockout::default(), &[]).admission;
+        let mut entropy = Fixed { mono: Tick(0), unix: UnixTime(0), seed: 1 };
+        let mut delay = |floor| {
+            let mut env = Env { mono: Tick(0), unix: UnixTime(0), entropy: &mut entropy };
+            not_before(&admission, Tick(0), floor, &mut env).since(Tick(0))
+        };
+        let held = |least: Duration| least..=least + least / 8;
+        for _ in 0..100 {
+            assert!(held(Duration::from_secs(1)).contains(&delay(Duration::ZERO)));
+            assert!(held(Duration::from_millis(1800)).contains(&delay(Duration::from_millis(1800))));
+            assert!(held(admission.patience / 2).contains(&delay(Duration::from_mins(1))));
+        }
+    }
+}
