@@ -6,11 +6,11 @@ use std::sync::Arc;
 use clap::{ArgAction, Subcommand, ValueHint};
 use serde_json::{Value, json};
 
-use super::output::{Format, FormatFlag, Listing, printable, say};
-use super::store::{Missing, entropy, open};
-use super::{failure::Failure, input};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
+use crate::cli::output::{Format, FormatFlag, Listing, printable, say};
+use crate::cli::store::{Missing, entropy, open};
+use crate::cli::{failure::Failure, input};
 use crate::config::flags::StoreFlags;
 use crate::primary::local::hash_password;
 use crate::store::admin::{AdminFault, UserDetails, UserFields, UserFilter};
