@@ -154,7 +154,7 @@ fn a_token_goes_from_hand_to_hand() {
     assert!(desk.fails("token verify T-1 12345678", 1).contains("radmfa token enable T-1"));
     desk.ok("token enable T-1");
     assert!(desk.ok("user remove bob").contains("token T-1 is assigned to nobody now"));
-    assert!(desk.ok("token list --unassigned --format csv").contains("\nT-1,,yes,totp,SHA256,8,60,,"));
+    assert!(desk.ok("token list --unassigned --format csv").contains("\nT-1,,yes,totp,SHA256,8,60,,,"));
     assert!(desk.fails("token verify T-1 12345678", 1).contains("radmfa token assign T-1 USER"));
     desk.ok("token assign T-1 alice");
     desk.ok("token unassign T-1");
@@ -202,7 +202,7 @@ fn every_bad_row_is_named_and_nothing_is_imported() {
              bob,T-2,{SEED},45,\n\
              bob,T-3,not-base32!,30,\n\
              bob,T-1,{SEED},30,\n\
-             bob,T-4,{SEED},30,hotp\n\
+             bob,T-4,{SEED},30,motp\n\
              bob,T-5,{SEED},30,\n"
         ),
     );
@@ -212,7 +212,7 @@ fn every_bad_row_is_named_and_nothing_is_imported() {
             "second.csv: line 2: interval: takes 30 or 60\n",
             "second.csv: line 3: secret: the secret is not Base32 (letters A to Z and digits 2 to 7)\n",
             "second.csv: line 4: serial T-1 is in the store with another user, secret or parameters\n",
-            "second.csv: line 5: type: HOTP tokens are not supported yet\n",
+            "second.csv: line 5: type: takes totp or hotp\n",
             "error: 4 of 5 rows cannot be imported; nothing was changed\n",
         ] {
             assert!(said.contains(expected), "{expected}:\n{said}");

@@ -7,6 +7,7 @@ use super::reader::Reader;
 use super::schema::{Key, Kind, key};
 use super::value::{self, boolean, choice, duration, integer};
 use crate::engine::policy::{Overrides, Policy, Unenrolled};
+use crate::factor::oath::LOOK_AHEAD_MAX;
 
 pub(super) const KEYS: &[Key] = &[
     key("primary", Kind::One, "NAME", "who checks the password (the only primary there is)"),
@@ -28,6 +29,7 @@ pub(super) const KEYS: &[Key] = &[
     key("tries", Kind::One, "COUNT", "codes that may be tried in one login, 1 to 5 (3)"),
     key("code-lifetime", Kind::One, "DURATION", "how long a challenge may be answered, 30s to 15m (2m)"),
     key("window", Kind::One, "STEPS", "TOTP steps accepted to either side of now, 0 to 10 (1)"),
+    key("look-ahead", Kind::One, "CODES", "HOTP codes that may have been skipped, 0 to 50 (10)"),
     key("prompt", Kind::One, "TEXT", "the line that asks for a code, at most 80 characters of plain ASCII"),
 ];
 
@@ -52,6 +54,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
             .find("code-lifetime", duration(seconds(30)..=seconds(900)))
             .map(|found| found.value),
         window: reader.find("window", integer(0..=10)).map(|found| found.value),
+        look_ahead: reader.find("look-ahead", integer(0..=LOOK_AHEAD_MAX)).map(|found| found.value),
         prompt: reader.find("prompt", value::line).map(|found| found.value.into()),
     }
 }
@@ -72,6 +75,7 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("tries", &login.tries, &from(stage.tries.is_some()));
     reader.record("code-lifetime", &login.code_lifetime, &from(stage.code_lifetime.is_some()));
     reader.record("window", &login.window, &from(stage.window.is_some()));
+    reader.record("look-ahead", &login.look_ahead, &from(stage.look_ahead.is_some()));
     reader.record("prompt", &*login.prompt, &from(stage.prompt.is_some()));
 }
 

@@ -47,7 +47,8 @@ pub struct Token {
     pub enabled: bool,
     /// How its codes are made.
     pub parameters: Parameters,
-    /// The last time step accepted (TOTP), or the next counter expected less one (HOTP); `None` before the first use.
+    /// The last time step accepted (TOTP), or the next counter expected less one (HOTP); `None` before the first use,
+    /// and for a counter token that begins at 0.
     pub last_step: Option<u64>,
     /// The seed, opened; only where the query asked for it.
     pub seed: Option<Secret>,

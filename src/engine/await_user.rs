@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::account::{Account, Token, TokenId};
+use super::account::{Account, Token};
 use super::await_commit::{AwaitCommit, Then};
+use super::codes::{self, Judgement};
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::parked::{CodeRound, Parked, Stage};
@@ -18,7 +19,6 @@ use super::record::{Guard, Method, Record, Row, Tally, Verdict};
 use super::step::{Challenge, Env, Step, Wait};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
-use crate::factor::oath;
 use crate::wire::AttributeList;
 
 /// Takes what the store says of the user.
@@ -123,16 +123,6 @@ fn waive(
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
 }
 
-/// What an entered code is.
-enum Judgement<'a> {
-    /// A code of this token for a step not used before.
-    Right(&'a Token, u64),
-    /// A code of this token whose step, or a later one, was accepted before.
-    Reused(&'a Token),
-    /// A code of none.
-    Wrong,
-}
-
 /// Judges a code and commits the judgement.
 fn judge(
     facts: Box<Facts>,
@@ -146,13 +136,13 @@ fn judge(
         return refuse(&facts, Reason::TokenGone, env);
     }
     let standing = lockout::standing(&facts.policy.lockout, account.failures, account.last_failure, env.unix);
-    let judgement = compare(account, code, facts.policy.login.window, env);
-    let (reason, device, tally) = match (standing, judgement) {
+    let judgement = codes::compare(account, code, &facts.policy.login, env.unix);
+    let (reason, device, tally) = match (standing, &judgement) {
         // Compared all the same, so that a wait takes the time of a comparison.
         (Standing::Waits(_), _) => (Reason::BackOff, None, Tally::Keep),
         (Standing::Locked, _) => (Reason::Locked, None, Tally::Keep),
         (Standing::Free, Judgement::Right(token, step)) => {
-            return spend(facts, user, account, token, step, round, env);
+            return spend(facts, user, account, token, *step, round, env);
         }
         (Standing::Free, Judgement::Reused(token)) => {
             (Reason::CodeReused, Some(Arc::clone(&token.serial)), Tally::Count)
@@ -161,7 +151,7 @@ fn judge(
     };
     let row = Row {
         user_id: Some(account.id),
-        method: Method::Totp,
+        method: codes::method(account, &judgement),
         device,
         tally,
         ..facts.row(Verdict::Retried, reason, env)
@@ -213,7 +203,7 @@ fn spend(
     ];
     let row = Arc::new(Row {
         user_id: Some(account.id),
-        method: Method::Totp,
+        method: codes::method_of(token),
         device: Some(Arc::clone(&token.serial)),
         spent: Some((token.id, step)),
         tally: Tally::Clear,
@@ -221,24 +211,4 @@ fn spend(
     });
     let then = Then::AcceptCode { facts, user, round, factor: FactorPassed::by_code() };
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
-}
-
-/// Looks at every enabled token, whichever the code belongs to.
-fn compare<'a>(account: &'a Account, code: &Secret, window: u8, env: &Env<'_>) -> Judgement<'a> {
-    let mut judgement = Judgement::Wrong;
-    let mut taken: Option<TokenId> = None;
-    for token in account.tokens.iter().filter(|token| token.enabled) {
-        let Some(entered) = oath::parse_entry(code.expose(), token.parameters.digits) else { continue };
-        let Some(seed) = &token.seed else { continue };
-        let steps = oath::window(&token.parameters, env.unix.secs(), window);
-        let Some(step) = oath::find_step(seed.expose(), &token.parameters, steps, entered) else { continue };
-        let fresh = token.last_step.is_none_or(|last| step > last);
-        if fresh && taken.is_none() {
-            taken = Some(token.id);
-            judgement = Judgement::Right(token, step);
-        } else if taken.is_none() {
-            judgement = Judgement::Reused(token);
-        }
-    }
-    judgement
 }

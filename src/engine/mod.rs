@@ -17,6 +17,7 @@ pub mod account;
 pub mod await_commit;
 pub mod await_primary;
 pub mod await_user;
+mod codes;
 pub mod lockout;
 pub mod login;
 pub mod parked;

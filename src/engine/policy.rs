@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::name::Label;
+use crate::factor::oath::LOOK_AHEAD;
 
 /// What happens to a user who owns no factor that could be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct LoginPolicy {
     pub code_lifetime: Duration,
     /// TOTP: steps accepted to either side of now, 0 to 10.
     pub window: u8,
+    /// HOTP: counters accepted beyond the expected one, 0 to 50.
+    pub look_ahead: u8,
     /// The line that asks for a TOTP code, at most 80 characters of printable ASCII.
     pub prompt: Arc<str>,
 }
@@ -95,6 +98,8 @@ pub struct Overrides {
     pub code_lifetime: Option<Duration>,
     /// [`LoginPolicy::window`].
     pub window: Option<u8>,
+    /// [`LoginPolicy::look_ahead`].
+    pub look_ahead: Option<u8>,
     /// [`LoginPolicy::prompt`].
     pub prompt: Option<Arc<str>>,
 }
@@ -119,6 +124,7 @@ impl Policy {
                 tries: 3,
                 code_lifetime: Duration::from_mins(2),
                 window: 1,
+                look_ahead: LOOK_AHEAD,
                 prompt: PROMPT.into(),
             },
             lockout,
@@ -134,6 +140,7 @@ impl Policy {
                 tries,
                 code_lifetime,
                 window,
+                look_ahead,
                 prompt,
             } = stage;
             set(&mut policy.admission.primary, primary.as_ref());
@@ -145,6 +152,7 @@ impl Policy {
             set(&mut policy.login.tries, tries.as_ref());
             set(&mut policy.login.code_lifetime, code_lifetime.as_ref());
             set(&mut policy.login.window, window.as_ref());
+            set(&mut policy.login.look_ahead, look_ahead.as_ref());
             set(&mut policy.login.prompt, prompt.as_ref());
         }
         policy

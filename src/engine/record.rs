@@ -201,6 +201,8 @@ pub enum Method {
     None,
     /// An OATH TOTP token.
     Totp,
+    /// An OATH HOTP token.
+    Hotp,
     /// None was asked for: the policy waived it.
     Waived,
 }
@@ -211,6 +213,7 @@ impl Method {
         match self {
             Method::None => "none",
             Method::Totp => "totp",
+            Method::Hotp => "hotp",
             Method::Waived => "waived",
         }
     }
@@ -218,7 +221,9 @@ impl Method {
     /// Back from [`Method::code`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Method> {
-        [Method::None, Method::Totp, Method::Waived].into_iter().find(|method| method.code() == text)
+        [Method::None, Method::Totp, Method::Hotp, Method::Waived]
+            .into_iter()
+            .find(|method| method.code() == text)
     }
 }
 

@@ -9,6 +9,14 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 /// The widest window accepted, in steps to either side (protocol: 0 to 10).
 pub const WINDOW_MAX: u8 = 10;
 
+/// How far a counter token may have run ahead and still be accepted: codes shown and not used (protocol: 10).
+pub const LOOK_AHEAD: u8 = 10;
+/// The most that a policy may say instead.
+pub const LOOK_AHEAD_MAX: u8 = 50;
+
+/// The highest counter that a new token may begin with.
+pub const COUNTER_MAX: u64 = 1 << 48;
+
 /// The hash under the HMAC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -76,6 +84,8 @@ pub enum Moving {
         /// Seconds a step.
         interval: u16,
     },
+    /// A counter that moves on with every code shown (HOTP, RFC 4226).
+    Counter,
 }
 
 /// Everything but the seed that a token's codes depend on.
@@ -97,11 +107,19 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// The time step in which `unix` seconds lies (RFC 6238 §4.2, T0 = 0).
+    /// The time step in which `unix` seconds lies (RFC 6238 §4.2, T0 = 0). No time moves a counter: 0.
     #[must_use]
     pub fn step_at(&self, unix: u64) -> u64 {
-        let Moving::Time { interval } = self.moving;
-        unix / u64::from(interval.max(1))
+        self.interval().map_or(0, |interval| unix / u64::from(interval.max(1)))
+    }
+
+    /// Seconds a step; `None` where a counter moves the token on.
+    #[must_use]
+    pub fn interval(&self) -> Option<u16> {
+        match self.moving {
+            Moving::Time { interval } => Some(interval),
+            Moving::Counter => None,
+        }
     }
 }
 
@@ -157,6 +175,45 @@ pub fn find_step(
         found = u64::conditional_select(&found, &step, equal);
     }
     (found != u64::MAX).then_some(found)
+}
+
+/// What an entered number is to a token: see [`scan`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The lowest step after the last accepted one that it is the code of.
+    pub fresh: Option<u64>,
+    /// The lowest step at or before the last accepted one that it is the code of.
+    pub spent: Option<u64>,
+}
+
+/// Looks at every one of `steps` in constant time, those that were spent with `last` apart from the fresh ones: a fresh
+/// step may show the digits of a spent one.
+#[must_use]
+pub fn scan(
+    seed: &[u8],
+    parameters: &Parameters,
+    steps: RangeInclusive<u64>,
+    last: Option<u64>,
+    entered: u32,
+) -> Found {
+    let generator = Generator::new(seed, parameters.algorithm);
+    let modulus = parameters.digits.modulus();
+    let (mut fresh, mut spent) = (u64::MAX, u64::MAX);
+    for step in steps.rev() {
+        let equal = (generator.truncated(step) % modulus).ct_eq(&entered);
+        let slot = if last.is_none_or(|last| step > last) { &mut fresh } else { &mut spent };
+        *slot = u64::conditional_select(slot, &step, equal);
+    }
+    let known = |step: u64| (step != u64::MAX).then_some(step);
+    Found { fresh: known(fresh), spent: known(spent) }
+}
+
+/// The counters that an HOTP entry may belong to: the one expected after `last`, and `reach` beyond it (RFC 4226
+/// §7.4), with the last accepted one before them, by which a replay is told from a wrong code.
+#[must_use]
+pub fn look_ahead(last: Option<u64>, reach: u16) -> RangeInclusive<u64> {
+    let expected = last.map_or(0, |last| last.saturating_add(1));
+    last.unwrap_or(expected)..=expected.saturating_add(reach.into())
 }
 
 /// The steps that a TOTP entry may belong to at `unix` seconds, `window` steps to either side.
@@ -223,7 +280,7 @@ mod tests {
             let parameters = Parameters {
                 algorithm: Algorithm::parse(algorithm).unwrap(),
                 digits: Digits::new(digits.parse().unwrap()).unwrap(),
-                moving: Moving::Time { interval: 30 },
+                moving: if kind == "hotp" { Moving::Counter } else { Moving::Time { interval: 30 } },
             };
             let seed = crate::base::text::unhex(seed).unwrap();
             let moment: u64 = moment.parse().unwrap();
@@ -250,6 +307,34 @@ mod tests {
         assert_eq!(window(&parameters, 59, 1), 0..=2);
         assert_eq!(window(&parameters, 0, 1), 0..=1);
         assert_eq!(window(&parameters, 3000, 200), 90..=110);
+    }
+
+    #[test]
+    fn a_counter_token_is_looked_at_from_its_last_counter_on() {
+        assert_eq!(look_ahead(None, 10), 0..=10);
+        assert_eq!(look_ahead(Some(0), 10), 0..=11);
+        assert_eq!(look_ahead(Some(7), 0), 7..=8);
+        let parameters = Parameters { moving: Moving::Counter, ..Parameters::default() };
+        let seed = b"12345678901234567890";
+        // RFC 4226 appendix D: counters 4 and 5.
+        let scanned = |entered, last| scan(seed, &parameters, look_ahead(last, 10), last, entered);
+        assert_eq!(scanned(338_314, None), Found { fresh: Some(4), spent: None });
+        assert_eq!(scanned(338_314, Some(4)), Found { fresh: None, spent: Some(4) });
+        assert_eq!(scanned(254_676, Some(4)), Found { fresh: Some(5), spent: None });
+        assert_eq!(scanned(338_314, Some(5)), Found::default());
+        assert_eq!(parameters.step_at(1_000_000), 0);
+    }
+
+    #[test]
+    fn a_fresh_step_that_shows_the_digits_of_a_spent_one_is_found() {
+        let parameters = Parameters { moving: Moving::Counter, ..Parameters::default() };
+        let seed = b"12345678901234567890";
+        let shown = |counter| code(seed, &parameters, counter).number;
+        let mut places = std::collections::HashMap::new();
+        let (first, second) =
+            (0..100_000_u64).find_map(|at| places.insert(shown(at), at).map(|first| (first, at))).unwrap();
+        let found = scan(seed, &parameters, first..=second, Some(first), shown(first));
+        assert_eq!(found, Found { fresh: Some(second), spent: Some(first) });
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
-use super::oath::{Algorithm, Digits, Moving, Parameters};
+use super::oath::{Algorithm, COUNTER_MAX, Digits, Moving, Parameters};
 use super::seed;
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
@@ -27,6 +27,8 @@ use crate::base::text::is_unprintable;
 pub const ROW_MAX: usize = 64 * 1024;
 /// The longest serial number taken, in octets.
 pub const SERIAL_MAX: usize = 64;
+/// The longest name of a manufacturer or model taken, in octets.
+pub const WORDS_MAX: usize = 64;
 
 /// A token as a row describes it.
 #[derive(Clone, Debug)]
@@ -41,6 +43,12 @@ pub struct TokenRow {
     pub seed: Secret,
     /// How its codes are made.
     pub parameters: Parameters,
+    /// The next counter of a counter token; 0 for others.
+    pub counter: u64,
+    /// Who made the token, where the row says so.
+    pub manufacturer: Option<Arc<str>>,
+    /// Which model it is, where the row says so.
+    pub model: Option<Arc<str>>,
 }
 
 /// What is wrong with a row, or with the file from there on.
@@ -227,14 +235,26 @@ impl<R: Read> TokenCsv<R> {
             "" => return Err(wrong(Column::Secret, "is missing")),
             text => seed::parse(text).map_err(|fault| wrong(Column::Secret, fault))?,
         };
-        match self.text(Column::Type)?.to_ascii_lowercase().as_str() {
-            "" | "totp" => {}
-            "hotp" => return Err(wrong(Column::Type, "HOTP tokens are not supported yet")),
-            _ => return Err(wrong(Column::Type, "takes totp")),
-        }
-        let interval = match self.text(Column::Interval)? {
-            "" | "30" => 30,
-            "60" => 60,
+        let hotp = match self.text(Column::Type)?.to_ascii_lowercase().as_str() {
+            "" | "totp" => false,
+            "hotp" => true,
+            _ => return Err(wrong(Column::Type, "takes totp or hotp")),
+        };
+        let counter = match self.text(Column::Counter)? {
+            "" => 0,
+            text => match text.parse::<u64>() {
+                Ok(counter) if hotp && counter <= COUNTER_MAX => counter,
+                // What other systems write for tokens that have none.
+                Ok(0) => 0,
+                Ok(_) if !hotp => return Err(wrong(Column::Counter, "is for hotp tokens alone")),
+                _ => return Err(wrong(Column::Counter, format!("takes 0 to {COUNTER_MAX}"))),
+            },
+        };
+        let moving = match self.text(Column::Interval)? {
+            "" | "0" if hotp => Moving::Counter,
+            "" | "30" if !hotp => Moving::Time { interval: 30 },
+            "60" if !hotp => Moving::Time { interval: 60 },
+            "30" | "60" => Moving::Counter,
             _ => return Err(wrong(Column::Interval, "takes 30 or 60")),
         };
         let digits = match self.text(Column::Digits)? {
@@ -250,8 +270,17 @@ impl<R: Read> TokenCsv<R> {
             text => Algorithm::parse(text)
                 .ok_or_else(|| wrong(Column::Algorithm, "takes SHA1, SHA256 or SHA512"))?,
         };
-        let parameters = Parameters { algorithm, digits, moving: Moving::Time { interval } };
-        Ok(TokenRow { line, user, serial: serial.into(), seed, parameters })
+        let parameters = Parameters { algorithm, digits, moving };
+        let (manufacturer, model) = (self.words(Column::Manufacturer)?, self.words(Column::Model)?);
+        Ok(TokenRow { line, user, serial: serial.into(), seed, parameters, counter, manufacturer, model })
+    }
+
+    fn words(&self, column: Column) -> Result<Option<Arc<str>>, Wrong> {
+        let text = self.text(column)?;
+        if text.len() > WORDS_MAX || text.chars().any(is_unprintable) {
+            return Err(wrong(column, format!("takes up to {WORDS_MAX} printable characters")));
+        }
+        Ok((!text.is_empty()).then(|| text.into()))
     }
 }
 
@@ -444,6 +473,34 @@ mod tests {
                 moving: Moving::Time { interval: 60 },
             }
         );
+        assert_eq!((row.manufacturer.as_deref(), row.model.as_deref()), (Some("Feitian"), Some("c200")));
+    }
+
+    #[test]
+    fn a_counter_token_has_its_next_counter_and_no_interval() {
+        let row = one(&format!("serial,secret,type,counter\nT-1,{SECRET},hotp,7\n"));
+        assert_eq!((row.parameters.moving, row.counter), (Moving::Counter, 7));
+        // A column of intervals may be filled for all tokens alike.
+        let row = one(&format!("serial,secret,interval,type,counter\nT-1,{SECRET},30,HOTP,\n"));
+        assert_eq!((row.parameters.moving, row.counter), (Moving::Counter, 0));
+        let text = format!(
+            "serial,secret,type,counter\n\
+             T-1,{SECRET},hotp,-1\n\
+             T-2,{SECRET},hotp,99999999999999999999\n\
+             T-3,{SECRET},totp,5\n\
+             T-4,{SECRET},totp,0\n\
+             T-5,{SECRET},motp,\n"
+        );
+        let faults: Vec<_> = rows(&text).into_iter().filter_map(Result::err).collect();
+        assert_eq!(
+            faults,
+            [
+                format!("line 2: counter: takes 0 to {COUNTER_MAX}"),
+                format!("line 3: counter: takes 0 to {COUNTER_MAX}"),
+                "line 4: counter: is for hotp tokens alone".to_owned(),
+                "line 6: type: takes totp or hotp".to_owned(),
+            ]
+        );
     }
 
     #[test]
@@ -485,7 +542,7 @@ mod tests {
              \n\
              ,T-2,{SECRET},,9,,\n\
              ,T-3,{SECRET},,,MD5,\n\
-             ,T-4,{SECRET},,,,hotp\n\
+             ,T-4,{SECRET},,,,motp\n\
              ,T-5,not base32!,,,,\n\
              ,,{SECRET},,,,\n\
              ,T-7,,,,,\n\
@@ -502,7 +559,7 @@ mod tests {
                 "line 2: interval: takes 30 or 60",
                 "line 4: digits: takes 6, 7 or 8",
                 "line 5: algorithm: takes SHA1, SHA256 or SHA512",
-                "line 6: type: HOTP tokens are not supported yet",
+                "line 6: type: takes totp or hotp",
                 "line 7: secret: the secret is not Base32 (letters A to Z and digits 2 to 7)",
                 "line 8: serial: is missing",
                 "line 9: secret: is missing",

@@ -15,7 +15,7 @@ use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, LoginId, Method, Record, Row, Tally, Verdict};
-use crate::factor::oath::Parameters;
+use crate::factor::oath::{Moving, Parameters};
 
 /// What a command can ask of a store.
 pub trait Admin: Send {
@@ -53,7 +53,7 @@ pub trait Admin: Send {
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault>;
 
     /// Removes a token with its seed. Its audit rows stay, and steps it has spent stay spent: a token that is added or
-    /// imported under the same serial and interval begins with them.
+    /// imported under the same serial and interval (or as a counter token again) begins with them.
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault>;
 
     /// Adds all of `rows` or none: none where any row conflicts, or with `dry_run`. Users that are not there are made.
@@ -135,12 +135,47 @@ pub struct NewToken {
     pub seed: Secret,
     /// How its codes are made.
     pub parameters: Parameters,
+    /// The next counter of a counter token; says nothing about others.
+    pub counter: u64,
+    /// What is known of it.
+    pub fields: TokenFields,
+}
+
+/// What may be known of a token beside its secret. None of it is compared when a token is imported again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenFields {
+    /// What its owner or the help desk calls it.
+    pub label: Option<Arc<str>>,
+    /// Who made it.
+    pub manufacturer: Option<Arc<str>>,
+    /// Which model it is.
+    pub model: Option<Arc<str>>,
+    /// From when on it is not usable any more.
+    pub expires: Option<UnixTime>,
 }
 
 /// The longest serial number, in octets.
 pub const SERIAL_MAX: usize = 64;
 
 impl NewToken {
+    /// A token of which nothing else is known; a counter token begins at 0.
+    pub fn new(
+        serial: impl Into<Arc<str>>,
+        user: Option<UserName>,
+        seed: Secret,
+        parameters: Parameters,
+    ) -> NewToken {
+        NewToken { serial: serial.into(), user, seed, parameters, counter: 0, fields: TokenFields::default() }
+    }
+
+    /// The counter before the first one that is good: what a store keeps as the last one accepted.
+    pub(super) fn last_counter(&self) -> Option<u64> {
+        match self.parameters.moving {
+            Moving::Counter => self.counter.checked_sub(1),
+            Moving::Time { .. } => None,
+        }
+    }
+
     /// Whether both say the same.
     pub(super) fn same_as(&self, other: &NewToken) -> bool {
         self.serial == other.serial
@@ -175,8 +210,10 @@ pub struct TokenDetails {
     pub enabled: bool,
     /// How its codes are made.
     pub parameters: Parameters,
-    /// The last time step accepted.
+    /// The last time step or counter accepted; of a counter token that begins after 0, the one before its first.
     pub last_step: Option<u64>,
+    /// What is known of it.
+    pub fields: TokenFields,
     /// When it was added.
     pub created: UnixTime,
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, TokenDetails,
-    TokenFilter, UserDetails, UserFields, UserFilter, unlock_row,
+    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, unlock_row,
 };
 use super::fold::{Facts, TokenFacts, judge, tally};
 use super::pending::Pending;
@@ -66,6 +66,7 @@ struct Held {
     last_step: Option<u64>,
     sealed: Box<[u8]>,
     created: UnixTime,
+    fields: TokenFields,
 }
 
 impl MemoryStore {
@@ -232,14 +233,16 @@ impl State {
         if let Some(user) = token.user.as_ref().and_then(|name| self.users.get_mut(name)) {
             user.tokens.push(Arc::clone(&token.serial));
         }
+        let kept = self.removed.get(&(Arc::clone(&token.serial), token.parameters.moving)).copied();
         let held = Held {
             id,
             user: token.user.clone(),
             enabled: true,
             parameters: token.parameters,
-            last_step: self.removed.get(&(Arc::clone(&token.serial), token.parameters.moving)).copied(),
+            last_step: kept.max(token.last_counter()),
             sealed,
             created: now,
+            fields: token.fields.clone(),
         };
         self.tokens.insert(Arc::clone(&token.serial), held);
         id
@@ -516,6 +519,7 @@ fn token_details(serial: &Arc<str>, held: &Held) -> TokenDetails {
         parameters: held.parameters,
         last_step: held.last_step,
         created: held.created,
+        fields: held.fields.clone(),
     }
 }
 

@@ -245,12 +245,8 @@ impl World {
 
     pub fn add_token(&mut self, user: &str, serial: &str, seed: Secret, parameters: Parameters) {
         let token = Token { user: name(user), serial: serial.into(), seed, parameters };
-        let new = NewToken {
-            serial: token.serial.clone(),
-            user: Some(token.user.clone()),
-            seed: token.seed.clone(),
-            parameters,
-        };
+        let new =
+            NewToken::new(token.serial.clone(), Some(token.user.clone()), token.seed.clone(), parameters);
         self.store.add_token(&new).unwrap();
         self.tokens.push(token);
     }

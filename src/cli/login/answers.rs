@@ -109,7 +109,7 @@ mod tests {
             moving: Moving::Time { interval: 60 },
         };
         assert_eq!(
-            read_token(&otpauth::uri("An & Co", "a=b", &seed, &parameters)),
+            read_token(&otpauth::uri("An & Co", "a=b", &seed, &parameters, 0)),
             Some((seed.clone(), parameters))
         );
         assert_eq!(read_token(&format!(" {}\n", seed::print(&seed))), Some((seed, Parameters::default())));

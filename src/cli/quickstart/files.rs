@@ -84,7 +84,7 @@ fn make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Result<Found> {
     let password = readable(&mut random);
     let seed = new_seed(&mut random);
     let parameters = Parameters::default();
-    let uri = otpauth::uri("radmfa quickstart", USER, &seed, &parameters);
+    let uri = otpauth::uri("radmfa quickstart", USER, &seed, &parameters, 0);
     let user = UserName::canonical(USER.as_bytes())?;
     let serial = new_serial(&mut random);
     write(&draft.join(SECRET), &readable(&mut random))?;
@@ -98,7 +98,7 @@ fn make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Result<Found> {
         let hash = password_hash(&Secret::from(password.as_str()))?;
         let fields = UserFields { password_hash: Some(hash), ..UserFields::default() };
         admin.add_user(&user, &fields).map_err(Failure::from)?;
-        let token = NewToken { serial, user: Some(user), seed, parameters };
+        let token = NewToken::new(serial, Some(user), seed, parameters);
         admin.add_token(&token).map_err(Failure::from)?;
     }
     // An empty directory gives way to the new one.

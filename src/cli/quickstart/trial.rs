@@ -18,7 +18,7 @@ use crate::cli::{logging, running};
 use crate::config::Effective;
 use crate::dictionary::Dictionary;
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::factor::oath::{self, Moving};
+use crate::factor::oath;
 use crate::server::Fault;
 use crate::store::{Place, Settings, open_admin};
 
@@ -88,7 +88,7 @@ fn fresh_code(dir: &Path) -> anyhow::Result<Secret> {
     let present = token.parameters.step_at(clock.unix().secs());
     let step = token.last_step.map_or(present, |last| present.max(last.saturating_add(1)));
     // The next step is within the server's window; one after it is not yet.
-    let Moving::Time { interval } = token.parameters.moving;
+    let interval = token.parameters.interval().unwrap_or_default();
     let from = step.saturating_sub(1).saturating_mul(interval.into());
     let wait = from.saturating_sub(clock.unix().secs());
     if wait > 0 {

@@ -13,12 +13,12 @@ use crate::cli::output::{count, note, say};
 use crate::cli::store::{Missing, open};
 use crate::config::flags::StoreFlags;
 use crate::factor::token_csv::TokenCsv;
-use crate::store::admin::{ImportReport, NewToken};
+use crate::store::admin::{ImportReport, NewToken, TokenFields};
 
 /// Import tokens from a CSV file
 ///
 /// The first line names the columns, in any order: serial and secret (Base32) have to be there; user, interval, digits,
-/// algorithm and type may be. The files of the Azure MFA Server (serial number, secret key, time interval) and of its
+/// algorithm, type (totp or hotp), counter (the next one of a hotp token), manufacturer and model may be. The files of the Azure MFA Server (serial number, secret key, time interval) and of its
 /// cloud successor (upn, serial number, …) are taken as they are. Users that are not there are made. Where any row is
 /// wrong, each one is named and nothing is imported.
 #[derive(Debug, clap::Args)]
@@ -99,12 +99,13 @@ fn read(name: &str, source: Box<dyn BufRead>) -> anyhow::Result<Rows> {
         match row {
             Ok(row) => {
                 rows.lines.push(row.line);
-                rows.tokens.push(NewToken {
-                    serial: row.serial,
-                    user: row.user,
-                    seed: row.seed,
-                    parameters: row.parameters,
-                });
+                let fields = TokenFields {
+                    manufacturer: row.manufacturer,
+                    model: row.model,
+                    ..TokenFields::default()
+                };
+                let token = NewToken::new(row.serial, row.user, row.seed, row.parameters);
+                rows.tokens.push(NewToken { counter: row.counter, fields, ..token });
             }
             Err(fault) => {
                 rows.wrong += 1;

@@ -17,7 +17,7 @@ use crate::cli::store::{Missing, entropy, open};
 use crate::cli::user::user_name;
 use crate::config::flags::StoreFlags;
 use crate::engine::record::LoginId;
-use crate::factor::oath::{Algorithm, Digits, Moving, Parameters};
+use crate::factor::oath::{Algorithm, COUNTER_MAX, Digits, Moving, Parameters};
 use crate::factor::{otpauth, seed};
 use crate::store::admin::{AdminFault, NewToken};
 
@@ -36,9 +36,15 @@ pub(crate) struct Add {
     /// Digits of a code, 6 to 8
     #[arg(long, default_value = "6", value_parser = digits)]
     digits: Digits,
-    /// Seconds that a code is shown
+    /// What moves it on: time (totp) or a counter (hotp)
+    #[arg(long = "type", value_name = "TYPE", default_value = "totp", value_parser = ["totp", "hotp"])]
+    kind: String,
+    /// Seconds that a code of a totp token is shown
     #[arg(long, default_value = "30", value_parser = interval())]
     interval: u16,
+    /// The next counter of a hotp token (0)
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=COUNTER_MAX))]
+    counter: Option<u64>,
     /// What the app shows beside the user's name
     #[arg(long, default_value = "radmfa")]
     issuer: String,
@@ -65,10 +71,19 @@ impl Add {
         let parameters = Parameters {
             algorithm: self.algorithm,
             digits: self.digits,
-            moving: Moving::Time { interval: self.interval },
+            moving: match self.kind.as_str() {
+                "hotp" => Moving::Counter,
+                _ => Moving::Time { interval: self.interval },
+            },
         };
+        if self.counter.is_some() && parameters.moving != Moving::Counter {
+            return Err(Failure::usage("--counter is for counter tokens alone")
+                .hint("add --type hotp")
+                .into());
+        }
         let serial = self.serial.map_or_else(|| new_serial(&mut random), Into::into);
-        let token = NewToken { serial, user: Some(self.user), seed: new_seed(&mut random), parameters };
+        let token = NewToken::new(serial, Some(self.user), new_seed(&mut random), parameters);
+        let token = NewToken { counter: self.counter.unwrap_or(0), ..token };
         let mut admin = open(&self.store, Missing::Create)?;
         admin.add_token(&token).map_err(|fault| match (&fault, &token.user) {
             (AdminFault::Missing(_), Some(user)) => {
@@ -78,7 +93,7 @@ impl Add {
         })?;
         let account = token.user.as_ref().map_or("", UserName::as_str);
         say(format!("added token {} for {account}", printable(&token.serial)))?;
-        show(&otpauth::uri(&self.issuer, account, &token.seed, &token.parameters))
+        show(&otpauth::uri(&self.issuer, account, &token.seed, &token.parameters, token.counter))
     }
 }
 

@@ -134,20 +134,29 @@ fn list(tokens: &[TokenDetails]) -> Listing {
         "algorithm",
         "digits",
         "interval",
+        "counter",
         "last-used",
         "created",
     ]);
     for token in tokens {
-        let Moving::Time { interval } = token.parameters.moving;
-        let used = token.last_step.map(|step| UnixTime::from_secs(step.saturating_mul(interval.into())));
+        let (kind, interval, counter, used) = match token.parameters.moving {
+            Moving::Time { interval } => {
+                let used =
+                    token.last_step.map(|step| UnixTime::from_secs(step.saturating_mul(interval.into())));
+                ("totp", Some(interval), None, used)
+            }
+            // When a counter was used stands in the trail alone.
+            Moving::Counter => ("hotp", None, Some(token.last_step.map_or(0, |last| last + 1)), None),
+        };
         listing.row([
             json!(&*token.serial),
             json!(token.user.as_ref().map(UserName::as_str)),
             json!(token.enabled),
-            json!("totp"),
+            json!(kind),
             json!(token.parameters.algorithm.name()),
             json!(token.parameters.digits.count()),
             json!(interval),
+            json!(counter),
             json!(used.map(|used| used.to_string())),
             json!(token.created.to_string()),
         ]);

@@ -16,7 +16,7 @@ use crate::engine::account::{Account, Token};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Conflict, Guard, LoginId, Method, Record, Row, Tally, Verdict};
-use crate::factor::oath::{self, Moving};
+use crate::factor::oath::{self, Found, LOOK_AHEAD, Moving};
 
 /// Check a code of a token; a right one is used up
 #[derive(Debug, clap::Args)]
@@ -86,19 +86,25 @@ fn find(token: &Token, code: &str, now: UnixTime) -> anyhow::Result<u64> {
     let Some(seed) = &token.seed else {
         return Err(Failure::failed(format!("token {shown} cannot be opened")).into());
     };
-    let near = oath::window(&token.parameters, now.secs(), 1);
-    let look = |steps| oath::find_step(seed.expose(), &token.parameters, steps, entered);
-    if let Some(step) = look(near.clone()) {
-        if token.last_step.is_some_and(|last| step <= last) {
-            return Err(used(&shown).into());
-        }
-        return Ok(step);
+    let look = |steps| oath::scan(seed.expose(), &token.parameters, steps, token.last_step, entered);
+    let near = match token.parameters.moving {
+        Moving::Time { .. } => oath::window(&token.parameters, now.secs(), 1),
+        Moving::Counter => oath::look_ahead(token.last_step, LOOK_AHEAD.into()),
+    };
+    match look(near) {
+        Found { fresh: Some(step), .. } => return Ok(step),
+        Found { spent: Some(_), .. } => return Err(used(&shown).into()),
+        Found { .. } => {}
     }
-    let Moving::Time { interval } = token.parameters.moving;
+    let wrong = Failure::failed(format!("wrong: no code of token {shown} at this time"));
+    let Moving::Time { interval } = token.parameters.moving else {
+        return Err(Failure::failed(format!("wrong: none of the next codes of token {shown}"))
+            .hint("is it the right token? One that ran ahead follows two codes: radmfa token resync")
+            .into());
+    };
     let present = token.parameters.step_at(now.secs());
     let far = look(present.saturating_sub(DRIFT)..=present.saturating_add(DRIFT));
-    let wrong = Failure::failed(format!("wrong: no code of token {shown} at this time"));
-    Err(match far {
+    Err(match far.fresh.or(far.spent) {
         Some(step) => {
             let off = step.abs_diff(present).saturating_mul(interval.into());
             let (side, other) = if step < present { ("behind", "ahead") } else { ("ahead", "behind") };
@@ -129,7 +135,7 @@ fn record(
         station: None,
         verdict: Verdict::Noted,
         reason: Reason::CodeAccepted,
-        method: Method::Totp,
+        method: if token.parameters.moving == Moving::Counter { Method::Hotp } else { Method::Totp },
         protocol: "none",
         device: Some(Arc::clone(&token.serial)),
         spent: Some((token.id, step)),

@@ -21,9 +21,11 @@ use crate::factor::oath::{Digits, Moving, Parameters};
 
 mod commands;
 mod logins;
+mod tokens;
 
 pub(super) use commands::*;
 pub(super) use logins::*;
+pub(super) use tokens::*;
 
 /// A store under test: one running server and any number of commands beside it.
 pub(super) trait Bench: Sized {
@@ -80,12 +82,8 @@ pub(super) fn name(text: &str) -> UserName {
 }
 
 pub(super) fn token(serial: &str, user: Option<&str>) -> NewToken {
-    NewToken {
-        serial: serial.into(),
-        user: user.map(name),
-        seed: Secret::new(format!("seed of {serial} 1234567890").as_bytes()),
-        parameters: Parameters::default(),
-    }
+    let seed = Secret::new(format!("seed of {serial} 1234567890").as_bytes());
+    NewToken::new(serial, user.map(name), seed, Parameters::default())
 }
 
 /// A user `text` with one token, `T-text`.
@@ -169,6 +167,8 @@ macro_rules! battery {
             a_token_keeps_its_spent_steps_when_its_user_is_removed
             a_removed_token_that_comes_back_has_its_spent_steps
             steps_of_another_interval_or_serial_are_not_carried_over
+            a_counter_token_begins_where_it_is_told_and_never_again_before_its_last_use
+            what_is_known_of_a_token_is_kept
             an_unlock_clears_the_failures_and_leaves_a_row
             the_trail_reads_newest_first_and_outlives_its_users
             a_raised_address_stays_raised_until_an_admin_relaxes_it

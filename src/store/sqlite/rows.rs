@@ -152,8 +152,17 @@ pub(super) fn parameters(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Res
     };
     let algorithm = Algorithm::parse(row.get_ref(first)?.as_str()?).ok_or_else(|| odd(first))?;
     let digits = Digits::new(row.get(first + 1)?).ok_or_else(|| odd(first + 1))?;
-    let Ok(interval) = row.get(first + 2) else { return Err(odd(first + 2)) };
-    Ok(Parameters { algorithm, digits, moving: Moving::Time { interval } })
+    let moving = match row.get(first + 2) {
+        Ok(0) => Moving::Counter,
+        Ok(interval) => Moving::Time { interval },
+        Err(_) => return Err(odd(first + 2)),
+    };
+    Ok(Parameters { algorithm, digits, moving })
+}
+
+/// What stands in the `interval` column of a token or of its remains.
+pub(super) fn interval(parameters: Parameters) -> u16 {
+    parameters.interval().unwrap_or(0)
 }
 
 /// Whether a user who owns a token looks like `skeleton`.

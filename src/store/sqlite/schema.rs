@@ -3,17 +3,17 @@
 //! `event` is the trail and the truth: appended to, never changed, without any index but its key. `user_state` and
 //! `token_state` are what rows up to a point add up to, written behind; rows after `meta.watermark` are folded
 //! on top of them. `removed` keeps the last steps of tokens that are gone, for those that come back under the same
-//! serial. A row of a `batch` that is still listed belongs to an import under way and is invisible.
+//! serial. An `interval` of 0 is a counter. A row of a `batch` that is still listed belongs to an import under way and is invisible.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The number of this schema, in `user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `application_id`: "rdmf", so that a file of another program is told from ours.
 pub(super) const APPLICATION: i64 = 0x7264_6d66;
 
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     // 1
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
      CREATE TABLE user (
@@ -86,6 +86,12 @@ const MIGRATIONS: &[&str] = &[
          first_token INTEGER NOT NULL,
          doomed INTEGER NOT NULL DEFAULT 0
      );",
+    // 2
+    "ALTER TABLE token ADD COLUMN label TEXT;
+     ALTER TABLE token ADD COLUMN manufacturer TEXT;
+     ALTER TABLE token ADD COLUMN model TEXT;
+     ALTER TABLE token ADD COLUMN expires INTEGER;
+     ALTER TABLE token_state ADD COLUMN drift INTEGER;",
 ];
 
 /// Brings an empty or older database up to [`VERSION`]. A new one keeps `fingerprint` to know its key again.

@@ -10,8 +10,7 @@ use crate::base::name::{Label, UserName};
 use crate::base::system::Entropy;
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
-use crate::factor::oath::Moving;
-use crate::store::admin::{NewToken, Posture, TokenDetails, UserDetails, UserFields};
+use crate::store::admin::{NewToken, Posture, TokenDetails, TokenFields, UserDetails, UserFields};
 use crate::store::seal::{Purpose, SealKey};
 
 /// Rows of the `change` log that are kept for servers to read.
@@ -20,7 +19,8 @@ const CHANGES_KEPT: i64 = 10_000;
 /// The columns that [`token_details`] reads, up to the condition.
 macro_rules! token_columns {
     () => {
-        "SELECT token.id, serial, user.name, enabled, algorithm, digits, interval, last_step, token.created
+        "SELECT token.id, serial, user.name, enabled, algorithm, digits, interval, last_step, token.created,
+             label, manufacturer, model, expires
          FROM token LEFT JOIN user ON user.id = token.user LEFT JOIN token_state ON token_state.token = token.id
          WHERE "
     };
@@ -94,6 +94,12 @@ pub(super) fn token_details(row: &rusqlite::Row<'_>, hot: &Hot) -> rusqlite::Res
         parameters: rows::parameters(row, 4)?,
         last_step: kept.max(hot.tokens.get(&id).map(|spent| spent.step)),
         created: UnixTime(nat(row.get(8)?)),
+        fields: TokenFields {
+            label: row.get(9)?,
+            manufacturer: row.get(10)?,
+            model: row.get(11)?,
+            expires: row.get::<_, Option<i64>>(12)?.map(|expires| UnixTime(nat(expires))),
+        },
     })
 }
 
@@ -163,20 +169,30 @@ pub(super) fn insert_token(
     batch: Option<i64>,
 ) -> rusqlite::Result<TokenId> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO token (serial, user, algorithm, digits, interval, seed, created, batch)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO token (serial, user, algorithm, digits, interval, seed, created, batch, label,
+             manufacturer, model, expires)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
-    let Moving::Time { interval } = token.parameters.moving;
+    let fields = &token.fields;
     let id = statement.insert(params![
         &*token.serial,
         user,
         token.parameters.algorithm.name(),
         token.parameters.digits.count(),
-        interval,
+        rows::interval(token.parameters),
         sealed,
         int(now.0),
-        batch
+        batch,
+        fields.label,
+        fields.manufacturer,
+        fields.model,
+        fields.expires.map(|expires| int(expires.0)),
     ])?;
+    if let Some(last) = token.last_counter() {
+        let mut statement =
+            connection.prepare_cached("INSERT INTO token_state (token, last_step) VALUES (?1, ?2)")?;
+        statement.execute([id, int(last)])?;
+    }
     Ok(TokenId(id))
 }
 
@@ -197,13 +213,14 @@ pub(super) fn delete_token(connection: &Connection, id: i64, recent: Option<u64>
 }
 
 /// Gives the tokens from number `first` on, inserted in this transaction, the steps that were spent under their serials
-/// before. Steps of another interval are other moments, and say nothing.
+/// before. Steps of another interval are other moments, and counters are none; they say nothing.
 pub(super) fn restore_steps(connection: &Connection, first: TokenId) -> rusqlite::Result<()> {
     // The cross join makes SQLite walk the few new tokens, each with one look into `removed`, and none if it is empty.
     let mut statement = connection.prepare_cached(
-        "INSERT INTO token_state
+        "INSERT INTO token_state (token, last_step)
          SELECT token.id, last_step FROM token CROSS JOIN removed USING (serial, interval)
-         WHERE token.id >= ?1 AND EXISTS (SELECT 1 FROM removed)",
+         WHERE token.id >= ?1 AND EXISTS (SELECT 1 FROM removed)
+         ON CONFLICT DO UPDATE SET last_step = max(last_step, excluded.last_step)",
     )?;
     statement.execute([first.0]).map(drop)
 }

@@ -129,8 +129,8 @@ fn what_cannot_be_opened_says_which_file_why_and_what_to_do() {
     says(&good, &["sealed with another key"]);
     std::fs::write(&key, &kept).unwrap();
     Connection::open(&good.path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    says(&good, &["version 99", "up to 1", "newer"]);
-    Connection::open(&good.path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    says(&good, &["version 99", &format!("up to {}", schema::VERSION), "newer"]);
+    Connection::open(&good.path).unwrap().pragma_update(None, "user_version", schema::VERSION).unwrap();
     drop(SqliteAdmin::open(&good, RealClock::shared(), entropy()).unwrap());
 
     std::fs::write(&good.path, [b'x'; 8192]).unwrap();
@@ -141,6 +141,39 @@ fn what_cannot_be_opened_says_which_file_why_and_what_to_do() {
         &Settings { key: KeySource::Given(SealKey::parse(&[1; 32]).unwrap()), ..other },
         &["another program"],
     );
+}
+
+#[test]
+fn a_store_of_the_first_version_is_brought_up_to_this_one() {
+    let scratch = Scratch::new();
+    let settings = Settings::new(scratch.0.join("radmfa.db"));
+    let clock = RealClock::shared();
+    drop(SqliteAdmin::open(&settings, Arc::clone(&clock), entropy()).unwrap());
+    {
+        // As version 1 left it: the same key, none of the later columns.
+        let connection = Connection::open(&settings.path).unwrap();
+        let key: Vec<u8> = connection
+            .query_row("SELECT value FROM meta WHERE name = 'seal-key'", [], |row| row.get(0))
+            .unwrap();
+        std::fs::remove_file(&settings.path).unwrap();
+        drop(connection);
+        let old = Connection::open(&settings.path).unwrap();
+        old.execute_batch(schema::MIGRATIONS[0]).unwrap();
+        old.execute("INSERT INTO meta VALUES ('seal-key', ?1), ('watermark', 0)", [key]).unwrap();
+        old.execute_batch(
+            "INSERT INTO user (name, skeleton, created) VALUES ('alice', 'alice', 1);
+             INSERT INTO token (serial, user, algorithm, digits, interval, seed, created)
+             VALUES ('T1', 1, 'SHA256', 8, 60, x'00', 1);
+             INSERT INTO token_state VALUES (1, 77);",
+        )
+        .unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.pragma_update(None, "application_id", schema::APPLICATION).unwrap();
+    }
+    let mut admin = SqliteAdmin::open(&settings, clock, entropy()).unwrap();
+    let token = admin.token("T1").unwrap();
+    assert_eq!((token.last_step, token.parameters.interval()), (Some(77), Some(60)));
+    assert_eq!(token.fields, crate::store::admin::TokenFields::default());
 }
 
 #[test]

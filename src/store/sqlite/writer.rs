@@ -342,7 +342,10 @@ impl Writer {
                 int(count.seq)
             ])?;
         }
-        let mut statement = self.connection.prepare_cached("REPLACE INTO token_state VALUES (?1, ?2)")?;
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO token_state (token, last_step) VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET last_step = excluded.last_step",
+        )?;
         for (token, step) in &tokens {
             statement.execute([*token, int(*step)])?;
         }
