@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -66,13 +66,27 @@ impl UserName {
         let bare = self.0.rsplit_once(['\\', '/', '!']).map_or(&*self.0, |(_, user)| user);
         let bare = bare.split_once(['@', '%']).map_or(bare, |(user, _)| user);
         let bare = bare.trim_matches(|c: char| c == '.' || c.is_whitespace());
+        if bare.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return bare
+                .bytes()
+                .filter_map(|octet| ASCII_SKELETONS.get(usize::from(octet)))
+                .map(|s| &**s)
+                .collect();
+        }
         // A directory tells no run of spaces from one space (RFC 4518 §2.6.1).
-        let bare = bare.split_whitespace().collect::<Vec<_>>().join(" ");
-        let plain: String =
-            bare.nfkd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).collect();
-        caseless::default_case_fold_str(&unicode_security::skeleton(&plain).collect::<String>())
+        skeleton(&bare.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
+
+fn skeleton(bare: &str) -> String {
+    let plain: String = bare.nfkd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).collect();
+    caseless::default_case_fold_str(&unicode_security::skeleton(&plain).collect::<String>())
+}
+
+/// What each ASCII character becomes; they do not combine, so that almost every name is looked up letter by letter.
+static ASCII_SKELETONS: LazyLock<Vec<Box<str>>> = LazyLock::new(|| {
+    ('\0'..='\x7f').map(|letter| skeleton(letter.encode_utf8(&mut [0; 4])).into()).collect()
+});
 
 impl fmt::Display for UserName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,6 +151,10 @@ pub struct LabelFault;
 mod tests {
     use super::*;
 
+    fn canonical_name(text: &str) -> UserName {
+        UserName::canonical(text.as_bytes()).unwrap()
+    }
+
     fn canonical(text: &str) -> String {
         UserName::canonical(text.as_bytes()).unwrap().to_string()
     }
@@ -191,6 +209,15 @@ mod tests {
         assert_eq!(skeleton("john  smith"), skeleton("John Smith"));
         assert_ne!(skeleton("john smith"), skeleton("johnsmith"));
         assert_ne!(skeleton("alicia"), skeleton("alice"));
+    }
+
+    #[test]
+    fn the_skeleton_of_a_name_is_that_of_its_letters() {
+        for text in ["mmw10rn.il|", "a`b'c\"d", "O0o-l1i_5s$", "vv<>{}[]()*+,;:=?#&~^"] {
+            assert_eq!(canonical_name(text).skeleton(), skeleton(canonical_name(text).as_str()), "{text}");
+        }
+        let all: String = (0x21..0x7f_u8).map(char::from).filter(|c| !"\\/!@%".contains(*c)).collect();
+        assert_eq!(canonical_name(&all).skeleton(), skeleton(canonical_name(&all).as_str()));
     }
 
     #[test]
