@@ -10,6 +10,7 @@
 //! rows for all processes, extended under the write lock alone; no thread of a runtime waits for a disk.
 
 mod admin;
+mod census;
 mod file;
 mod hot;
 mod import;

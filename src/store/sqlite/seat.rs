@@ -198,6 +198,27 @@ pub(super) struct Cache {
     epoch: AtomicU32,
 }
 
+/// What [`Cache::read`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found<T> {
+    /// The user, up to date.
+    Here(T),
+    /// Out of date, or somebody else with the same hash.
+    Unsure,
+    /// No trace of the user.
+    Nobody,
+}
+
+impl<T> Found<T> {
+    /// What was seen of a user who is here.
+    pub(super) fn here(self) -> Option<T> {
+        match self {
+            Found::Here(seen) => Some(seen),
+            Found::Unsure | Found::Nobody => None,
+        }
+    }
+}
+
 struct Slot {
     name: Short<30>,
     epoch: u32,
@@ -241,12 +262,15 @@ impl Cache {
     }
 
     /// Looks at a user that is here and up to date.
-    pub(super) fn read<T>(&self, user: &UserName, look: impl FnOnce(&Seat) -> T) -> Option<T> {
-        let slot = self.slots.get(&self.key(user.as_str())).filter(|slot| self.holds(slot, user))?;
+    pub(super) fn read<T>(&self, user: &UserName, look: impl FnOnce(&Seat) -> T) -> Found<T> {
+        let Some(slot) = self.slots.get(&self.key(user.as_str())) else { return Found::Nobody };
+        if !self.holds(&slot, user) {
+            return Found::Unsure;
+        }
         if !slot.touched.load(Ordering::Relaxed) {
             slot.touched.store(true, Ordering::Relaxed);
         }
-        Some(look(&slot.seat))
+        Found::Here(look(&slot.seat))
     }
 
     /// Changes a user that is here and up to date.
@@ -257,16 +281,17 @@ impl Cache {
         }
     }
 
-    /// Takes a user in, pushing another out if it has to.
-    pub(super) fn put(&self, user: &UserName, seat: Seat) {
+    /// Takes a user in; true if another was pushed out for it.
+    pub(super) fn put(&self, user: &UserName, seat: Seat) -> bool {
         let name = Short::from(user.as_str().as_bytes());
         let slot = Box::new(Slot { name, epoch: self.epoch(), touched: AtomicBool::new(false), seat });
         let key = self.key(user.as_str());
         let mut ring = self.ring();
         if self.slots.insert(key, slot).is_some() {
-            return;
+            return false;
         }
         ring.push_back(key);
+        let mut pushed_out = false;
         while ring.len() > self.limit {
             let Some(oldest) = ring.pop_front() else { break };
             let spare = self.slots.get(&oldest).is_some_and(|slot| {
@@ -276,8 +301,10 @@ impl Cache {
                 ring.push_back(oldest);
             } else {
                 self.slots.remove(&oldest);
+                pushed_out = true;
             }
         }
+        pushed_out
     }
 
     /// Whether another user would push one out.
@@ -341,9 +368,10 @@ mod tests {
             cache.put(&name(number), seat(number));
         }
         assert!(cache.is_full());
-        assert!(cache.read(&name(0), |_| ()).is_some());
+        assert!(cache.read(&name(0), |_| ()).here().is_some());
         cache.put(&name(3), seat(3));
-        let here: Vec<_> = (0..4).filter(|number| cache.read(&name(*number), |_| ()).is_some()).collect();
+        let here: Vec<_> =
+            (0..4).filter(|number| cache.read(&name(*number), |_| ()).here().is_some()).collect();
         assert_eq!(here, [0, 2, 3]);
     }
 
@@ -353,13 +381,16 @@ mod tests {
         for _ in 0..10 {
             cache.put(&name(1), seat(1));
             cache.drop_user("u1");
-            assert!(cache.read(&name(1), |_| ()).is_none());
+            assert_eq!(cache.read(&name(1), |_| ()), Found::Unsure);
         }
         cache.put(&name(2), seat(2));
         cache.put(&name(1), seat(1));
-        assert!(cache.read(&name(1), |_| ()).is_some() && cache.read(&name(2), |_| ()).is_some());
+        assert_eq!(
+            (cache.read(&name(1), |_| ()), cache.read(&name(3), |_| ())),
+            (Found::Here(()), Found::Nobody)
+        );
         cache.drop_all();
-        assert!(cache.read(&name(1), |_| ()).is_none());
+        assert_eq!(cache.read(&name(1), |_| ()), Found::Unsure);
     }
 
     #[test]

@@ -381,3 +381,30 @@ fn users_beyond_the_limit_of_memory_are_read_from_the_file() {
         }
     }
 }
+
+#[test]
+fn once_memory_holds_everybody_a_stranger_is_answered_at_once_and_whoever_is_made_is_seen() {
+    let bench = OnDisk::new();
+    enrol(&bench, "alice");
+    let bench = bench.restart();
+    let at_once = |text: &str| {
+        let query = UserQuery { user: name(text), seeds: false, look_alikes: true };
+        match bench.logins().find(&query) {
+            Pending::Ready(answer) => Some(answer),
+            Pending::Later(_) => None,
+        }
+    };
+    until("memory never held everybody", || at_once("mallory").is_some());
+    assert!(matches!(at_once("zed"), Some(UserAnswer::Unknown { resembles: false })));
+    // Somebody looks like this one: the file has the last word.
+    assert!(at_once("ALICE.").is_none());
+    assert!(matches!(ask(&bench, "alice."), UserAnswer::Unknown { resembles: true }));
+
+    bench.admin().add_user(&name("zed"), &UserFields::default()).unwrap();
+    assert!(matches!(ask(&bench, "zed"), UserAnswer::Found(account) if !account.resembles_another));
+    bench.admin().add_token(&token("Z1", Some("zed"))).unwrap();
+    assert!(matches!(ask(&bench, "zéd"), UserAnswer::Unknown { resembles: true }));
+    bench.admin().remove_user(&name("zed")).unwrap();
+    assert!(matches!(ask(&bench, "zed"), UserAnswer::Unknown { .. }));
+    assert!(matches!(at_once("yan"), Some(UserAnswer::Unknown { resembles: false })));
+}

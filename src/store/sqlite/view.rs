@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::census::Census;
 use super::hot::Hot;
 use super::rows::{self, int, nat};
-use super::seat::{Cache, Seat};
+use super::seat::{Cache, Found, Seat};
 use super::strangers::Strangers;
 use crate::base::name::UserName;
 use crate::base::time::Tick;
@@ -27,6 +28,7 @@ pub(super) const FRESH: Duration = Duration::from_millis(2);
 pub(super) struct View {
     pub(super) cache: Cache,
     pub(super) strangers: Strangers,
+    census: Census,
     shared: Mutex<Shared>,
     /// When the look began that everything here rests on, in ticks; [`NEVER`] before the first.
     looked: AtomicU64,
@@ -48,8 +50,13 @@ impl View {
     pub(super) fn load(connection: &Connection, limit: usize) -> rusqlite::Result<View> {
         let hot = Hot::load(connection)?;
         let shared = Shared { hot, change: newest_change(connection)?, generation: 0 };
-        let (cache, strangers) = (Cache::new(limit), Strangers::default());
-        Ok(View { cache, strangers, shared: Mutex::new(shared), looked: AtomicU64::new(NEVER) })
+        Ok(View {
+            cache: Cache::new(limit),
+            strangers: Strangers::default(),
+            census: Census::default(),
+            shared: Mutex::new(shared),
+            looked: AtomicU64::new(NEVER),
+        })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -92,13 +99,17 @@ impl View {
         while let Some(row) = changes.next()? {
             count += 1;
             match row.get_ref(0)?.as_str_or_null().unwrap_or(None) {
-                Some(user) => self.cache.drop_user(user),
+                Some(user) => {
+                    self.cache.drop_user(user);
+                    everybody |= !self.census.changed(user);
+                }
                 None => everybody = true,
             }
         }
         // The log is pruned: somebody who was away for long has lost its place in it.
         everybody |= count != newest.saturating_sub(*change);
         if everybody {
+            self.census.spoil();
             self.cache.drop_all();
         }
         // Somebody with a newer snapshot may have been here first.
@@ -109,17 +120,28 @@ impl View {
     /// The answer to `query`, where memory has it.
     pub(super) fn answer(&self, query: &UserQuery, key: &SealKey) -> Option<UserAnswer> {
         match self.cache.read(&query.user, |seat| seat.answer(query, key)) {
-            Some(UserAnswer::Found(account)) if query.look_alikes && account.tokens.is_empty() => {
-                let resembles_another = self.strangers.get(&query.user, true)?.resembles?;
+            Found::Here(UserAnswer::Found(account)) if query.look_alikes && account.tokens.is_empty() => {
+                let resembles_another = self.resembles(&query.user)?;
                 Some(UserAnswer::Found(Account { resembles_another, ..account }))
             }
-            Some(answer) => Some(answer),
-            None => {
-                let stranger = self.strangers.get(&query.user, query.look_alikes)?;
-                let resembles = query.look_alikes && stranger.resembles?;
-                stranger.unknown.then_some(UserAnswer::Unknown { resembles })
+            Found::Here(answer) => Some(answer),
+            found => {
+                let nobody = matches!(found, Found::Nobody) && self.census.is_nobody(&query.user);
+                if !nobody && !self.strangers.get(&query.user, query.look_alikes)?.unknown {
+                    return None;
+                }
+                let resembles = query.look_alikes && self.resembles(&query.user)?;
+                Some(UserAnswer::Unknown { resembles })
             }
         }
+    }
+
+    /// Whether somebody who owns a token looks like `user`, who owns none; `None` where the database has to be asked.
+    fn resembles(&self, user: &UserName) -> Option<bool> {
+        if self.census.resembles_nobody(user) {
+            return Some(false);
+        }
+        self.strangers.get(user, true)?.resembles
     }
 
     /// Reads a user from the database and takes it in.
@@ -135,13 +157,20 @@ impl View {
             }
             let Some(mut seat) = seat else { return Ok(None) };
             shared.hot.overlay(&mut seat);
-            self.cache.put(user, seat.clone());
+            self.take_in(user, seat.clone());
             return Ok(Some(seat));
         }
     }
 
-    /// Reads up to `count` users after number `after` and takes them in. Answers the last one's number, `None` when
-    /// there are no more or no room.
+    /// Takes a user into memory.
+    pub(super) fn take_in(&self, user: &UserName, seat: Seat) {
+        if self.cache.put(user, seat) {
+            self.census.spoil();
+        }
+    }
+
+    /// Reads up to `count` users after number `after` and takes them in; with the last of them, memory holds everybody.
+    /// Answers the last one's number, `None` when there are no more or no room.
     pub(super) fn warm(
         &self,
         connection: &Connection,
@@ -158,13 +187,22 @@ impl View {
             if shared.generation != before {
                 continue;
             }
+            if after == 0 {
+                self.census.begin();
+            }
             for (name, mut seat) in seats {
                 if self.cache.is_full() {
                     return Ok(None);
                 }
                 let Ok(name) = UserName::canonical(name.as_bytes()) else { continue };
                 shared.hot.overlay(&mut seat);
-                self.cache.put(&name, seat);
+                if seat.owns_tokens() {
+                    self.census.owner(&name);
+                }
+                self.take_in(&name, seat);
+            }
+            if last.is_none() {
+                self.census.end();
             }
             return Ok(last);
         }

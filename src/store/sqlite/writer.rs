@@ -219,13 +219,13 @@ impl Writer {
     fn touch<'a>(&self, row: &Row, group: &'a mut Group) -> rusqlite::Result<Option<&'a mut Touched>> {
         let (Some(name), Some(id)) = (&row.user, row.user_id) else { return Ok(None) };
         if let Entry::Vacant(place) = group.users.entry(id.0) {
-            let facts = match self.view.cache.read(name, super::seat::Seat::facts) {
+            let facts = match self.view.cache.read(name, super::seat::Seat::facts).here() {
                 Some(facts) => Some(facts),
                 None => rows::seat(&self.connection, name)?.map(|mut seat| {
                     let shared = self.view.lock();
                     shared.hot.overlay(&mut seat);
                     let facts = seat.facts();
-                    self.view.cache.put(name, seat);
+                    self.view.take_in(name, seat);
                     facts
                 }),
             };
