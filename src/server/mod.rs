@@ -15,6 +15,7 @@ pub mod drops;
 pub mod duplicates;
 pub mod floods;
 pub mod node;
+mod outbox;
 pub mod pipeline;
 pub mod profile;
 pub mod record;

@@ -88,7 +88,7 @@ impl Worker {
             Seen::New => {}
             Seen::Pending => return Err(DropReason::DuplicatePending),
             Seen::Answered(reply) => {
-                self.send(&reply, origin);
+                self.send(reply, origin);
                 return Ok(());
             }
         }
@@ -239,7 +239,7 @@ impl Worker {
     fn status(&self, origin: Origin, reply_to: ReplyTo) -> Result<(), DropReason> {
         let sealed =
             self.with_env(|env| reply_to.seal(Code::ACCESS_ACCEPT, &AttributeList::new(), env.entropy));
-        self.send(&sealed.map_err(|_| DropReason::ReplyTooLarge)?, origin);
+        self.send(sealed.map_err(|_| DropReason::ReplyTooLarge)?.into(), origin);
         Ok(())
     }
 }

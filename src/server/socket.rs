@@ -1,12 +1,15 @@
 //! UDP sockets that a worker serves: shared by the workers, and answering from the address that was asked.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg, sendmsg,
+    setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -14,6 +17,23 @@ use tokio::net::UdpSocket;
 
 /// What the kernel may hold for a socket, in octets; it grants less where its limit is lower.
 const BUFFER: usize = 4 << 20;
+
+/// The most replies that one call sends.
+const BATCH: usize = 64;
+
+thread_local! {
+    static HEADERS: RefCell<MultiHeaders<SockaddrStorage>> =
+        RefCell::new(MultiHeaders::preallocate(BATCH, None));
+}
+
+/// A reply on its way.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) datagram: Arc<[u8]>,
+    /// The address that was asked.
+    pub(super) local: SocketAddr,
+    pub(super) target: SocketAddr,
+}
 
 /// A listening socket of one worker.
 pub(super) struct Listening {
@@ -103,8 +123,40 @@ impl Listening {
         })
     }
 
+    /// Sends replies from the addresses that were asked, in one call where they are the socket's own. One that the
+    /// kernel will not take is lost; `lost` hears of each.
+    pub(super) fn send_all(&self, letters: &[Letter], mut lost: impl FnMut(&Letter, &io::Error)) {
+        let mut rest = letters;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(BATCH));
+            let sent = if self.any || now.len() < 2 { 0 } else { self.send_batch(now) };
+            for letter in now.get(sent..).unwrap_or_default() {
+                if let Err(fault) = self.try_send(&letter.datagram, letter.local, letter.target) {
+                    lost(letter, &fault);
+                }
+            }
+            rest = later;
+        }
+    }
+
+    /// Sends up to [`BATCH`] replies in one call; how many of them went.
+    fn send_batch(&self, letters: &[Letter]) -> usize {
+        let slices: Vec<[IoSlice<'_>; 1]> =
+            letters.iter().map(|letter| [IoSlice::new(&letter.datagram)]).collect();
+        let targets: Vec<Option<SockaddrStorage>> =
+            letters.iter().map(|letter| Some(SockaddrStorage::from(letter.target))).collect();
+        let sent = self.socket.try_io(Interest::WRITABLE, || {
+            HEADERS.with_borrow_mut(|headers| {
+                let flags = MsgFlags::MSG_DONTWAIT;
+                Ok(sendmmsg(self.socket.as_raw_fd(), headers, &slices, &targets, [], flags)?.count())
+            })
+        });
+        // What was not sent is sent one by one, and that says what is wrong.
+        sent.unwrap_or(0)
+    }
+
     /// Sends a reply from `local`, the address that was asked.
-    pub(super) fn try_send(&self, datagram: &[u8], local: SocketAddr, target: SocketAddr) -> io::Result<()> {
+    fn try_send(&self, datagram: &[u8], local: SocketAddr, target: SocketAddr) -> io::Result<()> {
         if !self.any {
             return self.socket.try_send_to(datagram, target).map(drop);
         }

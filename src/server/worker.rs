@@ -16,8 +16,9 @@ use super::drops::Drops;
 use super::duplicates::Duplicates;
 use super::floods::Floods;
 use super::node::{Node, Origin};
+use super::outbox::Outbox;
 use super::record::Journal;
-use super::socket::Listening;
+use super::socket::{Letter, Listening};
 use super::system::SystemEntropy;
 use super::{Fault, STOP_WITHIN};
 use crate::base::name::Label;
@@ -70,6 +71,7 @@ pub(super) struct Worker {
     primaries: ArcSwap<Primaries>,
     opener: Opener,
     pub(super) drives: Drives,
+    outbox: Outbox,
     /// Never contended: a worker is one thread.
     entropy: Arc<Mutex<SystemEntropy>>,
 }
@@ -120,7 +122,15 @@ impl Worker {
         };
         let sockets = listen.iter().map(bind).collect::<Result<_, _>>()?;
         let primaries = ArcSwap::from_pointee(opener.open(primaries, &shared, &lent(&entropy))?);
-        Ok(Worker { shared, sockets, primaries, opener, drives: Drives::default(), entropy })
+        Ok(Worker {
+            shared,
+            sockets,
+            primaries,
+            opener,
+            drives: Drives::default(),
+            outbox: Outbox::default(),
+            entropy,
+        })
     }
 
     /// Serves until `stop` says otherwise, then finishes what is in flight. The first worker also sweeps the shared tables.
@@ -133,6 +143,7 @@ impl Worker {
         let driving = Arc::clone(&self);
         // It goes on while the server stops: what is in flight is finished.
         tokio::spawn(async move { driving.drives.run().await });
+        tokio::spawn(Arc::clone(&self).send_off());
         let mut tasks = tokio::task::JoinSet::new();
         for place in 0..self.sockets.len() {
             tasks.spawn(Arc::clone(&self).listen(place));
@@ -148,6 +159,7 @@ impl Worker {
         while self.in_flight() && self.shared.clock.mono() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.send_waiting(&mut Vec::new());
     }
 
     /// Whether any login is being worked on, or any reply waits for its time.
@@ -237,30 +249,49 @@ impl Worker {
     pub(super) fn reply(self: &Arc<Self>, to: Origin, datagram: Arc<[u8]>, not_before: Tick, now: Tick) {
         let wait = not_before.since(now);
         if wait.is_zero() {
-            self.send_remembered(&datagram, to, now);
+            self.send_remembered(datagram, to, now);
             return;
         }
         let worker = Arc::clone(self);
         self.shared.delayed.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            worker.send_remembered(&datagram, to, worker.shared.clock.mono());
+            worker.send_remembered(datagram, to, worker.shared.clock.mono());
             worker.shared.delayed.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
-    fn send_remembered(&self, datagram: &Arc<[u8]>, to: Origin, now: Tick) {
+    fn send_remembered(&self, datagram: Arc<[u8]>, to: Origin, now: Tick) {
+        self.shared.duplicates.answered(to.key, &to.authenticator, &datagram, now);
         self.send(datagram, to);
-        self.shared.duplicates.answered(to.key, &to.authenticator, datagram, now);
     }
 
-    /// Sends a datagram from the address that was asked. One that the kernel will not take is lost like any other:
-    /// the gateway asks again, and gets it from the table of duplicates.
-    pub(super) fn send(&self, datagram: &[u8], to: Origin) {
-        let Some(socket) = self.sockets.iter().find(|socket| socket.serves(to.key.local)) else { return };
-        if let Err(fault) = socket.try_send(datagram, to.key.local, to.key.source) {
-            tracing::warn!(%fault, target = %to.key.source, "a reply could not be sent");
+    /// Has a datagram sent from the address that was asked, together with the others of this turn.
+    pub(super) fn send(&self, datagram: Arc<[u8]>, to: Origin) {
+        self.outbox.push(Letter { datagram, local: to.key.local, target: to.key.source });
+    }
+
+    /// Sends what was decided, turn by turn.
+    async fn send_off(self: Arc<Self>) {
+        let mut letters = Vec::new();
+        loop {
+            self.outbox.filled().await;
+            self.send_waiting(&mut letters);
         }
+    }
+
+    /// Sends what waits; `letters` is room for it. One that the kernel will not take is lost like any other datagram: the
+    /// gateway asks again, and gets it from the table of duplicates.
+    fn send_waiting(&self, letters: &mut Vec<Letter>) {
+        self.outbox.swap(letters);
+        for together in letters.chunk_by(|one, next| one.local == next.local) {
+            let Some(local) = together.first().map(|letter| letter.local) else { continue };
+            let Some(socket) = self.sockets.iter().find(|socket| socket.serves(local)) else { continue };
+            socket.send_all(together, |letter, fault| {
+                tracing::warn!(%fault, target = %letter.target, "a reply could not be sent");
+            });
+        }
+        letters.clear();
     }
 
     /// Stores that an address has shown a Message-Authenticator; if that fails, its next packet tries again.
