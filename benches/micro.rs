@@ -111,7 +111,7 @@ fn wire(criterion: &mut Criterion) {
 fn codes(criterion: &mut Criterion) {
     let seed = Secret::from("12345678901234567890");
     let parameters = Parameters::default();
-    let window = oath::window(&parameters, NOW.secs(), 1);
+    let window = oath::window(&parameters, NOW.secs(), oath::Drift::default(), 1);
     criterion.bench_function("find a code in three steps", |bench| {
         bench.iter(|| oath::find_step(seed.expose(), &parameters, black_box(window.clone()), 755_224));
     });
@@ -157,6 +157,8 @@ fn engine(criterion: &mut Criterion) {
         enabled: true,
         parameters: Parameters::default(),
         last_step: None,
+        drift: None,
+        expires: None,
         seed: None,
     };
     let account = Account {
@@ -167,6 +169,7 @@ fn engine(criterion: &mut Criterion) {
         failures: 0,
         last_failure: UnixTime(0),
         resembles_another: false,
+        clock_suspect: false,
         tokens: vec![token],
     };
     let (client, source) = (label("asa-hq"), SocketAddr::from(([10, 1, 0, 4], 1645)));

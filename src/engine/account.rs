@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
-use crate::factor::oath::Parameters;
+use crate::factor::oath::{Drift, Parameters};
 
 /// The store's own number for a user, never used again after a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,27 @@ pub struct Account {
     pub tokens: Vec<Token>,
     /// Somebody else who owns a token has the same skeleton; known only of a user without tokens, and where it was asked.
     pub resembles_another: bool,
+    /// More than half of all tokens seem to be off by more than a step: it is our clock, so no drift is learned.
+    pub clock_suspect: bool,
+}
+
+/// The most tokens of one user that a code is compared with: the oldest usable ones.
+pub const TOKENS_TRIED: usize = 10;
+
+impl Account {
+    /// The tokens that a code is compared with at `now`, oldest first.
+    pub fn usable(&self, now: UnixTime) -> impl Iterator<Item = &Token> {
+        self.tokens.iter().filter(move |token| token.is_usable(now)).take(TOKENS_TRIED)
+    }
+
+    /// How many guesses an entered code is: the usable tokens with the fewest digits, at least 1. Those with more digits
+    /// are not hit by the same entry, and a tenth as likely by another.
+    #[must_use]
+    pub fn guesses(&self, now: UnixTime) -> u32 {
+        let fewest = self.usable(now).map(|token| token.parameters.digits.count()).min();
+        let shortest = self.usable(now).filter(|token| Some(token.parameters.digits.count()) == fewest);
+        shortest.fold(0_u32, |count, _| count.saturating_add(1)).max(1)
+    }
 }
 
 /// An OATH token of a user at one moment.
@@ -50,6 +71,24 @@ pub struct Token {
     /// The last time step accepted (TOTP), or the next counter expected less one (HOTP); `None` before the first use,
     /// and for a counter token that begins at 0.
     pub last_step: Option<u64>,
+    /// How far its clock was off of late (TOTP); `None` before the first use.
+    pub drift: Option<Drift>,
+    /// From when on it is not usable any more.
+    pub expires: Option<UnixTime>,
     /// The seed, opened; only where the query asked for it.
     pub seed: Option<Secret>,
+}
+
+impl Token {
+    /// Whether a code of it is worth looking at.
+    #[must_use]
+    pub fn is_usable(&self, now: UnixTime) -> bool {
+        self.enabled && !self.is_expired(now)
+    }
+
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
 }

@@ -63,13 +63,25 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
     match (then, conflict) {
         (Then::AcceptCode { facts, user, round, .. }, Conflict::StepSpent) => {
             // The same code raced in two logins, or came a moment ago: a replay, counted as a wrong code.
-            let row = Row { reason: Reason::CodeReused, spent: None, tally: Tally::Count, ..row.clone() };
+            let row = Row {
+                reason: Reason::CodeReused,
+                spent: None,
+                drift: None,
+                tally: Tally::Count,
+                ..row.clone()
+            };
             // Whoever spent it cleared the failures.
             fail(facts, user, row, 0, round)
         }
         (Then::AcceptCode { facts, user, round, .. }, Conflict::TooManyFailures) => {
-            let row =
-                Row { reason: Reason::BackOff, device: None, spent: None, tally: Tally::Keep, ..row.clone() };
+            let row = Row {
+                reason: Reason::BackOff,
+                device: None,
+                spent: None,
+                drift: None,
+                tally: Tally::Keep,
+                ..row.clone()
+            };
             fail(facts, user, row, 0, round)
         }
         // A wrong code whose user has to wait by now: neither counted nor answered differently.
@@ -92,7 +104,8 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
 
 /// Commits a failure again, without conditions: for `reason`, and counted against nobody.
 fn uncounted(row: &Row, reason: Reason, then: Then) -> Step {
-    let row = Arc::new(Row { reason, device: None, spent: None, tally: Tally::Keep, ..row.clone() });
+    let row =
+        Arc::new(Row { reason, device: None, spent: None, drift: None, tally: Tally::Keep, ..row.clone() });
     Step::Commit(Record { guards: Vec::new(), row: Arc::clone(&row) }, AwaitCommit { row, then })
 }
 
@@ -106,6 +119,7 @@ fn unavailable(row: Arc<Row>, then: Then) -> Step {
                 verdict: Verdict::Rejected,
                 reason: Reason::StoreUnavailable,
                 spent: None,
+                drift: None,
                 tally: Tally::Keep,
                 ..Row::clone(&row)
             };

@@ -77,15 +77,21 @@ fn ask(
     if tokens.is_empty() {
         return waive(facts, account, password, held, env);
     }
-    if !tokens.iter().any(|token| token.enabled) {
-        return refuse(&facts, Reason::NoUsableToken, env);
+    if !tokens.iter().any(|token| token.is_usable(env.unix)) {
+        let reason = unusable(tokens, Reason::NoUsableToken);
+        return refuse(&facts, reason, env);
     }
     if !facts.policy.admission.challenge {
         return refuse(&facts, Reason::CannotAsk, env);
     }
     let text = Arc::clone(&facts.policy.login.prompt);
     let tries = facts.policy.login.tries;
-    ask_for_code(facts, user, CodeRound { password, held, tries }, &text, env)
+    ask_for_code(facts, user, CodeRound { password, held, tries, ahead: None, guesses: 1 }, &text, env)
+}
+
+/// Why none of the user's `tokens` can be used: those that an admin did not switch off have expired, or else `otherwise`.
+fn unusable(tokens: &[Token], otherwise: Reason) -> Reason {
+    if tokens.iter().any(|token| token.enabled) { Reason::TokenExpired } else { otherwise }
 }
 
 /// Parks the login until a code comes.
@@ -129,20 +135,30 @@ fn judge(
     user: UserName,
     account: &Account,
     code: &Secret,
-    round: CodeRound,
+    mut round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    if !account.tokens.iter().any(|token| token.enabled) {
-        return refuse(&facts, Reason::TokenGone, env);
+    if account.usable(env.unix).next().is_none() {
+        let reason = unusable(&account.tokens, Reason::TokenGone);
+        return refuse(&facts, reason, env);
     }
-    let standing = lockout::standing(&facts.policy.lockout, account.failures, account.last_failure, env.unix);
-    let judgement = codes::compare(account, code, &facts.policy.login, env.unix);
+    round.guesses = account.guesses(env.unix);
+    let (failures, last) = (account.failures, account.last_failure);
+    let standing = lockout::standing(&facts.policy.lockout, round.guesses, failures, last, env.unix);
+    let judgement = codes::compare(account, code, &facts.policy.login, round.ahead.take(), env.unix);
     let (reason, device, tally) = match (standing, &judgement) {
         // Compared all the same, so that a wait takes the time of a comparison.
         (Standing::Waits(_), _) => (Reason::BackOff, None, Tally::Keep),
         (Standing::Locked, _) => (Reason::Locked, None, Tally::Keep),
         (Standing::Free, Judgement::Right(token, step)) => {
-            return spend(facts, user, account, token, *step, round, env);
+            return spend(facts, user, account, (token, *step, Reason::CodeAccepted), round, env);
+        }
+        (Standing::Free, Judgement::Followed(token, step)) => {
+            return spend(facts, user, account, (token, *step, Reason::Resynchronised), round, env);
+        }
+        (Standing::Free, Judgement::Ahead(token, ahead)) => {
+            round.ahead = Some(*ahead);
+            (Reason::CodeAhead, Some(Arc::clone(&token.serial)), Tally::Count)
         }
         (Standing::Free, Judgement::Reused(token)) => {
             (Reason::CodeReused, Some(Arc::clone(&token.serial)), Tally::Count)
@@ -151,7 +167,7 @@ fn judge(
     };
     let row = Row {
         user_id: Some(account.id),
-        method: codes::method(account, &judgement),
+        method: codes::method(account, &judgement, env.unix),
         device,
         tally,
         ..facts.row(Verdict::Retried, reason, env)
@@ -173,7 +189,7 @@ pub(super) fn fail(
     let last = round.tries == 0;
     row.verdict = if last { Verdict::Rejected } else { Verdict::Retried };
     let row = Arc::new(row);
-    let limit = lockout::guard_limit(&facts.policy.lockout, failures);
+    let limit = lockout::guard_limit(&facts.policy.lockout, round.guesses, failures);
     let counted = row.user_id.filter(|_| row.tally == Tally::Count);
     let guards = counted.map(|user| Guard::FailuresBelow { user, limit }).into_iter().collect();
     let record = Record { guards, row: Arc::clone(&row) };
@@ -190,12 +206,11 @@ fn spend(
     facts: Box<Facts>,
     user: UserName,
     account: &Account,
-    token: &Token,
-    step: u64,
+    (token, step, reason): (&Token, u64, Reason),
     round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    let limit = lockout::guard_limit(&facts.policy.lockout, account.failures);
+    let limit = lockout::guard_limit(&facts.policy.lockout, round.guesses, account.failures);
     let guards = vec![
         Guard::UserActive { user: account.id },
         Guard::FailuresBelow { user: account.id, limit },
@@ -203,11 +218,12 @@ fn spend(
     ];
     let row = Arc::new(Row {
         user_id: Some(account.id),
-        method: codes::method_of(token),
+        method: Method::of(token),
         device: Some(Arc::clone(&token.serial)),
         spent: Some((token.id, step)),
+        drift: codes::learned(account, token, step, env.unix),
         tally: Tally::Clear,
-        ..facts.row(Verdict::Accepted, Reason::CodeAccepted, env)
+        ..facts.row(Verdict::Accepted, reason, env)
     });
     let then = Then::AcceptCode { facts, user, round, factor: FactorPassed::by_code() };
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })

@@ -108,6 +108,7 @@ impl Facts {
             protocol: self.protocol,
             device: None,
             spent: None,
+            drift: None,
             tally: Tally::Keep,
             took: env.mono.since(self.began),
         }

@@ -2,6 +2,7 @@
 
 use super::await_primary::AwaitPrimary;
 use super::await_user::{AwaitUser, Looking};
+use super::codes::Ahead;
 use super::login::{Facts, refuse};
 use super::proof::PrimaryPassed;
 use super::question::{PrimaryCheck, UserQuery};
@@ -37,6 +38,10 @@ pub(super) struct CodeRound {
     pub(super) held: AttributeList,
     /// Codes that may still be tried, at least 1 while parked.
     pub(super) tries: u8,
+    /// The last code was one of a counter token far ahead: which token, and the counter after it.
+    pub(super) ahead: Option<Ahead>,
+    /// How many guesses the last code was ([`Account::guesses`](super::account::Account::guesses)).
+    pub(super) guesses: u32,
 }
 
 impl Parked {

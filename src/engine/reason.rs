@@ -30,6 +30,8 @@ macro_rules! reasons {
 reasons! {
     /// The password and the code were right.
     CodeAccepted = "code-accepted",
+    /// The password was right, and so were two codes in a row of a counter token that had run ahead; it is followed there.
+    Resynchronised = "resynchronised",
     /// The password was right, the user owns no token, and the client's policy lets such users in.
     UnenrolledAllowed = "unenrolled-allowed",
     /// The primary authentication refused the password.
@@ -40,6 +42,8 @@ reasons! {
     Unenrolled = "unenrolled",
     /// The user owns tokens, but every one of them is disabled.
     NoUsableToken = "no-usable-token",
+    /// The user owns tokens that are enabled, but their time is over.
+    TokenExpired = "token-expired",
     /// The gateway cannot ask for a code, and the user owns nothing that works without being asked.
     CannotAsk = "cannot-ask",
     /// The user owns no token but has a name that looks like somebody's who does, where users without one may pass.
@@ -50,6 +54,8 @@ reasons! {
     CodeWrong = "code-wrong",
     /// The code was right but was used before, or is older than one that was.
     CodeReused = "code-reused",
+    /// The code is one of a counter token far ahead; only with the next one, right after it, is it followed there.
+    CodeAhead = "code-ahead",
     /// The code was not looked at: after too many wrong ones the user has to wait.
     BackOff = "back-off",
     /// The code was not looked at: so many were wrong that an admin has to unlock the user.

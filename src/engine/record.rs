@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::{TokenId, UserId};
+use super::account::{Token, TokenId, UserId};
 use super::reason::Reason;
 use crate::base::name::{Label, UserName};
 use crate::base::time::UnixTime;
+use crate::factor::oath::{Drift, Moving};
 
 /// One conditional append.
 #[derive(Clone, Debug)]
@@ -218,6 +219,15 @@ impl Method {
         }
     }
 
+    /// The one that a token stands for.
+    #[must_use]
+    pub fn of(token: &Token) -> Method {
+        match token.parameters.moving {
+            Moving::Time { .. } => Method::Totp,
+            Moving::Counter => Method::Hotp,
+        }
+    }
+
     /// Back from [`Method::code`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Method> {
@@ -256,6 +266,8 @@ pub struct Row {
     pub device: Option<Arc<str>>,
     /// The token and the step or counter that this row spends.
     pub spent: Option<(TokenId, u64)>,
+    /// What is known from now on of the drift of the token in [`Row::spent`]; `None` leaves it as it was.
+    pub drift: Option<Drift>,
     /// What this row does to the count of failures.
     pub tally: Tally,
     /// From the first Access-Request of the login to this decision.

@@ -14,6 +14,11 @@ pub const LOOK_AHEAD: u8 = 10;
 /// The most that a policy may say instead.
 pub const LOOK_AHEAD_MAX: u8 = 50;
 
+/// How far a counter token is looked for that has run ahead further than that: two codes in a row bring it back.
+pub const RESYNC_WINDOW: u64 = 1000;
+/// The same for a token whose clock is off: steps to either side.
+pub const RESYNC_STEPS: u64 = 10;
+
 /// The highest counter that a new token may begin with.
 pub const COUNTER_MAX: u64 = 1 << 48;
 
@@ -177,6 +182,61 @@ pub fn find_step(
     (found != u64::MAX).then_some(found)
 }
 
+/// How far a token's clock runs ahead of ours, or behind where it is negative: learned from its codes, in sixteenths of
+/// a step, at most [`Drift::STEPS_MAX`] steps.
+///
+/// One code says little: it may be typed late, and a clock that is off by half a step shows now one offset, now the
+/// other. So each code moves what was learned a quarter of the way, and the window follows by whole steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Drift(i16);
+
+impl Drift {
+    /// The most that is learned: clocks that are further off are mended by an admin, or the token replaced.
+    pub const STEPS_MAX: i16 = 10;
+
+    const UNIT: i16 = 16;
+
+    /// So many whole steps, cut to what is learned at most.
+    #[must_use]
+    pub fn of_steps(steps: i64) -> Drift {
+        let most = i64::from(Drift::STEPS_MAX);
+        Drift(i16::try_from(steps.clamp(-most, most)).unwrap_or(0) * Drift::UNIT)
+    }
+
+    /// Back from [`Drift::sixteenths`], cut to what is learned at most.
+    #[must_use]
+    pub fn from_sixteenths(sixteenths: i16) -> Drift {
+        let most = Drift::STEPS_MAX * Drift::UNIT;
+        Drift(sixteenths.clamp(-most, most))
+    }
+
+    /// For storage.
+    pub fn sixteenths(self) -> i16 {
+        self.0
+    }
+
+    /// By how many whole steps the window is moved: by another one when three quarters of it are there. A clock half a step
+    /// off shows both offsets, and the window stays where both are in it.
+    pub fn steps(self) -> i16 {
+        (self.0 + self.0.signum() * (Drift::UNIT / 4)) / Drift::UNIT
+    }
+
+    /// What is known after a code of the step `offset` after the present one, or before it.
+    #[must_use]
+    pub fn learn(self, offset: i64) -> Drift {
+        let away = Drift::of_steps(offset).0 - self.0;
+        // Away from zero, so that the last sixteenths are gone, too.
+        Drift(self.0 + (away + 3 * away.signum()) / 4)
+    }
+}
+
+impl fmt::Display for Drift {
+    /// In steps, such as `+0.5` or `-2`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:+}", f32::from(self.0) / f32::from(Drift::UNIT))
+    }
+}
+
 /// What an entered number is to a token: see [`scan`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -216,10 +276,11 @@ pub fn look_ahead(last: Option<u64>, reach: u16) -> RangeInclusive<u64> {
     last.unwrap_or(expected)..=expected.saturating_add(reach.into())
 }
 
-/// The steps that a TOTP entry may belong to at `unix` seconds, `window` steps to either side.
+/// The steps that a TOTP entry may belong to at `unix` seconds, `window` steps to either side of where the token's clock
+/// stands by what is known of its `drift`.
 #[must_use]
-pub fn window(parameters: &Parameters, unix: u64, window: u8) -> RangeInclusive<u64> {
-    let now = parameters.step_at(unix);
+pub fn window(parameters: &Parameters, unix: u64, drift: Drift, window: u8) -> RangeInclusive<u64> {
+    let now = parameters.step_at(unix).saturating_add_signed(drift.steps().into());
     let reach = u64::from(window.min(WINDOW_MAX));
     now.saturating_sub(reach)..=now.saturating_add(reach)
 }
@@ -304,9 +365,32 @@ mod tests {
     #[test]
     fn the_window_reaches_both_ways_and_stops_at_1970() {
         let parameters = Parameters::default();
-        assert_eq!(window(&parameters, 59, 1), 0..=2);
-        assert_eq!(window(&parameters, 0, 1), 0..=1);
-        assert_eq!(window(&parameters, 3000, 200), 90..=110);
+        assert_eq!(window(&parameters, 59, Drift::default(), 1), 0..=2);
+        assert_eq!(window(&parameters, 0, Drift::default(), 1), 0..=1);
+        assert_eq!(window(&parameters, 3000, Drift::default(), 200), 90..=110);
+        assert_eq!(window(&parameters, 3000, Drift::of_steps(-3), 1), 96..=98);
+        assert_eq!(window(&parameters, 30, Drift::of_steps(-3), 1), 0..=1);
+    }
+
+    #[test]
+    fn drift_is_learned_slowly_and_to_the_end_and_no_further_than_its_cap() {
+        let after =
+            |from: Drift, offset: i64, codes: usize| (0..codes).fold(from, |drift, _| drift.learn(offset));
+        let still = Drift::default();
+        assert_eq!(after(still, 1, 1).steps(), 0, "one code may be typed late, or its clock at the edge");
+        assert_eq!(after(still, -1, 2).steps(), 0);
+        assert_eq!(after(still, -1, 4).steps(), -1);
+        assert_eq!(after(after(still, 1, 20), 0, 20), still, "and back");
+        for offset in [-1, 1, 4, -7] {
+            assert_eq!(after(still, offset, 40), Drift::of_steps(offset), "{offset}");
+        }
+        // A clock half a step off shows both offsets in turn, and the window stays.
+        let torn = (0..100).fold(still, |drift, code| drift.learn(code % 2));
+        assert_eq!(torn.steps(), 0);
+        assert_eq!(after(still, 1000, 100), Drift::of_steps(10));
+        assert_eq!(after(still, i64::MIN, 100), Drift::of_steps(-10));
+        assert_eq!(Drift::from_sixteenths(i16::MIN), Drift::of_steps(-10));
+        assert_eq!(Drift::from_sixteenths(24).to_string(), "+1.5");
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Logins for Users {
                 last_failure: UnixTime(0),
                 tokens: Vec::new(),
                 resembles_another: false,
+                clock_suspect: false,
             })
         };
         Pending::Ready(match query.user.as_str() {

@@ -116,6 +116,7 @@ mod tests {
             protocol: "pap",
             device: None,
             spent: None,
+            drift: None,
             tally: Tally::Keep,
             took: Duration::ZERO,
         };

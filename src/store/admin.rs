@@ -15,7 +15,7 @@ use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, LoginId, Method, Record, Row, Tally, Verdict};
-use crate::factor::oath::{Moving, Parameters};
+use crate::factor::oath::{Drift, Moving, Parameters};
 
 /// What a command can ask of a store.
 pub trait Admin: Send {
@@ -212,6 +212,8 @@ pub struct TokenDetails {
     pub parameters: Parameters,
     /// The last time step or counter accepted; of a counter token that begins after 0, the one before its first.
     pub last_step: Option<u64>,
+    /// How far its clock was off of late; `None` before the first use, and for a counter token.
+    pub drift: Option<Drift>,
     /// What is known of it.
     pub fields: TokenFields,
     /// When it was added.
@@ -407,6 +409,7 @@ pub(super) fn unlock_row(name: &UserName, user: UserId, now: UnixTime, login: [u
         protocol: "none",
         device: None,
         spent: None,
+        drift: None,
         tally: Tally::Clear,
         took: Duration::ZERO,
     }

@@ -6,6 +6,7 @@
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::engine::record::{Conflict, Guard, Record, Row, Tally};
+use crate::factor::oath::Drift;
 
 /// The part of a user that guards look at and rows change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) struct TokenFacts {
     pub(super) id: TokenId,
     pub(super) enabled: bool,
     pub(super) last_step: Option<u64>,
+    pub(super) drift: Option<Drift>,
 }
 
 /// Whether every guard of `record` holds; `facts` are those of the row's user, `None` where there is no such user.
@@ -61,6 +63,7 @@ pub(super) fn apply(row: &Row, facts: &mut Facts) {
         && let Some(held) = facts.tokens.iter_mut().find(|held| held.id == token)
     {
         held.last_step = held.last_step.max(Some(step));
+        held.drift = row.drift.or(held.drift);
     }
 }
 
@@ -76,5 +79,42 @@ pub(super) fn tally(tally: Tally, time: UnixTime, failures: &mut u32, last_failu
             *failures = 0;
             *last_failure = UnixTime::default();
         }
+    }
+}
+
+/// Fewer tokens say nothing about our own clock.
+const CLOCKS_MIN: u64 = 5;
+
+/// Whether the median of all tokens' drifts, given in ascending order with how many tokens have each, exceeds a step:
+/// then it is our clock that is off, not theirs.
+pub(super) fn clock_suspect(drifts: impl Iterator<Item = (Drift, u64)> + Clone) -> bool {
+    let tokens: u64 = drifts.clone().map(|(_, count)| count).sum();
+    let mut passed = 0;
+    let median = drifts.into_iter().find(|(_, count)| {
+        passed += count;
+        passed > tokens / 2
+    });
+    let step = Drift::of_steps(1).sixteenths();
+    tokens >= CLOCKS_MIN && median.is_some_and(|(drift, _)| drift.sixteenths().abs() > step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_clock_is_suspect_where_most_tokens_are_off_by_more_than_a_step() {
+        let suspect = |steps: &[i64]| {
+            let mut drifts: Vec<_> = steps.iter().map(|steps| (Drift::of_steps(*steps), 1)).collect();
+            drifts.sort_unstable();
+            clock_suspect(drifts.into_iter())
+        };
+        assert!(!suspect(&[]));
+        assert!(!suspect(&[3, 3, 3, 3]), "too few to say");
+        assert!(suspect(&[3, 3, 3, 3, 3]));
+        assert!(suspect(&[0, -2, -2, 0, -2]));
+        assert!(!suspect(&[0, 0, 0, 5, 9]), "tokens drift each its own way");
+        assert!(!suspect(&[1, 1, 1, 1, 1, 1]), "a step is not more than a step");
+        assert!(clock_suspect([(Drift::of_steps(0), 10), (Drift::of_steps(2), 1_000_000)].into_iter()));
     }
 }

@@ -11,7 +11,7 @@ use super::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, TokenDetails,
     TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, unlock_row,
 };
-use super::fold::{Facts, TokenFacts, judge, tally};
+use super::fold::{self, Facts, TokenFacts, judge, tally};
 use super::pending::Pending;
 use super::seal::{Purpose, SealKey};
 use super::{Logins, StoreFault};
@@ -22,7 +22,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, Record, Recorded, Row};
-use crate::factor::oath::{Moving, Parameters};
+use crate::factor::oath::{Drift, Moving, Parameters};
 
 /// The longest trail kept, in rows; the oldest go first.
 pub const TRAIL_MAX: usize = 1_000_000;
@@ -64,6 +64,7 @@ struct Held {
     enabled: bool,
     parameters: Parameters,
     last_step: Option<u64>,
+    drift: Option<Drift>,
     sealed: Box<[u8]>,
     created: UnixTime,
     fields: TokenFields,
@@ -150,6 +151,8 @@ impl State {
                 enabled: held.enabled,
                 parameters: held.parameters,
                 last_step: held.last_step,
+                drift: held.drift,
+                expires: held.fields.expires,
                 seed,
             });
         }
@@ -162,7 +165,14 @@ impl State {
             last_failure: user.last_failure,
             resembles_another: query.look_alikes && tokens.is_empty() && self.resembles(&query.user),
             tokens,
+            clock_suspect: query.seeds && self.clock_suspect(),
         })
+    }
+
+    fn clock_suspect(&self) -> bool {
+        let mut drifts: Vec<_> = self.tokens.values().filter_map(|held| held.drift).collect();
+        drifts.sort_unstable();
+        fold::clock_suspect(drifts.into_iter().map(|drift| (drift, 1)))
     }
 
     fn commit(&mut self, record: &Record) -> CommitAnswer {
@@ -176,7 +186,12 @@ impl State {
             last_failure: user.last_failure,
             tokens: self
                 .held_by(user)
-                .map(|(_, held)| TokenFacts { id: held.id, enabled: held.enabled, last_step: held.last_step })
+                .map(|(_, held)| TokenFacts {
+                    id: held.id,
+                    enabled: held.enabled,
+                    last_step: held.last_step,
+                    drift: held.drift,
+                })
                 .collect(),
         });
         if let Err(conflict) = judge(record, facts.as_ref()) {
@@ -190,6 +205,7 @@ impl State {
                 for serial in &user.tokens {
                     if let Some(held) = self.tokens.get_mut(serial).filter(|held| held.id == token) {
                         held.last_step = held.last_step.max(Some(step));
+                        held.drift = row.drift.or(held.drift);
                     }
                 }
             }
@@ -240,6 +256,7 @@ impl State {
             enabled: true,
             parameters: token.parameters,
             last_step: kept.max(token.last_counter()),
+            drift: None,
             sealed,
             created: now,
             fields: token.fields.clone(),
@@ -518,6 +535,7 @@ fn token_details(serial: &Arc<str>, held: &Held) -> TokenDetails {
         enabled: held.enabled,
         parameters: held.parameters,
         last_step: held.last_step,
+        drift: held.drift,
         created: held.created,
         fields: held.fields.clone(),
     }

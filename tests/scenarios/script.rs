@@ -12,7 +12,7 @@ use radmfa::engine::step::{Answer, DeliveryId, Event, Sent};
 use radmfa::factor::oath::{Algorithm, Digits, Moving, Parameters};
 use radmfa::factor::seed;
 use radmfa::server::settings::{Client, MessageAuthenticator};
-use radmfa::store::admin::Admin as _;
+use radmfa::store::admin::{Admin as _, TokenFields};
 use radmfa::wire::{Code, DropReason, number};
 
 use super::words::{Word, attributes, list, span, value, words};
@@ -84,7 +84,13 @@ impl Run {
             }
             "token" => {
                 let seed = seed::parse(&rest[2].text()).map_err(|fault| fault.to_string())?;
-                self.world().add_token(&rest[1].text(), &rest[0].text(), seed, parameters(rest)?);
+                let counter = option(rest, "counter").map_or(Ok(0), |counter| parse(&counter))?;
+                let now = radmfa::base::system::Clock::unix(&self.world().time);
+                let lives = option(rest, "expires").map(|text| span(&text)).transpose()?;
+                let fields =
+                    TokenFields { expires: lives.map(|lives| now + lives), ..TokenFields::default() };
+                let (serial, user) = (rest[0].text(), rest[1].text());
+                self.world().add_special_token(&user, &serial, seed, parameters(rest)?, counter, fields);
             }
             ">" => self.send(rest)?,
             "<" => self.expect(rest)?,
@@ -124,6 +130,13 @@ impl Run {
                 }
             }
             "admin" => self.admin(rest)?,
+            "drift" => {
+                let details = self.world().store.token(&rest[0].text()).map_err(|fault| fault.to_string())?;
+                let (drift, expected) = (details.drift.unwrap_or_default().to_string(), rest[1].text());
+                if drift != expected {
+                    return Err(format!("the drift is {drift}"));
+                }
+            }
             "event" => self.event(rest)?,
             "state" => self.forge(rest)?,
             "logins" => {
@@ -447,6 +460,7 @@ fn client_of(rest: &[Word], place: usize) -> Result<Client, String> {
         tries: option(rest, "tries").map(|tries| parse(&tries)).transpose()?,
         code_lifetime: time("lifetime")?.or(None::<Duration>),
         window: option(rest, "window").map(|window| parse(&window)).transpose()?,
+        look_ahead: option(rest, "look-ahead").map(|codes| parse(&codes)).transpose()?,
         ..Overrides::default()
     };
     let mut client = client(&rest[0].text(), place, &overrides);
@@ -468,6 +482,10 @@ fn parameters(rest: &[Word]) -> Result<Parameters, String> {
     Ok(Parameters {
         algorithm: Algorithm::parse(&algorithm).ok_or("no such algorithm")?,
         digits: Digits::new(digits).ok_or("6 to 8 digits")?,
-        moving: Moving::Time { interval },
+        moving: match option(rest, "type").as_deref() {
+            None | Some("totp") => Moving::Time { interval },
+            Some("hotp") => Moving::Counter,
+            Some(other) => return Err(format!("a token is never `{other}`")),
+        },
     })
 }

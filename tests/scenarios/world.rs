@@ -19,7 +19,7 @@ use radmfa::engine::policy::{Lockout, Overrides, Policy};
 use radmfa::engine::question::{PrimaryAnswer, UserAnswer};
 use radmfa::engine::record::{CommitAnswer, Row};
 use radmfa::engine::step::{Env, Event};
-use radmfa::factor::oath::{self, Parameters};
+use radmfa::factor::oath::{self, Drift, Moving, Parameters};
 use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::server::clients::{Authentic, Clients, Ratchet};
 use radmfa::server::duplicates::{Duplicates, PacketKey, Seen};
@@ -27,7 +27,7 @@ use radmfa::server::node::{Ask, Node, Origin, Output};
 use radmfa::server::pipeline::{arrival, enter};
 use radmfa::server::settings::{Client, MessageAuthenticator};
 use radmfa::store::Logins;
-use radmfa::store::admin::{Admin, NewToken, UserFields};
+use radmfa::store::admin::{Admin, NewToken, TokenFields, UserFields};
 use radmfa::store::memory::MemoryStore;
 use radmfa::store::pending::Pending;
 use radmfa::wire::{
@@ -244,14 +244,28 @@ impl World {
     }
 
     pub fn add_token(&mut self, user: &str, serial: &str, seed: Secret, parameters: Parameters) {
+        self.add_special_token(user, serial, seed, parameters, 0, TokenFields::default());
+    }
+
+    /// A counter token that begins at `counter`, or one of which more is known.
+    pub fn add_special_token(
+        &mut self,
+        user: &str,
+        serial: &str,
+        seed: Secret,
+        parameters: Parameters,
+        counter: u64,
+        fields: TokenFields,
+    ) {
         let token = Token { user: name(user), serial: serial.into(), seed, parameters };
         let new =
             NewToken::new(token.serial.clone(), Some(token.user.clone()), token.seed.clone(), parameters);
-        self.store.add_token(&new).unwrap();
+        self.store.add_token(&NewToken { counter, fields, ..new }).unwrap();
         self.tokens.push(token);
     }
 
-    /// The code that the token `serial`, or else the first token of `user`, shows `offset` steps from now.
+    /// The code that the token `serial`, or else the first token of `user`, shows `offset` steps from now; of a counter
+    /// token, the code of the counter `offset`.
     pub fn code(&self, user: &str, serial: Option<&str>, offset: i64) -> Option<String> {
         let user = UserName::canonical(user.as_bytes()).ok();
         let mine = |token: &&Token| match serial {
@@ -267,7 +281,14 @@ impl World {
     pub fn wrong_code(&self) -> String {
         let near = |guess: &String| {
             self.tokens.iter().any(|token| {
-                let steps = oath::window(&token.parameters, self.time.unix().secs(), oath::WINDOW_MAX);
+                let steps = match token.parameters.moving {
+                    Moving::Time { .. } => {
+                        let (now, drift) = (self.time.unix().secs(), Drift::default());
+                        let near = oath::window(&token.parameters, now, drift, oath::WINDOW_MAX);
+                        near.start().saturating_sub(10)..=near.end() + 10
+                    }
+                    Moving::Counter => 0..=3000,
+                };
                 oath::find_step(token.seed.expose(), &token.parameters, steps, guess.parse().unwrap())
                     .is_some()
             })

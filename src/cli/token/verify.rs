@@ -88,7 +88,9 @@ fn find(token: &Token, code: &str, now: UnixTime) -> anyhow::Result<u64> {
     };
     let look = |steps| oath::scan(seed.expose(), &token.parameters, steps, token.last_step, entered);
     let near = match token.parameters.moving {
-        Moving::Time { .. } => oath::window(&token.parameters, now.secs(), 1),
+        Moving::Time { .. } => {
+            oath::window(&token.parameters, now.secs(), token.drift.unwrap_or_default(), 1)
+        }
         Moving::Counter => oath::look_ahead(token.last_step, LOOK_AHEAD.into()),
     };
     match look(near) {
@@ -135,10 +137,11 @@ fn record(
         station: None,
         verdict: Verdict::Noted,
         reason: Reason::CodeAccepted,
-        method: if token.parameters.moving == Moving::Counter { Method::Hotp } else { Method::Totp },
+        method: Method::of(token),
         protocol: "none",
         device: Some(Arc::clone(&token.serial)),
         spent: Some((token.id, step)),
+        drift: None,
         tally: Tally::Keep,
         took: Duration::ZERO,
     };

@@ -35,6 +35,8 @@ pub(super) trait Bench: Sized {
     fn logins(&self) -> &dyn Logins;
     /// A command's face, opened anew.
     fn admin(&self) -> Box<dyn Admin>;
+    /// The tokens' clocks are looked at now, where a store does so only now and then.
+    fn look_at_clocks(&self) {}
     /// The server ends and starts again, if the store survives that.
     fn restart(self) -> Self;
 }
@@ -121,6 +123,7 @@ pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>
         protocol: "pap",
         device: account.tokens.first().map(|token| Arc::clone(&token.serial)),
         spent,
+        drift: None,
         tally,
         took: Duration::from_millis(1234),
     }
@@ -169,6 +172,8 @@ macro_rules! battery {
             steps_of_another_interval_or_serial_are_not_carried_over
             a_counter_token_begins_where_it_is_told_and_never_again_before_its_last_use
             what_is_known_of_a_token_is_kept
+            drift_follows_the_rows_through_restarts_and_snapshots
+            drift_is_not_to_be_learned_while_most_tokens_are_off
             an_unlock_clears_the_failures_and_leaves_a_row
             the_trail_reads_newest_first_and_outlives_its_users
             a_raised_address_stays_raised_until_an_admin_relaxes_it

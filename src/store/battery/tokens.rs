@@ -1,6 +1,7 @@
 //! What tokens may expect of every store.
 
 use super::*;
+use crate::factor::oath::Drift;
 use crate::store::admin::TokenFields;
 
 fn counted(serial: &str, user: Option<&str>, counter: u64) -> NewToken {
@@ -52,4 +53,59 @@ pub(in crate::store) fn what_is_known_of_a_token_is_kept<B: Bench>() {
     assert_eq!(admin.tokens(&TokenFilter::default()).unwrap()[1].fields, TokenFields::default());
     let report = admin.import(&[token("K1", None)], false, &mut |_| true).unwrap();
     assert_eq!((report.unchanged, admin.token("K1").unwrap().fields), (1, fields));
+}
+
+/// A right code of the account's first token that taught something about its clock.
+fn drifted(account: &Account, step: u64, drift: Option<Drift>) -> Record {
+    let Record { guards, row } = spend(account, step);
+    Record { guards, row: Arc::new(Row { drift, ..Row::clone(&row) }) }
+}
+
+pub(in crate::store) fn drift_follows_the_rows_through_restarts_and_snapshots<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    assert_eq!(alice.tokens[0].drift, None);
+    let two = Some(Drift::of_steps(2));
+    commit(&bench, drifted(&alice, 10, two)).unwrap();
+    commit(&bench, drifted(&alice, 11, None)).unwrap();
+    assert_eq!(find(&bench, "alice").tokens[0].drift, two, "no news leaves it");
+    assert_eq!(commit(&bench, drifted(&alice, 11, Some(Drift::default()))), Err(Some(Conflict::StepSpent)));
+    let bench = bench.restart();
+    assert_eq!(
+        (find(&bench, "alice").tokens[0].drift, bench.admin().token("T-alice").unwrap().drift),
+        (two, two)
+    );
+    let back = Some(Drift::from_sixteenths(-3));
+    commit(&bench, drifted(&alice, 12, back)).unwrap();
+    assert_eq!(find(&bench, "alice").tokens[0].drift, back);
+    let mut admin = bench.admin();
+    assert_eq!(outcome(admin.append(&drifted(&alice, 13, two))), Ok(4));
+    assert_eq!((find(&bench, "alice").tokens[0].drift, admin.token("T-alice").unwrap().drift), (two, two));
+}
+
+pub(in crate::store) fn drift_is_not_to_be_learned_while_most_tokens_are_off<B: Bench>() {
+    let bench = B::new();
+    let users: Vec<_> = (0..6).map(|number| enrol(&bench, &format!("u{number}"))).collect();
+    for (place, user) in users.iter().enumerate() {
+        let steps = if place < 2 { 0 } else { 2 };
+        commit(&bench, drifted(user, 10, Some(Drift::of_steps(steps)))).unwrap();
+    }
+    let bench = bench.restart();
+    let until = |suspect: bool| {
+        let clock = RealClock::shared();
+        while find(&bench, "u0").clock_suspect != suspect {
+            assert!(
+                clock.mono().since(Tick(0)) < Duration::from_secs(10),
+                "the clock is still taken for {}",
+                !suspect
+            );
+            std::thread::yield_now();
+        }
+    };
+    until(true);
+    for user in &users {
+        commit(&bench, drifted(user, 11, Some(Drift::of_steps(1)))).unwrap();
+    }
+    bench.look_at_clocks();
+    until(false);
 }

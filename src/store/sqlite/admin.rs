@@ -373,11 +373,11 @@ impl Admin for SqliteAdmin {
             if let Some(seat) = &mut seat {
                 hot.overlay(seat);
                 if seat.owns_tokens() {
-                    return Ok(seat.answer(query, &key));
+                    return Ok(seat.answer(query, &key, false));
                 }
             }
             let resembles = query.look_alikes && rows::resembles(connection, &query.user.skeleton())?;
-            Ok(rows::stranger(seat.map(|seat| seat.answer(query, &key)), resembles))
+            Ok(rows::stranger(seat.map(|seat| seat.answer(query, &key, false)), resembles))
         });
         answer.unwrap_or_else(|error| {
             tracing::warn!(%error, "the store cannot be read");

@@ -13,6 +13,7 @@ use super::rows::{CHAIN, int, nat};
 use super::seat::Seat;
 use crate::base::time::UnixTime;
 use crate::engine::record::Tally;
+use crate::factor::oath::Drift;
 use crate::store::fold::tally;
 
 /// A map by the store's own numbers of users or tokens.
@@ -63,6 +64,8 @@ pub(super) struct Count {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spent {
     pub(super) step: u64,
+    /// `None` where no row after the watermark says anything of it.
+    pub(super) drift: Option<Drift>,
     pub(super) seq: u64,
 }
 
@@ -73,6 +76,7 @@ pub(super) struct Effect {
     pub(super) user: Option<i64>,
     pub(super) tally: Tally,
     pub(super) spent: Option<(i64, u64)>,
+    pub(super) drift: Option<Drift>,
 }
 
 impl Hot {
@@ -94,7 +98,7 @@ impl Hot {
         mut touched: impl FnMut(&str),
     ) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached(
-            "SELECT seq, time, user_id, tally, token, step, user FROM event WHERE chain = ?1 AND seq > ?2
+            "SELECT seq, time, user_id, tally, token, step, user, drift FROM event WHERE chain = ?1 AND seq > ?2
              ORDER BY seq",
         )?;
         let mut rows = statement.query([CHAIN, int(self.head)])?;
@@ -107,6 +111,7 @@ impl Hot {
                 user: row.get(2)?,
                 tally: tally_of(row.get(3)?),
                 spent: token.zip(step.map(nat)),
+                drift: row.get::<_, Option<i16>>(7)?.map(Drift::from_sixteenths),
             };
             let base = match effect.user {
                 Some(user) if effect.tally != Tally::Keep && !self.users.contains_key(&user) => {
@@ -144,8 +149,8 @@ impl Hot {
             }
         }
         if let Some((token, step)) = effect.spent {
-            let spent = self.tokens.entry(token).or_insert(Spent { step, seq });
-            *spent = Spent { step: spent.step.max(step), seq };
+            let spent = self.tokens.entry(token).or_insert(Spent { step, drift: None, seq });
+            *spent = Spent { step: spent.step.max(step), drift: effect.drift.or(spent.drift), seq };
         }
     }
 
@@ -155,7 +160,10 @@ impl Hot {
             (seat.failures, seat.last_failure) = (count.failures, count.last_failure);
         }
         for held in seat.tokens.iter_mut() {
-            held.last_step = held.last_step.max(self.tokens.get(&held.id.0).map(|spent| spent.step));
+            if let Some(spent) = self.tokens.get(&held.id.0) {
+                held.last_step = held.last_step.max(Some(spent.step));
+                held.drift = spent.drift.or(held.drift);
+            }
         }
     }
 

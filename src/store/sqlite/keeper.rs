@@ -1,18 +1,21 @@
 //! The thread that keeps house: copies the write-ahead log back into the database, fills memory with users after a
-//! start or a large import, and removes what abandoned imports left.
+//! start or a large import, removes what abandoned imports left, and looks at the tokens' clocks.
 //!
 //! Nobody waits for it. Checkpoints run here and not on the writer, whose commits they would hold up.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::import;
 use super::view::View;
+use super::{clocks, import};
 use crate::base::system::Clock;
 
 /// A log of this many pages (32 MiB) is started over, which takes the write lock for a moment.
 const LOG_MAX: i64 = 8_192;
+/// How often the tokens' clocks are looked at.
+const LOOK_EVERY: Duration = Duration::from_mins(15);
 /// Users read at a time.
 const WARM_STEP: usize = 500;
 
@@ -29,12 +32,14 @@ struct Wants {
     /// Where to go on reading users in.
     warm_after: Option<i64>,
     sweep: bool,
+    look: bool,
     closing: bool,
 }
 
 enum Task {
     Checkpoint,
     Sweep,
+    Look,
     Warm(i64),
 }
 
@@ -51,6 +56,10 @@ impl Keeper {
         self.want(|wants| wants.sweep = true);
     }
 
+    pub(super) fn want_look(&self) {
+        self.want(|wants| wants.look = true);
+    }
+
     pub(super) fn close(&self) {
         self.want(|wants| wants.closing = true);
     }
@@ -65,6 +74,7 @@ impl Keeper {
             let result = match task {
                 Task::Checkpoint => checkpoint(&connection),
                 Task::Sweep => import::sweep(&mut connection, clock, &|| self.is_closing()),
+                Task::Look => clocks::look(&connection, view),
                 Task::Warm(after) => view.warm(&connection, after, WARM_STEP).map(|last| {
                     let mut wants = self.lock();
                     if wants.warm_after == Some(after) {
@@ -94,7 +104,13 @@ impl Keeper {
             if let Some(after) = wants.warm_after {
                 return Some(Task::Warm(after));
             }
-            wants = self.bell.wait(wants).unwrap_or_else(PoisonError::into_inner);
+            if std::mem::take(&mut wants.look) {
+                return Some(Task::Look);
+            }
+            let (woken, waited) =
+                self.bell.wait_timeout(wants, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner);
+            wants = woken;
+            wants.look |= waited.timed_out();
         }
     }
 

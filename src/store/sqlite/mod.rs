@@ -11,6 +11,7 @@
 
 mod admin;
 mod census;
+mod clocks;
 mod file;
 mod hot;
 mod import;
@@ -184,6 +185,7 @@ impl SqliteStore {
             (Arc::clone(&self.keeper), Arc::clone(&self.view), Arc::clone(&self.clock));
         keeper.want_sweep();
         keeper.want_warmth();
+        keeper.want_look();
         self.spawn("store-keeper", move || keeper.run(connection, &view, &*clock))
     }
 

@@ -88,10 +88,13 @@ fn answer(
     let epoch = view.strangers.epoch();
     let seat = view.read_in(connection, &query.user)?;
     if seat.as_ref().is_some_and(Seat::owns_tokens) {
-        return Ok(seat.map_or(UserAnswer::Unavailable, |seat| seat.answer(query, key)));
+        return Ok(seat.map_or(UserAnswer::Unavailable, |seat| seat.answer(query, key, view.clock_suspect())));
     }
     let resembles =
         if query.look_alikes { Some(rows::resembles(connection, &query.user.skeleton())?) } else { None };
     view.strangers.put(&query.user, epoch, Stranger { unknown: seat.is_none(), resembles });
-    Ok(rows::stranger(seat.map(|seat| seat.answer(query, key)), resembles.unwrap_or(false)))
+    Ok(rows::stranger(
+        seat.map(|seat| seat.answer(query, key, view.clock_suspect())),
+        resembles.unwrap_or(false),
+    ))
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use super::hot::tally_number;
-use super::seat::{Held, Seat, Tokens};
+use super::seat::{Expiry, Held, Seat, Tokens};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, TokenId, UserId};
 use crate::engine::question::UserAnswer;
 use crate::engine::record::{LoginId, Row};
-use crate::factor::oath::{Algorithm, Digits, Moving, Parameters};
+use crate::factor::oath::{Algorithm, Digits, Drift, Moving, Parameters};
 use crate::store::admin::{AuditFilter, AuditRow};
 
 /// The one chain of a store that all its processes append to.
@@ -40,8 +40,8 @@ pub(super) fn nat(number: i64) -> u64 {
 pub(super) fn appender(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
     connection.prepare_cached(
         "INSERT INTO event (chain, seq, time, login, client, source, user, user_id, station, verdict, reason,
-             method, protocol, device, token, step, tally, took)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             method, protocol, device, token, step, tally, took, drift)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )
 }
 
@@ -72,6 +72,7 @@ pub(super) fn append(
         row.spent.map(|(_, step)| int(step)),
         tally_number(row.tally),
         i64::try_from(row.took.as_micros()).unwrap_or(i64::MAX),
+        row.drift.map(Drift::sixteenths),
     ])?;
     Ok(())
 }
@@ -86,7 +87,8 @@ pub(super) fn seat(connection: &Connection, user: &UserName) -> rusqlite::Result
     let found = statement.query_row([user.as_str()], seat_of).optional()?;
     let Some(mut seat) = found else { return Ok(None) };
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step
+        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step, drift,
+             expires
          FROM token LEFT JOIN token_state ON token_state.token = token.id WHERE user = ?1 AND ",
         visible!("batch"),
         " ORDER BY token.id"
@@ -112,7 +114,8 @@ pub(super) fn seats(
     let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(5)?, seat_of(row)?)))?;
     let mut users = users.collect::<Result<Vec<_>, _>>()?;
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step
+        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step, drift,
+             expires
          FROM token LEFT JOIN token_state ON token_state.token = token.id WHERE user = ?1 AND ",
         visible!("batch"),
         " ORDER BY token.id"
@@ -142,6 +145,8 @@ fn held_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
         parameters: parameters(row, 3)?,
         sealed: row.get_ref(6)?.as_blob()?.into(),
         last_step: row.get::<_, Option<i64>>(7)?.map(nat),
+        drift: row.get::<_, Option<i16>>(8)?.map(Drift::from_sixteenths),
+        expires: Expiry::of(row.get::<_, Option<i64>>(9)?.map(|expires| UnixTime(nat(expires)))),
     })
 }
 

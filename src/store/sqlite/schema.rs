@@ -91,7 +91,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
      ALTER TABLE token ADD COLUMN manufacturer TEXT;
      ALTER TABLE token ADD COLUMN model TEXT;
      ALTER TABLE token ADD COLUMN expires INTEGER;
-     ALTER TABLE token_state ADD COLUMN drift INTEGER;",
+     ALTER TABLE token_state ADD COLUMN drift INTEGER;
+     ALTER TABLE event ADD COLUMN drift INTEGER;",
 ];
 
 /// Brings an empty or older database up to [`VERSION`]. A new one keeps `fingerprint` to know its key again.

@@ -13,7 +13,7 @@ use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::factor::oath::Parameters;
+use crate::factor::oath::{Drift, Parameters};
 use crate::store::fold::{Facts, TokenFacts};
 use crate::store::seal::{Purpose, SealKey};
 
@@ -35,6 +35,8 @@ pub(super) struct Held {
     pub(super) enabled: bool,
     pub(super) parameters: Parameters,
     pub(super) last_step: Option<u64>,
+    pub(super) drift: Option<Drift>,
+    pub(super) expires: Expiry,
     /// UTF-8.
     pub(super) serial: Short<22>,
     pub(super) sealed: Short<62>,
@@ -44,6 +46,26 @@ impl Held {
     pub(super) fn serial(&self) -> &str {
         #[expect(clippy::expect_used, reason = "made from a text in `rows`")]
         std::str::from_utf8(&self.serial).expect("a serial is UTF-8")
+    }
+}
+
+/// A moment by the minute, in less room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expiry(u32);
+
+impl Expiry {
+    const NEVER: u32 = u32::MAX;
+    const MINUTE: u64 = 60_000;
+
+    /// The full minute before it.
+    pub(super) fn of(moment: Option<UnixTime>) -> Expiry {
+        Expiry(
+            moment.and_then(|moment| u32::try_from(moment.0 / Expiry::MINUTE).ok()).unwrap_or(Expiry::NEVER),
+        )
+    }
+
+    pub(super) fn moment(self) -> Option<UnixTime> {
+        (self.0 != Expiry::NEVER).then(|| UnixTime(u64::from(self.0) * Expiry::MINUTE))
     }
 }
 
@@ -126,7 +148,7 @@ impl Seat {
     }
 
     /// What a login is told. A seed that does not open is damage: nothing may rest on this user then.
-    pub(super) fn answer(&self, query: &UserQuery, key: &SealKey) -> UserAnswer {
+    pub(super) fn answer(&self, query: &UserQuery, key: &SealKey, clock_suspect: bool) -> UserAnswer {
         let mut tokens = Vec::with_capacity(self.tokens.len());
         for held in self.tokens.iter() {
             let seed = if query.seeds {
@@ -144,6 +166,8 @@ impl Seat {
                 enabled: held.enabled,
                 parameters: held.parameters,
                 last_step: held.last_step,
+                drift: held.drift,
+                expires: held.expires.moment(),
                 seed,
             });
         }
@@ -156,6 +180,7 @@ impl Seat {
             last_failure: self.last_failure,
             tokens,
             resembles_another: false,
+            clock_suspect,
         })
     }
 
@@ -164,7 +189,12 @@ impl Seat {
         let tokens = self
             .tokens
             .iter()
-            .map(|held| TokenFacts { id: held.id, enabled: held.enabled, last_step: held.last_step })
+            .map(|held| TokenFacts {
+                id: held.id,
+                enabled: held.enabled,
+                last_step: held.last_step,
+                drift: held.drift,
+            })
             .collect();
         Facts {
             user: self.id,
@@ -179,7 +209,7 @@ impl Seat {
     pub(super) fn follow(&mut self, facts: &Facts) {
         (self.failures, self.last_failure) = (facts.failures, facts.last_failure);
         for (held, facts) in self.tokens.iter_mut().zip(&facts.tokens) {
-            held.last_step = facts.last_step;
+            (held.last_step, held.drift) = (facts.last_step, facts.drift);
         }
     }
 }

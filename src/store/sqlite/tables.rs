@@ -10,6 +10,7 @@ use crate::base::name::{Label, UserName};
 use crate::base::system::Entropy;
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
+use crate::factor::oath::Drift;
 use crate::store::admin::{NewToken, Posture, TokenDetails, TokenFields, UserDetails, UserFields};
 use crate::store::seal::{Purpose, SealKey};
 
@@ -20,7 +21,7 @@ const CHANGES_KEPT: i64 = 10_000;
 macro_rules! token_columns {
     () => {
         "SELECT token.id, serial, user.name, enabled, algorithm, digits, interval, last_step, token.created,
-             label, manufacturer, model, expires
+             label, manufacturer, model, expires, drift
          FROM token LEFT JOIN user ON user.id = token.user LEFT JOIN token_state ON token_state.token = token.id
          WHERE "
     };
@@ -86,13 +87,16 @@ pub(super) fn token_details(row: &rusqlite::Row<'_>, hot: &Hot) -> rusqlite::Res
     let id: i64 = row.get(0)?;
     let user: Option<String> = row.get(2)?;
     let kept = row.get::<_, Option<i64>>(7)?.map(nat);
+    let drift: Option<i16> = row.get(13)?;
+    let recent = hot.tokens.get(&id);
     Ok(TokenDetails {
         id: TokenId(id),
         serial: row.get(1)?,
         user: user.and_then(|user| UserName::canonical(user.as_bytes()).ok()),
         enabled: row.get(3)?,
         parameters: rows::parameters(row, 4)?,
-        last_step: kept.max(hot.tokens.get(&id).map(|spent| spent.step)),
+        last_step: kept.max(recent.map(|spent| spent.step)),
+        drift: recent.and_then(|spent| spent.drift).or(drift.map(Drift::from_sixteenths)),
         created: UnixTime(nat(row.get(8)?)),
         fields: TokenFields {
             label: row.get(9)?,

@@ -51,6 +51,10 @@ impl Bench for OnDisk {
         Box::new(SqliteAdmin::open(&self.settings(), Arc::clone(&self.clock), entropy()).unwrap())
     }
 
+    fn look_at_clocks(&self) {
+        self.store.as_ref().unwrap().keeper.want_look();
+    }
+
     fn restart(mut self) -> OnDisk {
         drop(self.store.take());
         let opened = SqliteStore::open(&self.settings(), Arc::clone(&self.clock), &mut *entropy());

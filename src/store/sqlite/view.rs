@@ -5,7 +5,7 @@
 //! login that starts after the command returned. [`FRESH`] makes the second cheap: a look at the `change` log is good
 //! for that long, and a command waits that long after its commit before it returns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct View {
     shared: Mutex<Shared>,
     /// When the look began that everything here rests on, in ticks; [`NEVER`] before the first.
     looked: AtomicU64,
+    /// Our own clock seems to be off: [`clocks`](super::clocks).
+    suspect: AtomicBool,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -56,6 +58,7 @@ impl View {
             census: Census::default(),
             shared: Mutex::new(shared),
             looked: AtomicU64::new(NEVER),
+            suspect: AtomicBool::new(false),
         })
     }
 
@@ -119,7 +122,7 @@ impl View {
 
     /// The answer to `query`, where memory has it.
     pub(super) fn answer(&self, query: &UserQuery, key: &SealKey) -> Option<UserAnswer> {
-        match self.cache.read(&query.user, |seat| seat.answer(query, key)) {
+        match self.cache.read(&query.user, |seat| seat.answer(query, key, self.clock_suspect())) {
             Found::Here(UserAnswer::Found(account)) if query.look_alikes && account.tokens.is_empty() => {
                 let resembles_another = self.resembles(&query.user)?;
                 Some(UserAnswer::Found(Account { resembles_another, ..account }))
@@ -142,6 +145,16 @@ impl View {
             return Some(false);
         }
         self.strangers.get(user, true)?.resembles
+    }
+
+    /// Whether our own clock seems to be off.
+    pub(super) fn clock_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what a look at the tokens' clocks found; answers what was thought before.
+    pub(super) fn suspect_clock(&self, suspect: bool) -> bool {
+        self.suspect.swap(suspect, Ordering::Relaxed)
     }
 
     /// Reads a user from the database and takes it in.

@@ -20,6 +20,7 @@ use super::view::{Seen, View};
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::engine::record::{CommitAnswer, Recorded, Row};
+use crate::factor::oath::Drift;
 use crate::store::fold::{Facts, apply, judge};
 
 /// State rows written in one transaction of their own (2 ms), and beside a group.
@@ -326,7 +327,7 @@ impl Writer {
                 if let Some(user) = pass.users.pop() {
                     users.extend(shared.hot.users.get(&user).map(|count| (user, *count)));
                 } else if let Some(token) = pass.tokens.pop() {
-                    tokens.extend(shared.hot.tokens.get(&token).map(|spent| (token, spent.step)));
+                    tokens.extend(shared.hot.tokens.get(&token).map(|spent| (token, *spent)));
                 } else {
                     break;
                 }
@@ -343,11 +344,12 @@ impl Writer {
             ])?;
         }
         let mut statement = self.connection.prepare_cached(
-            "INSERT INTO token_state (token, last_step) VALUES (?1, ?2)
-             ON CONFLICT DO UPDATE SET last_step = excluded.last_step",
+            "INSERT INTO token_state (token, last_step, drift) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET last_step = excluded.last_step, drift = coalesce(excluded.drift, drift)",
         )?;
-        for (token, step) in &tokens {
-            statement.execute([*token, int(*step)])?;
+        for (token, spent) in &tokens {
+            let drift = spent.drift.map(Drift::sixteenths);
+            statement.execute(rusqlite::params![token, int(spent.step), drift])?;
         }
         self.pages += (users.len() + tokens.len()) / 16;
         Ok(())
@@ -371,5 +373,6 @@ fn effect(row: &Row) -> Effect {
         user: row.user_id.map(|user| user.0),
         tally: row.tally,
         spent: row.spent.map(|(token, step)| (token.0, step)),
+        drift: row.drift,
     }
 }
