@@ -29,8 +29,8 @@ use radmfa::engine::step::{Entered, Env, Step};
 use radmfa::factor::oath::{self, Parameters};
 use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::wire::{
-    AccessRequest, AttributeId, AttributeList, Code, Credential, Forward, HideKind, MaRule, Parsed, ReplyTo,
-    RequestBuilder, SharedSecret, UpstreamReply, number,
+    AccessRequest, AttributeId, AttributeList, Code, Credential, Forward, HideKind, Integrity, MaRule,
+    Parsed, ReplyTo, RequestBuilder, SharedSecret, UpstreamReply, number,
 };
 
 /// A PAP request of some 160 octets and ten attributes, as a VPN gateway sends it.
@@ -168,6 +168,7 @@ fn engine(criterion: &mut Criterion) {
         password_hash: None,
         failures: 0,
         last_failure: UnixTime(0),
+        groups: None,
         resembles_another: false,
         clock_suspect: false,
         tokens: vec![token],
@@ -183,7 +184,9 @@ fn engine(criterion: &mut Criterion) {
                 user: Some(user.clone()),
                 station: None,
                 protocol: "pap",
+                integrity: Integrity::Signed,
                 policy: Arc::clone(&policy),
+                ruling: None,
                 began: Tick(0),
             });
             let entered = Entered::Password(Secret::from("correct horse"));

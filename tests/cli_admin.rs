@@ -230,3 +230,23 @@ fn every_bad_row_is_named_and_nothing_is_imported() {
     assert!(desk.fails("token import empty.csv", 1).contains("there are no rows"));
     assert!(desk.fails("token import missing.csv", 2).contains("missing.csv cannot be read"));
 }
+
+#[test]
+fn groups_are_given_taken_shown_and_listed_by() {
+    let desk = Desk::new("cli-groups");
+    desk.ok("user add alice");
+    desk.ok("user add bob");
+    desk.ok("user set alice --add-group Staff --add-group admins");
+    desk.ok("user set bob --group staff");
+    assert!(desk.ok("user show alice").contains("groups          admins, staff\n"));
+    let listed = |group: &str| desk.ok(&format!("user list --group {group} --format json"));
+    assert!(listed("STAFF").contains("\"alice\"") && listed("STAFF").contains("\"bob\""));
+    assert!(!listed("admins").contains("\"bob\""));
+    desk.ok("user set alice --remove-group admins");
+    assert_eq!(listed("admins"), "[]\n");
+    desk.ok("user set bob --group=");
+    assert!(!desk.ok("user show bob").contains("groups"));
+    let many: String = (0..101).fold(String::new(), |line, number| format!("{line} --add-group g{number}"));
+    assert!(desk.fails(&format!("user set bob --disable{many}"), 2).contains("100 groups at most"));
+    assert!(!desk.ok("user show bob").contains("disabled"), "nothing of a refused change is kept");
+}

@@ -100,6 +100,33 @@ impl Borrow<str> for UserName {
     }
 }
 
+/// The name of a group of users, in the canonical form that [`UserName`]s have: 1 to [`USER_NAME_MAX`] octets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupName(Arc<str>);
+
+impl GroupName {
+    /// The canonical form of what an admin, a directory or an upstream server wrote.
+    pub fn canonical(written: &[u8]) -> Result<GroupName, GroupNameFault> {
+        UserName::canonical(written).map(|name| GroupName(name.0)).map_err(|_| GroupNameFault)
+    }
+
+    /// The name as text; no control character is in it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The text is no [`GroupName`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a group has a name of 1 to {USER_NAME_MAX} printable octets")]
+pub struct GroupNameFault;
+
 /// Why a user name is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserNameFault {

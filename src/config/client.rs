@@ -83,7 +83,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Dec
         );
     }
     let policy = resolve(reader, shared, profile);
-    let (name, networks, secret) = (name?, networks?, secret?);
+    let (name, networks, secret, policy) = (name?, networks?, secret?, Arc::new(policy?));
     let client = Client {
         name: name.value,
         networks: networks.iter().map(|network| network.value).collect(),
@@ -93,7 +93,8 @@ pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Dec
         limit_proxy_state,
         send_message_authenticator,
         profile: profile.name,
-        policy: Arc::new(policy?),
+        policy,
+        rules: None,
     };
     Some(Decoded {
         client,
@@ -210,18 +211,7 @@ fn resolve(reader: &mut Reader<'_>, shared: &Shared<'_>, profile: &'static Profi
     let own = policy::decode(reader);
     let known = || value::either(shared.primaries.iter().map(Label::as_str));
     let primary = match (&own.primary, shared.primaries) {
-        (Some(named), primaries) if !primaries.contains(named) => {
-            let near = nearest(named.as_str(), primaries.iter().map(Label::as_str));
-            let hint = match near {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None if primaries.is_empty() => format!("add --primary name={named},…"),
-                None => format!("there is {}", known()),
-            };
-            let origin = reader.origin_of("primary").unwrap_or(reader.origin());
-            reader.fault(origin, "primary", format!("\"{named}\" is not configured"), hint);
-            None
-        }
-        (Some(named), _) => Some(named),
+        (Some(named), primaries) => known_primary(reader, named, primaries).then_some(named),
         (None, [only]) => Some(only),
         // That there is none at all is said once, not for every client; a wrong value has been cited already.
         (None, []) => None,
@@ -241,6 +231,22 @@ fn resolve(reader: &mut Reader<'_>, shared: &Shared<'_>, profile: &'static Profi
     policy::record(reader, &policy, (profile.name, &stage));
     policy::warn(reader, &policy);
     Some(policy)
+}
+
+/// Whether there is a primary called `named`; a fault where there is none.
+pub(super) fn known_primary(reader: &mut Reader<'_>, named: &Label, primaries: &[Label]) -> bool {
+    if primaries.contains(named) {
+        return true;
+    }
+    let known = || primaries.iter().map(Label::as_str);
+    let hint = match nearest(named.as_str(), known()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if primaries.is_empty() => format!("add --primary name={named},…"),
+        None => format!("there is {}", value::either(known())),
+    };
+    let origin = reader.origin_of("primary").unwrap_or(reader.origin());
+    reader.fault(origin, "primary", format!("\"{named}\" is not configured"), hint);
+    false
 }
 
 fn profile(scalar: &Scalar) -> Parsed<&'static Profile> {

@@ -24,6 +24,7 @@ mod origin;
 mod policy;
 mod primary;
 mod reader;
+mod rule;
 pub mod schema;
 mod secret;
 mod show;
@@ -37,8 +38,10 @@ mod value;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::engine::policy::Lockout;
+use crate::engine::rule::{GroupAttributes, Rule};
 use crate::{primary as first_factor, server};
 use flags::{Given, ServeFlags, StoreFlags};
 use origin::Findings;
@@ -62,6 +65,10 @@ pub struct Effective {
     pub store: String,
     /// Where the sealing key is kept; `None`: beside the store.
     pub seal_key: Option<SecretSource>,
+    /// What holds for some logins alone, in order.
+    pub rules: Vec<Arc<Rule>>,
+    /// By which attribute of its Accept a primary names groups.
+    pub group_attributes: GroupAttributes,
     /// Dictionaries beside those built in; each could be opened.
     pub dictionaries: Vec<PathBuf>,
     /// What to do with an answer to another server's challenge.

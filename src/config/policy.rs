@@ -1,11 +1,11 @@
-//! The keys that every stage of the policy's cascade has in common: of `[[client]]` now, of `[[rule]]` likewise.
+//! The keys that every stage of the policy's cascade has in common: of `[[client]]` and of `[[rule]]`.
 
 use std::time::Duration;
 
 use super::origin::Origin;
 use super::reader::Reader;
 use super::schema::{Key, Kind, key};
-use super::value::{self, boolean, choice, duration, integer};
+use super::value::{self, Show, boolean, choice, duration, integer};
 use crate::engine::policy::{Overrides, Policy, Unenrolled};
 use crate::factor::oath::LOOK_AHEAD_MAX;
 
@@ -32,6 +32,10 @@ pub(super) const KEYS: &[Key] = &[
     key("look-ahead", Kind::One, "CODES", "HOTP codes that may have been skipped, 0 to 50 (10)"),
     key("prompt", Kind::One, "TEXT", "the line that asks for a code, at most 80 characters of plain ASCII"),
 ];
+
+/// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
+pub(super) const BEFORE_PASSWORD: [&str; 5] =
+    ["primary", "patience", "challenge", "reject-delay", "reference"];
 
 const UNENROLLED: &[(&str, Unenrolled)] = &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow)];
 
@@ -69,14 +73,49 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("challenge", &admission.challenge, &from(stage.challenge.is_some()));
     reader.record("reject-delay", &admission.reject_after(), &from(stage.reject_delay.is_some()));
     reader.record("reference", &admission.reference, &from(stage.reference.is_some()));
-    let unenrolled =
-        UNENROLLED.iter().find(|(_, value)| *value == login.unenrolled).map_or("", |(word, _)| *word);
-    reader.record("unenrolled", unenrolled, &from(stage.unenrolled.is_some()));
+    reader.record("unenrolled", word(login.unenrolled), &from(stage.unenrolled.is_some()));
     reader.record("tries", &login.tries, &from(stage.tries.is_some()));
     reader.record("code-lifetime", &login.code_lifetime, &from(stage.code_lifetime.is_some()));
     reader.record("window", &login.window, &from(stage.window.is_some()));
     reader.record("look-ahead", &login.look_ahead, &from(stage.look_ahead.is_some()));
     reader.record("prompt", &*login.prompt, &from(stage.prompt.is_some()));
+}
+
+/// Records what one stage says, and nothing else.
+pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
+    fn say(reader: &mut Reader<'_>, key: &'static str, value: Option<&(impl Show + ?Sized)>) {
+        if let Some(value) = value {
+            reader.record(key, value, &Origin::Default);
+        }
+    }
+    let Overrides {
+        primary,
+        patience,
+        challenge,
+        reject_delay,
+        reference,
+        unenrolled,
+        tries,
+        code_lifetime,
+        window,
+        look_ahead,
+        prompt,
+    } = stage;
+    say(reader, "primary", primary.as_ref());
+    say(reader, "patience", patience.as_ref());
+    say(reader, "challenge", challenge.as_ref());
+    say(reader, "reject-delay", reject_delay.as_ref());
+    say(reader, "reference", reference.as_ref());
+    say(reader, "unenrolled", unenrolled.map(word));
+    say(reader, "tries", tries.as_ref());
+    say(reader, "code-lifetime", code_lifetime.as_ref());
+    say(reader, "window", window.as_ref());
+    say(reader, "look-ahead", look_ahead.as_ref());
+    say(reader, "prompt", prompt.as_deref());
+}
+
+fn word(unenrolled: Unenrolled) -> &'static str {
+    UNENROLLED.iter().find(|(_, value)| *value == unenrolled).map_or("", |(word, _)| *word)
 }
 
 /// Warns of what works, and may not be meant.
@@ -112,11 +151,15 @@ pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy) {
     }
     if login.unenrolled == Unenrolled::Allow {
         let origin = at(reader, "unenrolled");
-        reader.warn(
-            &origin,
-            "unenrolled",
-            "users without a second factor get in with the password alone; a name that looks like an enrolled user's is refused",
-            "enrol everybody, then set unenrolled = \"deny\"",
-        );
+        warn_unenrolled(reader, &origin);
     }
+}
+
+pub(super) fn warn_unenrolled(reader: &mut Reader<'_>, origin: &Origin) {
+    reader.warn(
+        origin,
+        "unenrolled",
+        "users without a second factor get in with the password alone; a name that looks like an enrolled user's is refused",
+        "enrol everybody, then set unenrolled = \"deny\"",
+    );
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::origin::{Fault, Findings, Origin};
 use super::reader::{Found, Reader};
+use super::rule::Names;
 use super::schema::{Key, Kind, key};
 use super::value::{self, boolean, choice, duration};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::primary::settings::{self, Radius, Settings};
+use crate::wire::AttributeId;
 
 pub(super) const KEYS: &[Key] = &[
     key("name", Kind::One, "NAME", "its name, which clients refer to"),
@@ -28,6 +30,12 @@ pub(super) const KEYS: &[Key] = &[
         "WORD",
         "auto (required once a server has sent one) or required (auto)",
     ),
+    key(
+        "group-attribute",
+        Kind::One,
+        "NAME",
+        "the attribute of its Accept that names the user's groups, such as Class or Filter-Id",
+    ),
     key("dead-time", Kind::One, "DURATION", "how long a silent server is passed over, 1s to 1h (30s)"),
     key("status-server", Kind::One, "BOOL", "probe with Status-Server whether a server is back (true)"),
 ];
@@ -35,6 +43,8 @@ pub(super) const KEYS: &[Key] = &[
 /// A primary, and where its name and servers were written.
 pub(super) struct Decoded {
     pub(super) settings: Settings,
+    /// The attribute of its Accept that names groups.
+    pub(super) groups: Option<AttributeId>,
     name: Origin,
     servers: Vec<Found<SocketAddr>>,
 }
@@ -46,14 +56,16 @@ enum Type {
 }
 
 /// Reads one primary; `None` after a fault.
-pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
+pub(super) fn decode(reader: &mut Reader<'_>, names: &Names) -> Option<Decoded> {
     const TYPES: &[(&str, Type)] = &[("radius", Type::Radius), ("local", Type::Local)];
     let name = reader.required("name", value::label);
     reader.demand("type");
     let kind = reader.find("type", choice(TYPES));
+    let mut groups = None;
     let (kind, servers) = match kind?.value {
         Type::Radius => {
             reader.record("type", "radius", &Origin::Default);
+            groups = group_attribute(reader, names);
             let (radius, servers) = radius(reader)?;
             (settings::Kind::Radius(radius), servers)
         }
@@ -73,13 +85,22 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
         }
     };
     let name = name?;
-    Some(Decoded { settings: Settings { name: name.value, kind }, name: name.origin, servers })
+    Some(Decoded { settings: Settings { name: name.value, kind }, groups, name: name.origin, servers })
+}
+
+fn group_attribute(reader: &mut Reader<'_>, names: &Names) -> Option<AttributeId> {
+    let found = reader.find("group-attribute", |scalar| {
+        let (id, attribute) = names.attribute(&value::text(scalar)?)?;
+        Ok((id, attribute.name.to_string()))
+    })?;
+    reader.record("group-attribute", &found.value.1, &Origin::Default);
+    Some(found.value.0)
 }
 
 /// Refuses two primaries of one name, and a server that is radmfa itself.
 pub(super) fn compare(primaries: &[Decoded], listen: &[SocketAddr], findings: &mut Findings) {
     let mut names: Vec<(&Label, &Origin)> = Vec::new();
-    for Decoded { settings, name, servers } in primaries {
+    for Decoded { settings, name, servers, .. } in primaries {
         match names.iter().find(|(other, _)| **other == settings.name) {
             Some((_, first)) => findings.faults.push(Fault::new(
                 name,

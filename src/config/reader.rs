@@ -210,6 +210,14 @@ impl<'a> Reader<'a> {
         self.section.settings.push(Setting { key, value: value.shown(), origin });
     }
 
+    /// Records several values of `key`, where there are any.
+    pub(super) fn record_list(&mut self, key: &'static str, values: impl Iterator<Item = String>) {
+        let values: Vec<String> = values.collect();
+        if !values.is_empty() {
+            self.record(key, &values, &Origin::Default);
+        }
+    }
+
     /// Where `key` was written.
     pub(super) fn origin_of(&self, key: &str) -> Option<&'a Origin> {
         let Entry { origin, node, .. } = self.table.entry(key)?;

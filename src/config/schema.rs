@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{client, limits, lockout, policy, primary, top};
+use super::{client, limits, lockout, policy, primary, rule, top};
 
 /// A key of a table.
 #[derive(Debug)]
@@ -54,6 +54,12 @@ pub static TOP: &[Top] = &[
     top::SEAL_KEY,
     table("client", Kind::Tables, "A gateway (NAS) that may ask; repeatable", &[client::KEYS, policy::KEYS]),
     table("primary", Kind::Tables, "Who checks the password; repeatable", &[primary::KEYS]),
+    table(
+        "rule",
+        Kind::Tables,
+        "What holds for some logins alone; the first that matches counts; repeatable",
+        &[rule::KEYS, policy::KEYS],
+    ),
     table("lockout", Kind::Table, "When a user has to wait after wrong codes", &[lockout::KEYS]),
     table("limits", Kind::Table, "Bounds of the tables in memory", &[limits::KEYS]),
     top::DICTIONARY,

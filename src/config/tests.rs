@@ -376,7 +376,7 @@ proptest::proptest! {
     #[test]
     fn no_file_makes_the_decoder_panic(
         lines in proptest::collection::vec(
-            "(\\[\\[?(client|primary|lockout|limits)\\]?\\]|(name|address|secret|type|tries|listen|patience|x) = (1|true|\"[a-z0-9.:/]{0,8}\"|\\[\\]|\\[1, \"a\"\\]|\\{ a = 1 \\}|2026-01-01)|\\PC{0,10})",
+            "(\\[\\[?(client|primary|rule|lockout|limits)\\]?\\]|(name|address|secret|type|tries|listen|patience|x) = (1|true|\"[a-z0-9.:/]{0,8}\"|\\[\\]|\\[1, \"a\"\\]|\\{ a = 1 \\}|2026-01-01)|\\PC{0,10})",
             0..12,
         )
     ) {

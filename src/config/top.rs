@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::origin::{Fault, Findings, Origin};
 use super::reader::{Found, Reader};
@@ -11,8 +12,11 @@ use super::show::Section;
 use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
-use super::{Affinity, Effective, LogFormat, LogLevel, StoreSettings, client, limits, lockout, primary};
+use super::{
+    Affinity, Effective, LogFormat, LogLevel, StoreSettings, client, limits, lockout, primary, rule,
+};
 use crate::base::name::Label;
+use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
 use crate::server::settings::Settings;
 
 pub(super) const SERVER_NAME: Top = plain(
@@ -112,9 +116,10 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let limits = limits::decode(&mut reader);
     let limits_section = reader.finish();
 
-    let mut names: Vec<Label> =
-        table.tables("primary").filter_map(|table| Label::new(&table.scalar("name")?.text).ok()).collect();
+    let mut names: Vec<Label> = labels(table, "primary").collect();
     names.dedup();
+    let client_names: Vec<Label> = labels(table, "client").collect();
+    let attributes = rule::Names::new(dictionaries.clone());
 
     only_tables(table, "client", findings);
     let shared = client::Shared { primaries: &names, lockout };
@@ -129,8 +134,23 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let mut primaries = Vec::new();
     for table in table.tables("primary") {
         let mut reader = Reader::new(table, "primary", around, findings);
-        primaries.extend(primary::decode(&mut reader));
+        primaries.extend(primary::decode(&mut reader, &attributes));
         sections.push(reader.finish());
+    }
+    let telling = |decoded: &primary::Decoded| Some((decoded.settings.name.clone(), decoded.groups?));
+    let group_attributes: GroupAttributes = Arc::new(primaries.iter().filter_map(telling).collect());
+    only_tables(table, "rule", findings);
+    let shared = rule::Shared { primaries: &names, clients: &client_names, names: &attributes };
+    let mut rules = Vec::new();
+    for table in table.tables("rule") {
+        let mut reader = Reader::new(table, "rule", around, findings);
+        rules.extend(rule::decode(&mut reader, &shared));
+        sections.push(reader.finish());
+    }
+    rule::compare(&rules, findings);
+    let rules: Vec<Arc<Rule>> = rules.into_iter().map(|decoded| Arc::new(decoded.rule)).collect();
+    for client::Decoded { client, .. } in &mut clients {
+        client.rules = RuleSet::new(&client.name, &client.policy, &rules, &group_attributes);
     }
     primary::compare(&primaries, &listen, findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
@@ -148,6 +168,8 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         primaries: primaries.into_iter().map(|decoded| decoded.settings).collect(),
         store: store?,
         seal_key,
+        rules,
+        group_attributes,
         dictionaries,
         affinity,
         lockout,
@@ -294,6 +316,11 @@ fn word<T: Copy + PartialEq>(
     let shown = words.iter().find(|(_, other)| *other == value).map_or("", |(word, _)| *word);
     reader.record(key, shown, &Origin::Default);
     value
+}
+
+/// The names of the tables called `name`, right or wrong in themselves.
+fn labels<'a>(table: &'a Table, name: &'a str) -> impl Iterator<Item = Label> + 'a {
+    table.tables(name).filter_map(|table| Label::new(&table.scalar("name")?.text).ok())
 }
 
 /// The table `[name]`; `None` where it is not there. A fault where something else is.

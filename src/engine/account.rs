@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::name::UserName;
+use crate::base::name::{GroupName, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
 use crate::factor::oath::{Drift, Parameters};
@@ -32,6 +32,8 @@ pub struct Account {
     pub last_failure: UnixTime,
     /// The tokens, oldest first.
     pub tokens: Vec<Token>,
+    /// The groups that the user is in; `None` where there are none.
+    pub groups: Option<Arc<[GroupName]>>,
     /// Somebody else who owns a token has the same skeleton; known only of a user without tokens, and where it was asked.
     pub resembles_another: bool,
     /// More than half of all tokens seem to be off by more than a step: it is our clock, so no drift is learned.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::await_user::{AwaitUser, Looking};
 use super::login::{Facts, refuse, refuse_with};
 use super::parked::{Parked, Stage};
-use super::policy::Unenrolled;
 use super::prompt;
 use super::proof::PrimaryPassed;
 use super::question::{PrimaryAnswer, UserQuery};
@@ -34,7 +33,7 @@ impl AwaitPrimary {
         let AwaitPrimary { facts, user, rounds } = self;
         match answer {
             PrimaryAnswer::Accepted { attributes } => {
-                let look_alikes = facts.policy.login.unenrolled == Unenrolled::Allow;
+                let look_alikes = facts.may_waive();
                 let query = UserQuery { user: user.clone(), seeds: false, look_alikes };
                 let looking = Looking::ForMethods { password: PrimaryPassed::by_answer(), held: attributes };
                 Step::FindUser(query, AwaitUser { facts, user, looking })

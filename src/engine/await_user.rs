@@ -10,7 +10,7 @@ use super::codes::{self, Judgement};
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::parked::{CodeRound, Parked, Stage};
-use super::policy::WaivedBy;
+use super::policy::{WaivedBy, Waiver};
 use super::prompt;
 use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
 use super::question::UserAnswer;
@@ -41,7 +41,7 @@ pub(super) enum Looking {
 impl AwaitUser {
     /// Goes on with `answer`.
     pub fn resume(self, answer: UserAnswer, env: &mut Env<'_>) -> Step {
-        let AwaitUser { facts, user, looking } = self;
+        let AwaitUser { mut facts, user, looking } = self;
         let account = match answer {
             UserAnswer::Found(account) => Some(account),
             UserAnswer::Unknown { resembles: true } => return refuse(&facts, Reason::ResemblesAnother, env),
@@ -52,7 +52,13 @@ impl AwaitUser {
             return refuse(&facts, Reason::UserDisabled, env);
         }
         match looking {
-            Looking::ForMethods { password, held } => ask(facts, user, account.as_ref(), password, held, env),
+            Looking::ForMethods { password, held } => {
+                if let Some(ruling) = facts.ruling.take() {
+                    let groups = account.as_ref().and_then(|account| account.groups.as_deref());
+                    facts.policy = ruling.settle(groups.unwrap_or_default(), &held);
+                }
+                ask(facts, user, account.as_ref(), password, held, env)
+            }
             Looking::AtCode { code, round } => match account {
                 Some(account) => judge(facts, user, &account, &code, round, env),
                 None => refuse(&facts, Reason::TokenGone, env),
@@ -74,8 +80,14 @@ fn ask(
     if account.is_some_and(|account| account.resembles_another) {
         return refuse(&facts, Reason::ResemblesAnother, env);
     }
+    if let Some(waiver) = facts.policy.login.waive_exempt() {
+        return waive(facts, account, waiver, password, held, env);
+    }
     if tokens.is_empty() {
-        return waive(facts, account, password, held, env);
+        return match facts.policy.login.waive_unenrolled() {
+            Some(waiver) => waive(facts, account, waiver, password, held, env),
+            None => refuse(&facts, Reason::Unenrolled, env),
+        };
     }
     if !tokens.iter().any(|token| token.is_usable(env.unix)) {
         let reason = unusable(tokens, Reason::NoUsableToken);
@@ -108,19 +120,18 @@ pub(super) fn ask_for_code(
     Step::Wait(wait, Box::new(Parked { facts, user, stage: Stage::AskedCode(round) }))
 }
 
-/// Lets a user without any factor in where the policy says so.
+/// Lets a user in on the password alone, as the policy says.
 fn waive(
     facts: Box<Facts>,
     account: Option<&Account>,
+    waiver: Waiver,
     password: PrimaryPassed,
     held: AttributeList,
     env: &mut Env<'_>,
 ) -> Step {
-    let Some(waiver) = facts.policy.login.waive_unenrolled() else {
-        return refuse(&facts, Reason::Unenrolled, env);
-    };
     let reason = match waiver.why() {
         WaivedBy::Unenrolled => Reason::UnenrolledAllowed,
+        WaivedBy::Exempt(_) => Reason::Exempt,
     };
     let user_id = account.map(|account| account.id);
     let row = Arc::new(Row { user_id, method: Method::Waived, ..facts.row(Verdict::Accepted, reason, env) });

@@ -10,10 +10,11 @@ use super::prompt;
 use super::question::PrimaryCheck;
 use super::reason::Reason;
 use super::record::{LoginId, Method, Record, Row, Tally, Verdict};
+use super::rule::Ruling;
 use super::step::{Entered, Env, Step};
 use crate::base::name::{Label, UserName};
 use crate::base::time::Tick;
-use crate::wire::{AttributeList, Verified};
+use crate::wire::{AttributeList, Integrity, Verified};
 
 /// What is known of a login from its first request on.
 #[derive(Clone, Debug)]
@@ -30,8 +31,12 @@ pub struct Facts {
     pub station: Option<Arc<str>>,
     /// The kind of credential of its latest request.
     pub protocol: &'static str,
-    /// What its client's policy is; kept through a reload.
+    /// Whether its first request proved the shared secret.
+    pub integrity: Integrity,
+    /// What holds for it; kept through a reload.
     pub policy: Arc<Policy>,
+    /// What the user's groups may still change of that; `None` where no rule asks for them, and once they were heard.
+    pub ruling: Option<Arc<Ruling>>,
     /// When its first request came.
     pub began: Tick,
 }
@@ -92,6 +97,11 @@ pub(super) fn refuse_with(
 }
 
 impl Facts {
+    /// Whether this login may come to an Accept on the password alone, by what is known of its groups so far.
+    pub(super) fn may_waive(&self) -> bool {
+        self.policy.login.may_waive() || self.ruling.as_ref().is_some_and(|ruling| ruling.may_waive())
+    }
+
     /// A row about this login at this moment that spends and counts nothing.
     pub(super) fn row(&self, verdict: Verdict, reason: Reason, env: &Env<'_>) -> Row {
         Row {

@@ -27,4 +27,5 @@ pub mod proof;
 pub mod question;
 pub mod reason;
 pub mod record;
+pub mod rule;
 pub mod step;

@@ -1,8 +1,9 @@
 //! What may differ from login to login, and how it is resolved.
 //!
 //! One cascade, twice: [`Admission`] holds before the password is checked, [`LoginPolicy`] after it, when groups can
-//! be known. Built-in defaults, then the client's profile, then the client's own keys: each an [`Overrides`], the
-//! later one wins. Only this module makes a [`Waiver`], so a second factor is never left out by accident.
+//! be known. Built-in defaults, then the client's profile, then the client's own keys, then the first rule that matches
+//! ([`super::rule`]): each an [`Overrides`], the later one wins. Only this module makes a [`Waiver`], so a second factor
+//! is never left out by accident.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub struct LoginPolicy {
     pub look_ahead: u8,
     /// The line that asks for a TOTP code, at most 80 characters of printable ASCII.
     pub prompt: Arc<str>,
+    /// The rule that asks such logins for no second factor.
+    pub exempt: Option<Label>,
 }
 
 /// Both halves of a client's policy, resolved.
@@ -75,6 +78,17 @@ pub struct Policy {
     pub login: LoginPolicy,
     /// The arithmetic of failures, one for the whole server.
     pub lockout: Lockout,
+    /// The rules that had a say in it.
+    pub by: By,
+}
+
+/// The rules that had a say in a policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct By {
+    /// In [`Policy::admission`].
+    pub admission: Option<Label>,
+    /// In [`Policy::login`].
+    pub login: Option<Label>,
 }
 
 /// One stage of the cascade: what is `None` is left as it was.
@@ -126,36 +140,44 @@ impl Policy {
                 window: 1,
                 look_ahead: LOOK_AHEAD,
                 prompt: PROMPT.into(),
+                exempt: None,
             },
             lockout,
+            by: By::default(),
         };
         for stage in cascade {
-            let Overrides {
-                primary,
-                patience,
-                challenge,
-                reject_delay,
-                reference,
-                unenrolled,
-                tries,
-                code_lifetime,
-                window,
-                look_ahead,
-                prompt,
-            } = stage;
-            set(&mut policy.admission.primary, primary.as_ref());
-            set(&mut policy.admission.patience, patience.as_ref());
-            set(&mut policy.admission.challenge, challenge.as_ref());
-            policy.admission.reject_delay = reject_delay.or(policy.admission.reject_delay);
-            set(&mut policy.admission.reference, reference.as_ref());
-            set(&mut policy.login.unenrolled, unenrolled.as_ref());
-            set(&mut policy.login.tries, tries.as_ref());
-            set(&mut policy.login.code_lifetime, code_lifetime.as_ref());
-            set(&mut policy.login.window, window.as_ref());
-            set(&mut policy.login.look_ahead, look_ahead.as_ref());
-            set(&mut policy.login.prompt, prompt.as_ref());
+            policy.apply(stage);
         }
         policy
+    }
+
+    /// Lays one more stage over it.
+    pub fn apply(&mut self, stage: &Overrides) {
+        let policy = self;
+        let Overrides {
+            primary,
+            patience,
+            challenge,
+            reject_delay,
+            reference,
+            unenrolled,
+            tries,
+            code_lifetime,
+            window,
+            look_ahead,
+            prompt,
+        } = stage;
+        set(&mut policy.admission.primary, primary.as_ref());
+        set(&mut policy.admission.patience, patience.as_ref());
+        set(&mut policy.admission.challenge, challenge.as_ref());
+        policy.admission.reject_delay = reject_delay.or(policy.admission.reject_delay);
+        set(&mut policy.admission.reference, reference.as_ref());
+        set(&mut policy.login.unenrolled, unenrolled.as_ref());
+        set(&mut policy.login.tries, tries.as_ref());
+        set(&mut policy.login.code_lifetime, code_lifetime.as_ref());
+        set(&mut policy.login.window, window.as_ref());
+        set(&mut policy.login.look_ahead, look_ahead.as_ref());
+        set(&mut policy.login.prompt, prompt.as_ref());
     }
 }
 
@@ -192,20 +214,34 @@ pub struct Waiver {
 }
 
 /// Which rule of the policy left the second factor out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaivedBy {
     /// `unenrolled = "allow"`.
     Unenrolled,
+    /// `exempt = true` of the rule of that name.
+    Exempt(Label),
 }
 
 impl Waiver {
     /// Which rule it was.
-    pub fn why(&self) -> WaivedBy {
-        self.why
+    pub fn why(&self) -> &WaivedBy {
+        &self.why
     }
 }
 
 impl LoginPolicy {
+    /// The waiver that a rule gives, whoever the user is and whatever the user owns.
+    #[must_use]
+    pub fn waive_exempt(&self) -> Option<Waiver> {
+        self.exempt.clone().map(|rule| Waiver { why: WaivedBy::Exempt(rule) })
+    }
+
+    /// Whether somebody may come in on the password alone, so that a name which looks like another's matters.
+    #[must_use]
+    pub fn may_waive(&self) -> bool {
+        self.exempt.is_some() || self.unenrolled == Unenrolled::Allow
+    }
+
     /// The waiver for a user without a factor, where the policy gives one.
     #[must_use]
     pub fn waive_unenrolled(&self) -> Option<Waiver> {

@@ -34,6 +34,8 @@ reasons! {
     Resynchronised = "resynchronised",
     /// The password was right, the user owns no token, and the client's policy lets such users in.
     UnenrolledAllowed = "unenrolled-allowed",
+    /// The password was right, and a rule of the policy asks such logins for no second factor.
+    Exempt = "exempt",
     /// The primary authentication refused the password.
     PrimaryRejected = "primary-rejected",
     /// No server of the primary authentication answered in time.

@@ -26,6 +26,7 @@ impl Logins for Users {
     fn find(&self, query: &UserQuery) -> Pending<UserAnswer> {
         let account = |password_hash| {
             UserAnswer::Found(Account {
+                groups: None,
                 id: UserId(1),
                 name: query.user.clone(),
                 disabled: false,

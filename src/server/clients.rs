@@ -16,6 +16,7 @@ use super::settings::{Client, MessageAuthenticator};
 use crate::base::name::Label;
 use crate::base::time::UnixTime;
 use crate::engine::policy::Policy;
+use crate::engine::rule::RuleSet;
 use crate::wire::{AccessRequest, Code, Credential, DropReason, Integrity, Parsed, SharedSecret, Verified};
 
 /// A client, ready to serve.
@@ -25,6 +26,8 @@ pub struct Gateway {
     pub name: Label,
     /// What its logins need; logins under way keep theirs through a reload.
     pub policy: Arc<Policy>,
+    /// What rules change of that; `None` where none can match.
+    pub rules: Option<Arc<RuleSet>>,
     /// Put Message-Authenticator into replies.
     pub send_message_authenticator: bool,
     rule: MessageAuthenticator,
@@ -59,6 +62,7 @@ impl Clients {
             let gateway = Arc::new(Gateway {
                 name: client.name.clone(),
                 policy: Arc::clone(&client.policy),
+                rules: client.rules.clone(),
                 send_message_authenticator: client.send_message_authenticator,
                 rule: client.message_authenticator,
                 limit_proxy_state: client.limit_proxy_state,

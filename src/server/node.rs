@@ -32,6 +32,7 @@ use crate::engine::policy::Policy;
 use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, LoginId, Record, Row};
+use crate::engine::rule::Ruling;
 use crate::engine::step::{Challenge, Entered, Entry, Env, Event, Step};
 use crate::wire::{ReplyTo, Verified};
 
@@ -40,8 +41,10 @@ use crate::wire::{ReplyTo, Verified};
 pub struct Arrival {
     /// The client's name.
     pub client: Label,
-    /// Its policy at this moment.
+    /// What holds for it at this moment.
     pub policy: Arc<Policy>,
+    /// What the user's groups may still change of that.
+    pub ruling: Option<Arc<Ruling>>,
     /// The canonical user name, where there is one.
     pub user: Option<UserName>,
     /// Calling-Station-Id, escaped for print.
@@ -302,7 +305,9 @@ impl Node {
             user: arrival.user.clone(),
             station: arrival.station.clone(),
             protocol: arrival.entered.protocol(),
+            integrity: arrival.packet.integrity(),
             policy: Arc::clone(&arrival.policy),
+            ruling: arrival.ruling.clone(),
             began: arrival.came,
         };
         let (slot, brought) = Slot::new(facts.clone(), arrival);

@@ -24,9 +24,11 @@ use super::worker::Worker;
 use crate::base::name::UserName;
 use crate::base::text::escape;
 use crate::base::time::Tick;
+use crate::engine::policy::Policy;
 use crate::engine::question::UserAnswer;
 use crate::engine::reason::Reason;
 use crate::engine::record::CommitAnswer;
+use crate::engine::rule::Subject;
 use crate::engine::step::{Entered, Env, Event};
 use crate::store::pending::Pending;
 use crate::wire::{
@@ -92,11 +94,9 @@ impl Worker {
                 return Ok(());
             }
         }
-        let arrival = Arrival {
-            floor: self.floor(gateway, &request),
-            ..arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now)
-        };
-        let answer_by = now + gateway.policy.admission.answer_within();
+        let mut arrival = arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now);
+        arrival.floor = self.floor(&arrival.policy, &request);
+        let answer_by = now + arrival.policy.admission.answer_within();
         self.turn(answer_by, |worker, env, out| {
             enter(&worker.shared.node, arrival, request.state(), env, out)
         });
@@ -105,9 +105,9 @@ impl Worker {
 
     /// What a first step's Reject is held to beside the policy's floor: the primary's pace, which would otherwise tell a
     /// wrong password from a right one. A code's answer owes nothing to the primary.
-    fn floor(&self, gateway: &Gateway, request: &AccessRequest<'_>) -> Duration {
+    fn floor(&self, policy: &Policy, request: &AccessRequest<'_>) -> Duration {
         match request.state() {
-            None => self.primaries().response_time(&gateway.policy.admission.primary),
+            None => self.primaries().response_time(&policy.admission.primary),
             Some(_) => Duration::ZERO,
         }
     }
@@ -287,10 +287,21 @@ pub fn arrival(
         Credential::Pap(_) => Entered::Undecodable,
         other => Entered::Unsupported(other.name()),
     };
+    let user = request.user_name().and_then(|name| UserName::canonical(name).ok());
+    let (policy, ruling) = match &gateway.rules {
+        None => (Arc::clone(&gateway.policy), None),
+        Some(rules) => rules.begin(&Subject {
+            user: user.as_ref(),
+            station: request.calling_station_id(),
+            attributes: packet.attributes(),
+            integrity: packet.integrity(),
+        }),
+    };
     Arrival {
         client: gateway.name.clone(),
-        policy: Arc::clone(&gateway.policy),
-        user: request.user_name().and_then(|name| UserName::canonical(name).ok()),
+        policy,
+        ruling,
+        user,
         station: request.calling_station_id().map(|station| escape(station).into()),
         entered,
         packet: Arc::new(packet.detach()),

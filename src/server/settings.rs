@@ -10,6 +10,7 @@ use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
 use crate::engine::policy::Policy;
+use crate::engine::rule::RuleSet;
 
 /// Everything the server is told.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Client {
     pub profile: &'static str,
     /// What its logins need.
     pub policy: Arc<Policy>,
+    /// What rules change of that; `None` where none can match here.
+    pub rules: Option<Arc<RuleSet>>,
 }
 
 /// `message-authenticator` of a client.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreFault;
-use crate::base::name::{Label, UserName};
+use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
@@ -103,6 +103,31 @@ pub struct UserFields {
     pub password_hash: Option<Arc<str>>,
     /// May not log in.
     pub disabled: bool,
+    /// The groups that the user is in, by which rules may go: in ascending order, each once, at most [`GROUPS_MAX`];
+    /// `None` where there are none.
+    pub groups: Option<Arc<[GroupName]>>,
+}
+
+/// The most groups that a user can be in.
+pub const GROUPS_MAX: usize = 100;
+
+impl UserFields {
+    /// Whether the user is in `group`.
+    #[must_use]
+    pub fn is_in(&self, group: &GroupName) -> bool {
+        self.groups.as_ref().is_some_and(|groups| groups.contains(group))
+    }
+
+    /// Puts `groups` in the place of those that there were.
+    pub fn set_groups(&mut self, mut groups: Vec<GroupName>) -> Result<(), AdminFault> {
+        groups.sort_unstable();
+        groups.dedup();
+        if groups.len() > GROUPS_MAX {
+            return Err(AdminFault::Invalid(format!("a user is in {GROUPS_MAX} groups at most")));
+        }
+        self.groups = Some(groups).filter(|groups| !groups.is_empty()).map(Into::into);
+        Ok(())
+    }
 }
 
 /// A user as an admin sees it.
@@ -225,6 +250,8 @@ pub struct TokenDetails {
 pub struct UserFilter {
     /// Only names that contain this (in canonical form).
     pub contains: Option<String>,
+    /// Only those in this group.
+    pub group: Option<GroupName>,
     /// Only names after this one, for the next page.
     pub after: Option<UserName>,
     /// At most so many.
@@ -234,7 +261,7 @@ pub struct UserFilter {
 impl Default for UserFilter {
     /// All.
     fn default() -> UserFilter {
-        UserFilter { contains: None, after: None, limit: usize::MAX }
+        UserFilter { contains: None, group: None, after: None, limit: usize::MAX }
     }
 }
 

@@ -163,6 +163,7 @@ impl State {
             password_hash: user.fields.password_hash.clone(),
             failures: user.failures,
             last_failure: user.last_failure,
+            groups: user.fields.groups.clone(),
             resembles_another: query.look_alikes && tokens.is_empty() && self.resembles(&query.user),
             tokens,
             clock_suspect: query.seeds && self.clock_suspect(),
@@ -291,12 +292,13 @@ impl Admin for MemoryStore {
     }
 
     fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault> {
-        let fits = |name: &UserName| {
-            filter.after.as_ref().is_none_or(|after| name > after)
+        let fits = |name: &UserName, user: &User| {
+            filter.group.as_ref().is_none_or(|group| user.fields.is_in(group))
+                && filter.after.as_ref().is_none_or(|after| name > after)
                 && filter.contains.as_ref().is_none_or(|part| name.as_str().contains(part))
         };
         let state = self.lock();
-        let found = state.users.iter().filter(|(name, _)| fits(name)).take(filter.limit);
+        let found = state.users.iter().filter(|(name, user)| fits(name, user)).take(filter.limit);
         Ok(found.map(|(name, user)| details_of(name, user)).collect())
     }
 

@@ -3,19 +3,22 @@
 //! Strict on purpose: a reply, a dropped datagram or an audit row that no line speaks of is a failure.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use radmfa::base::name::{GroupName, Label};
 use radmfa::base::time::UnixTime;
 use radmfa::engine::policy::{Overrides, Unenrolled};
 use radmfa::engine::record::{LoginId, Row};
+use radmfa::engine::rule::{GroupAttributes, Match, Rule, RuleSet, UserPattern};
 use radmfa::engine::step::{Answer, DeliveryId, Event, Sent};
 use radmfa::factor::oath::{Algorithm, Digits, Moving, Parameters};
 use radmfa::factor::seed;
 use radmfa::server::settings::{Client, MessageAuthenticator};
 use radmfa::store::admin::{Admin as _, TokenFields};
-use radmfa::wire::{Code, DropReason, number};
+use radmfa::wire::{AttributeId, Code, DropReason, number};
 
-use super::words::{Word, attributes, list, span, value, words};
+use super::words::{Word, attribute, attributes, list, span, value, words};
 use super::world::{Knock, Primary, World, client, name, state_of_server};
 
 /// Runs a scenario; the error names the line.
@@ -37,6 +40,8 @@ pub fn run(text: &str) -> Result<(), String> {
 struct Run {
     capacity: usize,
     clients: Vec<Client>,
+    rules: Vec<Arc<Rule>>,
+    group_attribute: Option<AttributeId>,
     world: Option<World>,
     states: HashMap<String, Vec<u8>>,
     requests: HashMap<String, usize>,
@@ -75,13 +80,18 @@ impl Run {
         let (head, rest) = (line[0].text(), &line[1..]);
         match head.as_str() {
             "server" => self.capacity = parse(&option(rest, "capacity").ok_or("capacity=")?)?,
+            "groups-in" => {
+                let number = attribute(&rest[0].text()).ok_or("no such attribute")?;
+                self.group_attribute = Some(AttributeId::Standard(number));
+            }
             "client" => {
                 let client = client_of(rest, self.clients.len())?;
                 self.clients.push(client);
             }
             "user" => {
-                self.world().add_user(&rest[0].text());
+                self.world().add_member(&rest[0].text(), &options(rest, "group"));
             }
+            "rule" => self.rules.push(Arc::new(rule_of(rest)?)),
             "token" => {
                 let seed = seed::parse(&rest[2].text()).map_err(|fault| fault.to_string())?;
                 let counter = option(rest, "counter").map_or(Ok(0), |counter| parse(&counter))?;
@@ -151,8 +161,15 @@ impl Run {
     }
 
     fn world(&mut self) -> &mut World {
-        let Run { world, clients, capacity, .. } = self;
-        world.get_or_insert_with(|| World::new(std::mem::take(clients), *capacity))
+        let Run { world, clients, rules, group_attribute, capacity, .. } = self;
+        world.get_or_insert_with(|| {
+            let up = group_attribute.map(|id| (Label::new("up").unwrap(), id));
+            let told: GroupAttributes = Arc::new(up.into_iter().collect());
+            for client in &mut *clients {
+                client.rules = RuleSet::new(&client.name, &client.policy, rules, &told);
+            }
+            World::new(std::mem::take(clients), *capacity)
+        })
     }
 
     fn send(&mut self, rest: &[Word]) -> Outcome {
@@ -187,6 +204,9 @@ impl Run {
             |key| rest.iter().find(|word| word.key.as_deref() == Some(key)).map(|word| word.value.clone());
         knock.station = raw("station");
         knock.proxy_state = raw("proxy-state");
+        if let Some(identifier) = raw("nas-identifier") {
+            knock.extra.push(number::NAS_IDENTIFIER, &identifier).map_err(|fault| fault.to_string())?;
+        }
         knock.secret = raw("secret");
         knock.unsigned = rest.iter().any(|word| word.is("unsigned"));
         knock.primary = primary_of(rest)?;
@@ -327,6 +347,12 @@ impl Run {
         let thing = rest[1].text();
         let store = &mut self.world().store;
         match rest[0].text().as_str() {
+            "group" => {
+                let groups: Vec<_> =
+                    rest[2..].iter().map(|word| GroupName::canonical(&word.value).unwrap()).collect();
+                let groups = Some(groups).filter(|groups| !groups.is_empty()).map(Into::into);
+                store.set_user(&name(&thing), &mut |fields| fields.groups.clone_from(&groups))
+            }
             "disable" => store.set_user(&name(&thing), &mut |fields| fields.disabled = true),
             "enable" => store.set_user(&name(&thing), &mut |fields| fields.disabled = false),
             "unlock" => store.unlock(&name(&thing)),
@@ -425,6 +451,10 @@ fn option(rest: &[Word], key: &str) -> Option<String> {
     rest.iter().find(|word| word.key.as_deref() == Some(key)).map(Word::text)
 }
 
+fn options(rest: &[Word], key: &str) -> Vec<String> {
+    rest.iter().filter(|word| word.key.as_deref() == Some(key)).map(Word::text).collect()
+}
+
 /// So many Class attributes of 250 octets.
 fn filling(count: usize) -> Vec<(u8, Vec<u8>)> {
     vec![(number::CLASS, vec![b'x'; 250]); count]
@@ -446,8 +476,45 @@ fn primary_of(rest: &[Word]) -> Result<Option<Primary>, String> {
 
 fn client_of(rest: &[Word], place: usize) -> Result<Client, String> {
     let yes = |key| option(rest, key).map(|text| text == "yes");
+    let overrides = overrides_of(rest)?;
+    let mut client = client(&rest[0].text(), place, &overrides);
+    client.message_authenticator = match option(rest, "message-authenticator").as_deref() {
+        None | Some("auto") => MessageAuthenticator::Auto,
+        Some("required") => MessageAuthenticator::Required,
+        Some("optional") => MessageAuthenticator::Optional,
+        Some(other) => return Err(format!("message-authenticator is never `{other}`")),
+    };
+    client.send_message_authenticator = yes("send-message-authenticator").unwrap_or(true);
+    client.limit_proxy_state = yes("limit-proxy-state").unwrap_or(true);
+    Ok(client)
+}
+
+fn rule_of(rest: &[Word]) -> Result<Rule, String> {
+    fn all<T>(rest: &[Word], key: &str, make: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+        let one = |text: &String| make(text).ok_or_else(|| format!("{key} is never `{text}`"));
+        options(rest, key).iter().map(one).collect()
+    }
+    let identifiers = options(rest, "nas-identifier").into_iter().map(|text| Match {
+        id: AttributeId::Standard(number::NAS_IDENTIFIER),
+        value: text.as_bytes().into(),
+        text: format!("NAS-Identifier={text}").into(),
+    });
+    Ok(Rule {
+        name: Label::new(&rest[0].text()).map_err(|fault| fault.to_string())?,
+        clients: all(rest, "client", |text| Label::new(text).ok())?,
+        users: all(rest, "user", |text| Some(UserPattern::Is(name(text))))?,
+        groups: all(rest, "group", |text| GroupName::canonical(text.as_bytes()).ok())?,
+        stations: all(rest, "station", |text| text.parse().ok())?,
+        attributes: identifiers.collect(),
+        overrides: overrides_of(rest)?,
+        exempt: option(rest, "exempt").is_some_and(|text| text == "yes"),
+    })
+}
+
+fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
+    let yes = |key| option(rest, key).map(|text| text == "yes");
     let time = |key| option(rest, key).map(|text| span(&text)).transpose();
-    let overrides = Overrides {
+    Ok(Overrides {
         patience: time("patience")?,
         challenge: yes("challenge"),
         reference: yes("reference"),
@@ -461,18 +528,9 @@ fn client_of(rest: &[Word], place: usize) -> Result<Client, String> {
         code_lifetime: time("lifetime")?.or(None::<Duration>),
         window: option(rest, "window").map(|window| parse(&window)).transpose()?,
         look_ahead: option(rest, "look-ahead").map(|codes| parse(&codes)).transpose()?,
+        prompt: option(rest, "prompt").map(Into::into),
         ..Overrides::default()
-    };
-    let mut client = client(&rest[0].text(), place, &overrides);
-    client.message_authenticator = match option(rest, "message-authenticator").as_deref() {
-        None | Some("auto") => MessageAuthenticator::Auto,
-        Some("required") => MessageAuthenticator::Required,
-        Some("optional") => MessageAuthenticator::Optional,
-        Some(other) => return Err(format!("message-authenticator is never `{other}`")),
-    };
-    client.send_message_authenticator = yes("send-message-authenticator").unwrap_or(true);
-    client.limit_proxy_state = yes("limit-proxy-state").unwrap_or(true);
-    Ok(client)
+    })
 }
 
 fn parameters(rest: &[Word]) -> Result<Parameters, String> {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use radmfa::base::name::{Label, UserName};
+use radmfa::base::name::{GroupName, Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::{Clock, Entropy, Fixed, random};
 use radmfa::base::text::escape;
@@ -194,6 +194,7 @@ pub fn client(name: &str, place: usize, overrides: &Overrides) -> Client {
         send_message_authenticator: true,
         profile: "generic",
         policy: Arc::new(Policy::resolve(primary, Lockout::default(), &[overrides])),
+        rules: None,
     }
 }
 
@@ -240,7 +241,14 @@ impl World {
     }
 
     pub fn add_user(&mut self, user: &str) {
-        self.store.add_user(&name(user), &UserFields::default()).unwrap();
+        self.add_member(user, &[]);
+    }
+
+    pub fn add_member(&mut self, user: &str, groups: &[String]) {
+        let groups: Vec<_> =
+            groups.iter().map(|group| GroupName::canonical(group.as_bytes()).unwrap()).collect();
+        let groups = (!groups.is_empty()).then(|| groups.into());
+        self.store.add_user(&name(user), &UserFields { groups, ..UserFields::default() }).unwrap();
     }
 
     pub fn add_token(&mut self, user: &str, serial: &str, seed: Secret, parameters: Parameters) {

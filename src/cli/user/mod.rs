@@ -1,12 +1,14 @@
 //! `radmfa user`: who may log in, and what is known of them.
 
+mod groups;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgAction, Subcommand, ValueHint};
 use serde_json::{Value, json};
 
-use crate::base::name::UserName;
+use crate::base::name::{GroupName, UserName};
 use crate::base::secret::Secret;
 use crate::cli::output::{Format, FormatFlag, Listing, printable, say};
 use crate::cli::store::{Missing, entropy, open};
@@ -41,6 +43,9 @@ enum Action {
         /// Only names that contain this
         #[arg(long, value_name = "TEXT")]
         contains: Option<String>,
+        /// Only users in this group
+        #[arg(long, value_name = "NAME", value_parser = group_name)]
+        group: Option<GroupName>,
         /// At most so many
         #[arg(long, value_name = "COUNT")]
         limit: Option<usize>,
@@ -71,6 +76,8 @@ enum Action {
         no_password: bool,
         #[command(flatten)]
         fields: FieldFlags,
+        #[command(flatten)]
+        groups: groups::GroupFlags,
         /// Let the user log in no more
         #[arg(long, action = ArgAction::SetTrue)]
         disable: bool,
@@ -126,6 +133,11 @@ struct FieldFlags {
     phone: Option<String>,
 }
 
+/// A group's name on the command line.
+pub(crate) fn group_name(text: &str) -> Result<GroupName, String> {
+    GroupName::canonical(text.as_bytes()).map_err(|fault| fault.to_string())
+}
+
 /// A user name on the command line.
 pub(crate) fn user_name(text: &str) -> Result<UserName, String> {
     UserName::canonical(text.as_bytes()).map_err(|fault| fault.to_string())
@@ -145,8 +157,8 @@ impl User {
                 })?;
                 say(format!("added user {name}"))?;
             }
-            Action::List { contains, limit, format, store } => {
-                let filter = UserFilter { contains, limit: limit.unwrap_or(usize::MAX), after: None };
+            Action::List { contains, group, limit, format, store } => {
+                let filter = UserFilter { contains, group, limit: limit.unwrap_or(usize::MAX), after: None };
                 let users = open(&store, Missing::Refuse)?.users(&filter).map_err(Failure::from)?;
                 list(&users).print(format.format)?;
             }
@@ -157,15 +169,25 @@ impl User {
                     format => list(&[user]).print(format)?,
                 }
             }
-            Action::Set { name, password, no_password, fields, disable, enable, store } => {
+            Action::Set { name, password, no_password, fields, groups, disable, enable, store } => {
                 let hash = password.hash()?;
-                let nothing = hash.is_none() && !no_password && !disable && !enable && fields.are_none();
+                let nothing = hash.is_none()
+                    && !no_password
+                    && !disable
+                    && !enable
+                    && fields.are_none()
+                    && groups.are_none();
                 if nothing {
                     return Err(Failure::usage("nothing to change was said")
                         .hint("radmfa user set --help")
                         .into());
                 }
+                let mut wrong = None;
                 let mut edit = |user: &mut UserFields| {
+                    if let Err(fault) = groups.apply(user) {
+                        wrong = Some(fault);
+                        return;
+                    }
                     if hash.is_some() || no_password {
                         user.password_hash.clone_from(&hash);
                     }
@@ -173,6 +195,9 @@ impl User {
                     user.disabled = (user.disabled || disable) && !enable;
                 };
                 open(&store, Missing::Refuse)?.set_user(&name, &mut edit).map_err(Failure::from)?;
+                if let Some(fault) = wrong {
+                    return Err(Failure::from(fault).into());
+                }
                 say(format!("changed user {name}"))?;
             }
             Action::Unlock { name, store } => {
@@ -244,6 +269,7 @@ fn list(users: &[UserDetails]) -> Listing {
         "mail",
         "phone",
         "tokens",
+        "groups",
         "local-password",
         "disabled",
         "wrong-codes",
@@ -257,6 +283,7 @@ fn list(users: &[UserDetails]) -> Listing {
             json!(fields.mail),
             json!(fields.phone),
             Value::Array(user.tokens.iter().map(|serial| json!(&**serial)).collect()),
+            Value::Array(groups::names(fields).map(|group| json!(group)).collect()),
             json!(fields.password_hash.is_some()),
             json!(fields.disabled),
             json!(user.failures),
@@ -275,6 +302,10 @@ fn show(user: &UserDetails) -> anyhow::Result<()> {
         if let Some(text) = text {
             say(format!("  {label:<15} {}", printable(text)))?;
         }
+    }
+    let groups: Vec<&str> = groups::names(fields).collect();
+    if !groups.is_empty() {
+        say(format!("  {:<15} {}", "groups", groups.join(", ")))?;
     }
     say(format!("  {:<15} {}", "local password", if fields.password_hash.is_some() { "yes" } else { "no" }))?;
     if fields.disabled {

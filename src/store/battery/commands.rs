@@ -1,6 +1,11 @@
 //! What commands may ask of every store.
 
 use super::*;
+use crate::base::name::GroupName;
+
+fn group(text: &str) -> GroupName {
+    GroupName::canonical(text.as_bytes()).unwrap()
+}
 
 pub(in crate::store) fn users_are_added_changed_listed_and_removed<B: Bench>() {
     let bench = B::new();
@@ -13,6 +18,7 @@ pub(in crate::store) fn users_are_added_changed_listed_and_removed<B: Bench>() {
         phone: Some("+49 30 1234".into()),
         password_hash: Some("$argon2id$…".into()),
         disabled: true,
+        groups: Some([group("admins"), group("vpn users")].into()),
     };
     let id = admin.add_user(&name("carol"), &fields).unwrap();
     admin.add_user(&name("alice"), &UserFields::default()).unwrap();
@@ -28,11 +34,18 @@ pub(in crate::store) fn users_are_added_changed_listed_and_removed<B: Bench>() {
     assert_eq!(listed(&mut *admin, &page), ["bob"]);
     let part = UserFilter { contains: Some("ar".into()), ..UserFilter::default() };
     assert_eq!(listed(&mut *admin, &part), ["carol"]);
+    let member = |text| UserFilter { group: Some(group(text)), ..UserFilter::default() };
+    assert_eq!(listed(&mut *admin, &member("VPN Users")), ["carol"]);
+    assert!(listed(&mut *admin, &member("vpn")).is_empty(), "a part of a group's name is no group");
+    assert_eq!(find(&bench, "carol").groups.as_deref(), Some(&[group("admins"), group("vpn users")][..]));
+    assert_eq!(find(&bench, "alice").groups, None);
     admin.set_user(&name("carol"), &mut |fields| fields.phone = None).unwrap();
     let changed = admin.user(&name("carol")).unwrap().fields;
     assert_eq!(changed, UserFields { phone: None, ..fields });
     let account = find(&bench, "carol");
     assert_eq!((account.disabled, account.password_hash), (true, Some("$argon2id$…".into())));
+    admin.set_user(&name("carol"), &mut |fields| fields.set_groups(vec![group("b")]).unwrap()).unwrap();
+    assert_eq!(find(&bench, "carol").groups.as_deref(), Some(&[group("b")][..]));
     admin.remove_user(&name("bob")).unwrap();
     assert_eq!(listed(&mut *admin, &UserFilter::default()), ["alice", "carol"]);
     for gone in [admin.user(&name("bob")).map(drop), admin.remove_user(&name("bob")).map(drop)] {

@@ -18,7 +18,7 @@ use super::tables::{
     serials_of, token_columns, token_details, token_id, user_details, user_fields, user_id,
 };
 use super::view::FRESH;
-use crate::base::name::{Label, UserName};
+use crate::base::name::{GroupName, Label, UserName};
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
@@ -180,11 +180,14 @@ impl Admin for SqliteAdmin {
             let page = PAGE.min(filter.limit - found.len());
             let users = self.read(|connection, hot| {
                 let mut statement = connection.prepare_cached(concat!(
-                    "SELECT name FROM user WHERE name > ?1 AND (?2 IS NULL OR instr(name, ?2) > 0) AND ",
+                    "SELECT name FROM user WHERE name > ?1 AND (?2 IS NULL OR instr(name, ?2) > 0)
+                         AND (?4 IS NULL OR instr(char(10) || member_of || char(10), char(10) || ?4 || char(10)) > 0)
+                         AND ",
                     visible!("batch"),
                     " ORDER BY name LIMIT ?3"
                 ))?;
-                let wanted = params![after, filter.contains, i64::try_from(page).unwrap_or(i64::MAX)];
+                let group = filter.group.as_ref().map(GroupName::as_str);
+                let wanted = params![after, filter.contains, i64::try_from(page).unwrap_or(i64::MAX), group];
                 let names = statement.query_map(wanted, |row| row.get::<_, String>(0))?;
                 let mut users = Vec::new();
                 for name in names {
@@ -211,7 +214,7 @@ impl Admin for SqliteAdmin {
             edit(&mut fields);
             let mut statement = transaction.prepare_cached(
                 "UPDATE user SET display_name = ?2, first_name = ?3, last_name = ?4, mail = ?5, phone = ?6,
-                     password_hash = ?7, disabled = ?8 WHERE id = ?1",
+                     password_hash = ?7, disabled = ?8, member_of = ?9 WHERE id = ?1",
             )?;
             statement.execute(params![
                 id,
@@ -221,7 +224,8 @@ impl Admin for SqliteAdmin {
                 fields.mail,
                 fields.phone,
                 fields.password_hash,
-                fields.disabled
+                fields.disabled,
+                fields.groups.as_deref().map(rows::lines_of),
             ])?;
             Ok(log_change(transaction, Some(name))?)
         })

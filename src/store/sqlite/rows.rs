@@ -1,13 +1,14 @@
 //! Rows to SQL and back.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use super::hot::tally_number;
 use super::seat::{Expiry, Held, Seat, Tokens};
-use crate::base::name::UserName;
+use crate::base::name::{GroupName, UserName};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, TokenId, UserId};
 use crate::engine::question::UserAnswer;
@@ -80,7 +81,7 @@ pub(super) fn append(
 /// Reads a user as the tables have it, without what the rows after the watermark add. Call it in a transaction.
 pub(super) fn seat(connection: &Connection, user: &UserName) -> rusqlite::Result<Option<Seat>> {
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT user.id, disabled, password_hash, failures, last_failure
+        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE name = ?1 AND ",
         visible!("batch")
     ))?;
@@ -105,13 +106,13 @@ pub(super) fn seats(
     limit: usize,
 ) -> rusqlite::Result<Vec<(String, Seat)>> {
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT user.id, disabled, password_hash, failures, last_failure, name
+        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of, name
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE user.id > ?1 AND ",
         visible!("batch"),
         " ORDER BY user.id LIMIT ?2"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(5)?, seat_of(row)?)))?;
+    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(6)?, seat_of(row)?)))?;
     let mut users = users.collect::<Result<Vec<_>, _>>()?;
     let mut statement = connection.prepare_cached(concat!(
         "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step, drift,
@@ -133,8 +134,21 @@ fn seat_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seat> {
         password_hash: row.get(2)?,
         failures: row.get::<_, Option<u32>>(3)?.unwrap_or(0),
         last_failure: UnixTime(row.get::<_, Option<i64>>(4)?.map_or(0, nat)),
+        groups: row.get_ref(5)?.as_str_or_null()?.and_then(groups_of),
         tokens: Tokens::default(),
     })
+}
+
+/// What stands in the `member_of` column: group names, a line each.
+pub(super) fn lines_of(groups: &[GroupName]) -> String {
+    groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join("\n")
+}
+
+/// Back from [`lines_of`].
+pub(super) fn groups_of(lines: &str) -> Option<Arc<[GroupName]>> {
+    let groups: Vec<_> =
+        lines.lines().filter_map(|line| GroupName::canonical(line.as_bytes()).ok()).collect();
+    Some(groups).filter(|groups| !groups.is_empty()).map(Into::into)
 }
 
 fn held_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {

@@ -87,7 +87,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
          doomed INTEGER NOT NULL DEFAULT 0
      );",
     // 2
-    "ALTER TABLE token ADD COLUMN label TEXT;
+    "ALTER TABLE user ADD COLUMN member_of TEXT;
+     ALTER TABLE token ADD COLUMN label TEXT;
      ALTER TABLE token ADD COLUMN manufacturer TEXT;
      ALTER TABLE token ADD COLUMN model TEXT;
      ALTER TABLE token ADD COLUMN expires INTEGER;

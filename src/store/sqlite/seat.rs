@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::base::name::UserName;
+use crate::base::name::{GroupName, UserName};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
@@ -25,6 +25,7 @@ pub(super) struct Seat {
     pub(super) failures: u32,
     pub(super) last_failure: UnixTime,
     pub(super) password_hash: Option<Arc<str>>,
+    pub(super) groups: Option<Arc<[GroupName]>>,
     pub(super) tokens: Tokens,
 }
 
@@ -179,6 +180,7 @@ impl Seat {
             failures: self.failures,
             last_failure: self.last_failure,
             tokens,
+            groups: self.groups.clone(),
             resembles_another: false,
             clock_suspect,
         })
@@ -383,6 +385,7 @@ mod tests {
             failures: 0,
             last_failure: UnixTime(0),
             password_hash: None,
+            groups: None,
             tokens: Tokens::default(),
         }
     }

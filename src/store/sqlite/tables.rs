@@ -47,7 +47,7 @@ pub(super) fn token_id(
 
 pub(super) fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<(UserFields, UnixTime)> {
     let mut statement = connection.prepare_cached(
-        "SELECT display_name, first_name, last_name, mail, phone, password_hash, disabled, created
+        "SELECT display_name, first_name, last_name, mail, phone, password_hash, disabled, created, member_of
          FROM user WHERE id = ?1",
     )?;
     statement.query_row([id], |row| {
@@ -59,6 +59,7 @@ pub(super) fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<
             phone: row.get(4)?,
             password_hash: row.get(5)?,
             disabled: row.get(6)?,
+            groups: row.get_ref(8)?.as_str_or_null()?.and_then(rows::groups_of),
         };
         Ok((fields, UnixTime(nat(row.get(7)?))))
     })
@@ -145,8 +146,8 @@ pub(super) fn insert_user(
 ) -> rusqlite::Result<UserId> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO user (name, skeleton, display_name, first_name, last_name, mail, phone, password_hash,
-             disabled, created, batch)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             disabled, created, batch, member_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     let id = statement.insert(params![
         name.as_str(),
@@ -159,7 +160,8 @@ pub(super) fn insert_user(
         fields.password_hash,
         fields.disabled,
         int(now.0),
-        batch
+        batch,
+        fields.groups.as_deref().map(rows::lines_of),
     ])?;
     Ok(UserId(id))
 }
