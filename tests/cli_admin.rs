@@ -87,7 +87,7 @@ fn commands_leave_nothing_that_the_stores_owner_cannot_open() {
     let owner = if nix::unistd::geteuid().is_root() { 65_534 } else { nix::unistd::geteuid().as_raw() };
     if nix::unistd::geteuid().is_root() {
         chown(desk.scratch.path(), Some(owner), Some(owner)).unwrap();
-        for file in ["store", "store/radmfa.db", "store/radmfa.db.key"] {
+        for file in ["store", "store/radmfa.db", "store/radmfa.db.key", "store/radmfa.db.lock"] {
             chown(desk.scratch.join(file), Some(owner), Some(owner)).unwrap();
         }
     }

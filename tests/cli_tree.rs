@@ -20,9 +20,18 @@ use cli_support::Desk;
 fn help_names_every_command_and_no_command_is_a_mistake() {
     let desk = Desk::new("cli-help");
     let help = desk.ok("--help");
-    for command in
-        ["serve", "quickstart", "check", "user", "token", "login", "dictionary", "completions", "man"]
-    {
+    for command in [
+        "serve",
+        "quickstart",
+        "check",
+        "user",
+        "token",
+        "store",
+        "login",
+        "dictionary",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing:\n{help}");
     }
     assert!(desk.fails("", 2).contains("Usage: radmfa <COMMAND>"));

@@ -10,10 +10,12 @@ mod dictionary;
 mod failure;
 mod generate;
 mod input;
+mod keeping;
 mod logging;
 mod login;
 mod output;
 mod owner;
+mod progress;
 mod quickstart;
 mod running;
 mod serve;
@@ -42,6 +44,7 @@ enum Command {
     User(user::User),
     Token(token::Token),
     Client(client::Client),
+    Store(keeping::Store),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
     Completions(generate::Completions),
@@ -66,6 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Client(command) => command.run(),
+        Command::Store(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),
         Command::Completions(command) => command.run(),

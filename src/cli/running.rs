@@ -15,7 +15,7 @@ use crate::server::record::Journal;
 use crate::server::settings::{Client, MessageAuthenticator};
 use crate::server::system::SystemClock;
 use crate::server::{Parts, Server};
-use crate::store::Opened;
+use crate::store::{Opened, Settings};
 use crate::wire::{AttributeId, Hidden};
 
 /// How far the newest row of the trail may lie ahead of the clock.
@@ -26,6 +26,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
     let dictionary = super::dictionary::read(&effective.dictionaries)?;
     let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
     super::store::make_directory_of(&settings)?;
+    let settings = Settings { tell: |line| tracing::info!("{line}"), ..settings };
     let opened = crate::store::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
     check_clock(&opened)?;
     let parts = Parts {
@@ -33,6 +34,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
         kinds: kinds(dictionary),
         store: opened.logins,
         state_key: opened.state_key,
+        other_state_keys: opened.other_state_keys,
         clock: clock(),
         journal,
     };

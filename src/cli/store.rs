@@ -77,7 +77,7 @@ pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::
             KeySource::Given(key)
         }
     };
-    Ok(Settings { key, ..Settings::new(place) })
+    Ok(Settings { key, tell: |line| output::note(line), ..Settings::new(place) })
 }
 
 /// Makes the directory that a new store is to lie in.
@@ -89,7 +89,7 @@ pub(crate) fn make_directory_of(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// Makes the directory of a new store, for its owner alone.
-fn make_directory(store: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_directory(store: &Path) -> anyhow::Result<()> {
     let Some(directory) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(());
     };

@@ -100,6 +100,8 @@ pub enum StateFault {
 pub struct Mint {
     server: ServerId,
     keyed: Hmac<Sha256>,
+    /// Keys whose States are taken but not made.
+    others: Box<[Hmac<Sha256>]>,
 }
 
 impl Mint {
@@ -107,9 +109,13 @@ impl Mint {
     #[must_use]
     pub fn new(name: &Label, key: &Secret) -> Mint {
         let server = ServerId::of(name);
-        let derived =
-            keyed(key.expose()).chain_update(b"radmfa state").chain_update(server.0).finalize().into_bytes();
-        Mint { server, keyed: keyed(&derived) }
+        Mint { server, keyed: own(server, key), others: Box::default() }
+    }
+
+    /// The same, taking what was made under `others` too.
+    #[must_use]
+    pub fn also_taking(self, others: &[Secret]) -> Mint {
+        Mint { others: others.iter().map(|key| own(self.server, key)).collect(), ..self }
     }
 
     /// The State of `round`, made at `now` for `user` at `client`.
@@ -120,7 +126,7 @@ impl Mint {
         plain.extend(self.server.0);
         plain.extend(u32::try_from(now.secs()).unwrap_or(u32::MAX).to_be_bytes());
         plain.extend(round.0);
-        let mac = self.mac(&plain, client, user);
+        let mac = mac_of(&self.keyed, &plain, client, user);
         plain.extend(mac);
         URL_SAFE_NO_PAD.encode(plain)
     }
@@ -139,24 +145,32 @@ impl Mint {
         if *server != self.server.0 {
             return Err(StateFault::AnotherServer(ServerId(*server)));
         }
-        if !same(mac, &self.mac(head, client, user)) {
+        let made_under = |keyed: &Hmac<Sha256>| same(mac, &mac_of(keyed, head, client, user));
+        if !made_under(&self.keyed) && !self.others.iter().any(made_under) {
             return Err(StateFault::Forged);
         }
         let round = RoundId(round.try_into().map_err(|_| StateFault::Forged)?);
         Ok(Issued { round, at: UnixTime::from_secs(u64::from(u32::from_be_bytes(*time))) })
     }
+}
 
-    fn mac(&self, head: &[u8], client: &Label, user: &UserName) -> [u8; MAC] {
-        let mut mac = self.keyed.clone();
-        mac.update(head);
-        // A label has at most 64 octets and holds no NUL, so the two cannot be shifted into each other.
-        mac.update(client.as_str().as_bytes());
-        mac.update(&[0]);
-        mac.update(user.as_str().as_bytes());
-        let mut cut = [0; MAC];
-        cut.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(target, source)| *target = source);
-        cut
-    }
+fn mac_of(keyed: &Hmac<Sha256>, head: &[u8], client: &Label, user: &UserName) -> [u8; MAC] {
+    let mut mac = keyed.clone();
+    mac.update(head);
+    // A label has at most 64 octets and holds no NUL, so the two cannot be shifted into each other.
+    mac.update(client.as_str().as_bytes());
+    mac.update(&[0]);
+    mac.update(user.as_str().as_bytes());
+    let mut cut = [0; MAC];
+    cut.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(target, source)| *target = source);
+    cut
+}
+
+/// A server's own key under a key that it shares.
+fn own(server: ServerId, key: &Secret) -> Hmac<Sha256> {
+    let derived =
+        keyed(key.expose()).chain_update(b"radmfa state").chain_update(server.0).finalize().into_bytes();
+    keyed(&derived)
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
@@ -195,6 +209,22 @@ mod tests {
         );
         assert_eq!(mint.open(state.as_bytes(), &label("nas"), &user("bob")), Err(StateFault::Forged));
         assert_eq!(mint.open(state.as_bytes(), &label("other"), &user("alice")), Err(StateFault::Forged));
+    }
+
+    #[test]
+    fn a_state_from_before_a_rekey_is_good_and_new_ones_are_made_under_the_new_key() {
+        let before = mint("a");
+        let state = before.state(ROUND, NOW, &label("nas"), &user("alice"));
+        let key = Secret::new([8; 32]);
+        let alone = Mint::new(&label("a"), &key);
+        assert_eq!(alone.open(state.as_bytes(), &label("nas"), &user("alice")), Err(StateFault::Forged));
+        let after = alone.also_taking(&[Secret::new([6; 32]), Secret::new([7; 32])]);
+        let issued = Issued { round: ROUND, at: NOW };
+        assert_eq!(after.open(state.as_bytes(), &label("nas"), &user("alice")), Ok(issued));
+        assert_eq!(after.open(state.as_bytes(), &label("nas"), &user("bob")), Err(StateFault::Forged));
+        let fresh = after.state(ROUND, NOW, &label("nas"), &user("alice"));
+        assert_eq!(after.open(fresh.as_bytes(), &label("nas"), &user("alice")), Ok(issued));
+        assert_eq!(before.open(fresh.as_bytes(), &label("nas"), &user("alice")), Err(StateFault::Forged));
     }
 
     #[test]

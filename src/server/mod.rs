@@ -64,6 +64,8 @@ pub struct Parts {
     pub store: Arc<dyn Logins>,
     /// The key that State attributes are made under; 32 octets that only this store's servers know.
     pub state_key: Secret,
+    /// Further such keys, whose States are taken but not made: those from before a rekey.
+    pub other_state_keys: Vec<Secret>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// Where the lines of logins go.
@@ -129,11 +131,14 @@ impl Server {
             .iter()
             .map(|address| socket::probe(*address).map_err(|fault| Fault::Bind { address: *address, fault }))
             .collect::<Result<Vec<_>, _>>()?;
-        let Parts { primaries, kinds, store, state_key, clock, journal } = parts;
+        let Parts { primaries, kinds, store, state_key, other_state_keys, clock, journal } = parts;
         let upstreams = primary::Shared::new();
         let shared = Arc::new(Shared {
             live: ArcSwap::from_pointee(Live { clients: Clients::new(&settings.clients) }),
-            node: Node::new(Mint::new(&settings.server_name, &state_key), settings.limits.logins),
+            node: Node::new(
+                Mint::new(&settings.server_name, &state_key).also_taking(&other_state_keys),
+                settings.limits.logins,
+            ),
             duplicates: Duplicates::new(settings.limits.duplicates, settings.limits.reply_kept),
             ratchet: Ratchet::new(store.raised()?),
             drops: Drops::default(),

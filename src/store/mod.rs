@@ -8,6 +8,7 @@ pub mod admin;
 #[cfg(test)]
 mod battery;
 mod fold;
+pub mod keyring;
 pub mod memory;
 pub mod pending;
 pub mod seal;
@@ -98,22 +99,33 @@ pub struct Settings {
     pub create: bool,
     /// The most users kept in memory, about 370 octets each; at most [`sqlite::CACHE_MAX`].
     pub cached_users: usize,
+    /// Hears in one line what opening did to the store, if anything: an older one is brought up to today's version.
+    pub tell: fn(&str),
 }
 
 impl Settings {
     /// The store at `place` with its key beside it, made where there is none.
     #[must_use]
     pub fn new(place: Place) -> Settings {
-        Settings { place, key: KeySource::Beside, create: true, cached_users: sqlite::CACHE_DEFAULT }
+        Settings {
+            place,
+            key: KeySource::Beside,
+            create: true,
+            cached_users: sqlite::CACHE_DEFAULT,
+            tell: |_| {},
+        }
     }
 
-    fn file(&self, path: &std::path::Path) -> sqlite::Settings {
+    /// The same for the store in the file at `path`.
+    #[must_use]
+    pub fn file(&self, path: &std::path::Path) -> sqlite::Settings {
         sqlite::Settings {
             path: path.to_owned(),
             key: self.key.clone(),
             create: self.create,
             cached_users: self.cached_users,
             tail: Tail::default(),
+            tell: self.tell,
         }
     }
 }
@@ -127,6 +139,8 @@ pub struct Opened {
     pub newest_row: Option<UnixTime>,
     /// 32 octets that only the servers of this store know: State attributes are made under them.
     pub state_key: Secret,
+    /// The same from before a rekey, or after one that this server is behind in: what was made under them is good.
+    pub other_state_keys: Vec<Secret>,
 }
 
 /// The use that [`seal::SealKey::derive`] makes [`Opened::state_key`] for.
@@ -142,13 +156,13 @@ pub fn open(
         Place::Sqlite(path) => {
             let store = SqliteStore::open(&settings.file(path), clock, &mut *entropy)?;
             let newest_row = store.newest_row_time()?;
-            let state_key = store.state_key();
-            Ok(Opened { logins: Arc::new(store), newest_row, state_key })
+            let (state_key, other_state_keys) = (store.state_key(), store.other_state_keys());
+            Ok(Opened { logins: Arc::new(store), newest_row, state_key, other_state_keys })
         }
         Place::Memory => {
             let store = MemoryStore::new(clock, entropy);
             let state_key = store.state_key();
-            Ok(Opened { logins: Arc::new(store), newest_row: None, state_key })
+            Ok(Opened { logins: Arc::new(store), newest_row: None, state_key, other_state_keys: Vec::new() })
         }
     }
 }

@@ -23,12 +23,15 @@ const TAG_LEN: usize = 16;
 pub enum Purpose {
     /// The seed of an OATH token, bound to the serial number.
     TokenSeed,
+    /// Another sealing key, bound to its fingerprint ([`super::keyring`]).
+    SealKey,
 }
 
 impl Purpose {
     fn label(self) -> &'static [u8] {
         match self {
             Purpose::TokenSeed => b"radmfa/1/token-seed\0",
+            Purpose::SealKey => b"radmfa/1/sealing-key\0",
         }
     }
 }

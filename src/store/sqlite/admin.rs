@@ -71,6 +71,7 @@ impl SqliteAdmin {
         mut entropy: Box<dyn Entropy + Send>,
     ) -> Result<SqliteAdmin, StoreFault> {
         let file = StoreFile::open(&settings.path, &settings.key, settings.create, &mut *entropy)?;
+        file.tell(settings.tell);
         let connection = file.connect(2_048)?;
         Ok(SqliteAdmin { file, connection, clock, entropy, hot: None })
     }

@@ -4,17 +4,20 @@
 //! before anything is read with it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
-use super::schema;
+use super::hold::Hold;
+use super::{keyfile, keys, schema};
 use crate::base::system::Entropy;
 use crate::store::StoreFault;
+use crate::store::keyring::{Keyring, print_fingerprint};
 use crate::store::seal::SealKey;
 
 /// Where the sealing key comes from.
@@ -32,11 +35,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it sleeps between two tries: SQLite's own pauses grow to 100 ms, far beyond any transaction here.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// A store that can be opened: path and key, both found good.
+/// What every database of SQLite begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// A store that can be opened: path and keys, found good, and held as long as this lives.
 #[derive(Clone, Debug)]
 pub(super) struct StoreFile {
     pub(super) path: PathBuf,
-    pub(super) key: SealKey,
+    pub(super) key: Keyring,
+    pub(super) hold: Arc<Hold>,
+    /// The version that opening it brought up to today's.
+    pub(super) migrated: Option<i64>,
 }
 
 impl StoreFile {
@@ -47,24 +56,17 @@ impl StoreFile {
         create: bool,
         entropy: &mut dyn Entropy,
     ) -> Result<StoreFile, StoreFault> {
-        let fresh = match fs::metadata(path) {
-            Ok(found) if found.is_dir() => {
-                return Err(fault(path, "is a directory", "name a file in it, such as radmfa.db"));
-            }
-            Ok(found) => found.len() == 0,
-            Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(error) => return Err(no_access(path, &error)),
+        let fresh = match size(path)? {
+            None | Some(0) => true,
+            Some(_) => false,
         };
         if fresh && !create {
-            return Err(fault(
-                path,
-                "does not exist",
-                "is the path right? `radmfa user add` or `token import` makes a store",
-            ));
+            return Err(missing(path));
         }
+        let hold = Arc::new(Hold::shared(path)?);
         let key = match source {
             KeySource::Given(key) => key.clone(),
-            KeySource::Beside => key_beside(path, fresh, entropy)?,
+            KeySource::Beside => keyfile::beside(path, fresh, entropy)?,
         };
         if fresh {
             match OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path) {
@@ -72,150 +74,184 @@ impl StoreFile {
                 Err(error) => return Err(no_access(path, &error)),
             }
         }
-        let file = StoreFile { path: path.to_owned(), key };
+        let mut file = StoreFile { path: path.to_owned(), key: Keyring::new(key), hold, migrated: None };
         file.prepare()?;
         Ok(file)
     }
 
-    /// A connection in the mode that all of ours have: WAL, every commit synced, no memory map (it counts as resident),
-    /// a page cache of `pages` pages of 4 KiB.
+    /// A connection in the mode that all of ours have ([`connect`]).
     pub(super) fn connect(&self, pages: u32) -> Result<Connection, StoreFault> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(&self.path, flags).and_then(|mut connection| {
-            let tries = PATIENCE.as_micros() / PAUSE.as_micros();
-            connection.busy_handler(Some(move |tried: i32| {
-                std::thread::sleep(PAUSE);
-                u128::try_from(tried).is_ok_and(|tried| tried < tries)
-            }))?;
-            // Without it the bundled STAT4 prepares parameterised joins anew at every use.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-            connection.set_prepared_statement_cache_capacity(64);
-            connection.pragma_update(None, "journal_mode", "wal")?;
-            connection.pragma_update(None, "synchronous", "full")?;
-            connection.pragma_update(None, "mmap_size", 0)?;
-            connection.pragma_update(None, "cache_size", pages)?;
-            connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-            Ok(connection)
-        });
-        opened.map_err(|error| self.fault(&error))
+        connect(&self.path, pages)
+    }
+
+    /// Says that opening it brought it up to today's version, if it did.
+    pub(super) fn tell(&self, tell: fn(&str)) {
+        if let Some(before) = self.migrated {
+            tell(&format!(
+                "store {}: brought from version {before} to version {}; an older radmfa cannot open it any more",
+                self.path.display(),
+                schema::VERSION
+            ));
+        }
     }
 
     /// What went wrong with this store, for an admin to read.
     pub(super) fn fault(&self, error: &rusqlite::Error) -> StoreFault {
-        let path = self.path.as_path();
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                fault(path, "is damaged or no store", "put a backup in its place; keep the damaged file")
-            }
-            Some(ErrorCode::DiskFull) => {
-                fault(path, "the disk is full", "make room; radmfa goes on by itself")
-            }
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                fault(path, "is held by another process", "try again; does a backup or a shell hold a lock?")
-            }
-            Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => fault(
-                path,
-                &format!("cannot be opened for writing ({error})"),
-                "does this user own the file and its directory?",
-            ),
-            _ => fault(path, &error.to_string(), "see the system's log for faults of the disk"),
-        }
+        explain(&self.path, error)
     }
 
-    fn prepare(&self) -> Result<(), StoreFault> {
+    fn prepare(&mut self) -> Result<(), StoreFault> {
         let path = self.path.as_path();
         let mut connection = self.connect(64)?;
-        let read = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let numbers = read("user_version").and_then(|version| Ok((version, read("application_id")?)));
-        let (version, application) = numbers.map_err(|error| self.fault(&error))?;
-        if version > schema::VERSION {
-            return Err(fault(
-                path,
-                &format!(
-                    "has schema version {version}; this radmfa knows versions up to {}",
-                    schema::VERSION
-                ),
-                "a newer radmfa has changed it: run that one",
-            ));
-        }
-        if application != schema::APPLICATION {
-            let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
-            let tables: i64 = tables.map_err(|error| self.fault(&error))?;
-            if version != 0 || tables != 0 {
-                return Err(fault(path, "is another program's database", "name a file of radmfa's own"));
-            }
-        }
+        let version = version(path, &connection)?;
         let fingerprint = self.key.fingerprint();
         if version < schema::VERSION {
+            // With another key than the store's, nothing is to be changed yet.
+            if version > 0 {
+                check_key(path, &connection, &self.key)?;
+            }
             schema::migrate(&mut connection, &fingerprint).map_err(|error| self.fault(&error))?;
+            self.migrated = (version > 0).then_some(version);
         }
-        let kept = connection
-            .query_row("SELECT value FROM meta WHERE name = 'seal-key'", [], |row| row.get::<_, Vec<u8>>(0));
-        if kept.map_err(|error| self.fault(&error))? != fingerprint {
-            return Err(fault(
-                path,
-                "was sealed with another key",
-                &format!("bring back the key that was made with it ({})", key_path(path).display()),
-            ));
-        }
+        check_key(path, &connection, &self.key)?;
+        let wrapped = keys::wrapped(&connection).map_err(|error| self.fault(&error))?;
+        self.key.learn(&wrapped);
         Ok(())
     }
 }
 
-fn key_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".key");
-    PathBuf::from(name)
-}
-
-fn key_beside(store: &Path, fresh: bool, entropy: &mut dyn Entropy) -> Result<SealKey, StoreFault> {
-    let path = key_path(store);
-    let octets = match fs::read(&path) {
-        Ok(octets) => zeroize::Zeroizing::new(octets),
-        Err(error) if error.kind() == ErrorKind::NotFound && fresh => {
-            make_key(&path, entropy)?;
-            zeroize::Zeroizing::new(fs::read(&path).map_err(|error| no_access(&path, &error))?)
+/// How many octets the file at `path` has; `None` where there is none.
+pub(super) fn size(path: &Path) -> Result<Option<u64>, StoreFault> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(fault(path, "is a directory", "name a file in it, such as radmfa.db"))
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(fault(
-                &path,
-                "does not exist, and the store cannot be read without its key",
-                "bring it back from where it was kept, or name the key with --seal-key",
-            ));
-        }
-        Err(error) => return Err(no_access(&path, &error)),
-    };
-    let mode = fs::metadata(&path).map_err(|error| no_access(&path, &error))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(fault(
-            &path,
-            &format!("is open to others (mode {:03o})", mode & 0o777),
-            &format!("chmod 600 {}", path.display()),
-        ));
+        Ok(found) => Ok(Some(found.len())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(no_access(path, &error)),
     }
-    SealKey::parse(&octets)
-        .ok_or_else(|| fault(&path, "is no key", "it holds 64 hexadecimal digits, or 32 octets as they are"))
 }
 
-/// Makes a key file that is whole the moment it has its name; one that another process made first stays.
-fn make_key(path: &Path, entropy: &mut dyn Entropy) -> Result<(), StoreFault> {
-    let draft = path.with_extension(format!("key.{}", std::process::id()));
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        writeln!(file, "{}", *SealKey::generate(entropy).print())?;
-        file.sync_all()?;
-        match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+pub(super) fn missing(path: &Path) -> StoreFault {
+    let hint = "is the path right? `radmfa user add` or `token import` makes a store, `store restore` brings a backup \
+                back";
+    fault(path, "does not exist", hint)
+}
+
+/// Tells what is no database at all from a damaged one. Looked at only after SQLite has refused it: to close a database's
+/// file gives up the locks that connections of this process have on it.
+fn no_database(path: &Path, error: &rusqlite::Error) -> StoreFault {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
+    match read {
+        Err(error) => no_access(path, &error),
+        Ok(_) if head == MAGIC || head.iter().all(|octet| *octet == 0) => damaged(path, &error.to_string()),
+        Ok(_) => {
+            fault(path, "is no store: it does not begin as a SQLite database does", "is the path right?")
         }
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-    })();
-    let _absent_is_fine = fs::remove_file(&draft);
-    written.map_err(|error| no_access(path, &error))
+    }
 }
 
-fn no_access(path: &Path, error: &std::io::Error) -> StoreFault {
+pub(super) fn damaged(path: &Path, how: &str) -> StoreFault {
+    let hint = format!(
+        "stop the server and bring back a backup, which keeps the damaged file: radmfa store restore BACKUP --store \
+         sqlite:{}",
+        path.display()
+    );
+    fault(path, &format!("is damaged: {how}"), &hint)
+}
+
+/// A connection in the mode that all of ours have: WAL, every commit synced, no memory map (it counts as resident), a
+/// page cache of `pages` pages of 4 KiB.
+pub(super) fn connect(path: &Path, pages: u32) -> Result<Connection, StoreFault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|mut connection| {
+        be_patient(&mut connection)?;
+        // Without it the bundled STAT4 prepares parameterised joins anew at every use.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        connection.pragma_update(None, "cache_size", pages)?;
+        connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+        Ok(connection)
+    });
+    opened.map_err(|error| explain(path, &error))
+}
+
+/// Makes a connection wait for others' locks.
+pub(super) fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(|tried: i32| {
+        std::thread::sleep(PAUSE);
+        u128::try_from(tried).is_ok_and(|tried| tried < PATIENCE.as_micros() / PAUSE.as_micros())
+    }))
+}
+
+/// What `error` of the store at `path` means to an admin.
+pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> StoreFault {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => no_database(path, error),
+        Some(ErrorCode::DatabaseCorrupt) => damaged(path, &error.to_string()),
+        Some(ErrorCode::DiskFull) => fault(path, "the disk is full", "make room; radmfa goes on by itself"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            fault(path, "is held by another process", "try again; does a backup or a shell hold a lock?")
+        }
+        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => fault(
+            path,
+            &format!("cannot be opened for writing ({error})"),
+            "does this user own the file and its directory?",
+        ),
+        _ => fault(path, &error.to_string(), "see the system's log for faults of the disk"),
+    }
+}
+
+/// The version of the store that `connection` has open, 0 for an empty file. Refused: another program's database, and
+/// a version that this program does not know.
+pub(super) fn version(path: &Path, connection: &Connection) -> Result<i64, StoreFault> {
+    let read = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let numbers = read("user_version").and_then(|version| Ok((version, read("application_id")?)));
+    let (version, application) = numbers.map_err(|error| explain(path, &error))?;
+    if application != schema::APPLICATION {
+        let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+        let tables: i64 = tables.map_err(|error| explain(path, &error))?;
+        if version != 0 || tables != 0 {
+            return Err(fault(path, "is another program's database", "name a file of radmfa's own"));
+        }
+    }
+    if version > schema::VERSION {
+        let what =
+            format!("has schema version {version}; this radmfa knows versions up to {}", schema::VERSION);
+        return Err(fault(path, &what, "a newer radmfa has changed it: run that one"));
+    }
+    Ok(version)
+}
+
+/// Refuses a key that the store is not sealed with.
+pub(super) fn check_key(path: &Path, connection: &Connection, key: &Keyring) -> Result<(), StoreFault> {
+    let given = key.fingerprint();
+    let wanted = keys::current(connection).map_err(|error| explain(path, &error))?;
+    let next = keys::next(connection).map_err(|error| explain(path, &error))?;
+    if wanted == given || next.as_deref() == Some(given.as_slice()) {
+        return Ok(());
+    }
+    let name = format!("radmfa/key/{}", print_fingerprint(&given));
+    let kept = connection.query_row("SELECT 1 FROM meta WHERE name = ?1", [name], |_| Ok(())).optional();
+    let earlier = kept.map_err(|error| explain(path, &error))?.is_some();
+    let what = format!(
+        "was sealed with another key: it wants the one with fingerprint {}, and {} {}",
+        print_fingerprint(&wanted),
+        if earlier { "was given the one from before `store rekey`," } else { "was given" },
+        print_fingerprint(&given)
+    );
+    let hint = match keyfile::find(path, &wanted) {
+        Some((found, _)) => format!("{} is that key", found.display()),
+        None => format!("bring back the key that was made with it ({})", keyfile::key_path(path).display()),
+    };
+    Err(fault(path, &what, &hint))
+}
+
+pub(super) fn no_access(path: &Path, error: &std::io::Error) -> StoreFault {
     match error.kind() {
         ErrorKind::NotFound => {
             let directory = path.parent().unwrap_or(Path::new("."));
@@ -231,6 +267,6 @@ fn no_access(path: &Path, error: &std::io::Error) -> StoreFault {
     }
 }
 
-fn fault(path: &Path, what: &str, hint: &str) -> StoreFault {
+pub(super) fn fault(path: &Path, what: &str, hint: &str) -> StoreFault {
     StoreFault { what: format!("store {}: {what}", path.display()), hint: hint.to_owned() }
 }

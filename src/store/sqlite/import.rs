@@ -20,7 +20,8 @@ use crate::base::name::UserName;
 use crate::base::system::Clock;
 use crate::base::time::UnixTime;
 use crate::store::admin::{AdminFault, ImportConflict, ImportReport, NewToken, UserFields};
-use crate::store::seal::{Purpose, SealKey};
+use crate::store::keyring::Keyring;
+use crate::store::seal::Purpose;
 
 /// How long a chunk may take, its commit included: the write lock is held for so long.
 const CHUNK: Duration = Duration::from_millis(4);
@@ -240,7 +241,7 @@ fn sweep_step(
 }
 
 /// Reads what is there and decides what each row means.
-fn plan(connection: &Connection, key: &SealKey, rows: &[NewToken]) -> rusqlite::Result<Plan> {
+fn plan(connection: &Connection, key: &Keyring, rows: &[NewToken]) -> rusqlite::Result<Plan> {
     let mut report = ImportReport::default();
     let mut fresh: Vec<usize> = Vec::with_capacity(rows.len());
     // By serial: equal ones come to lie side by side, and the index is read in its own order.
@@ -297,7 +298,7 @@ fn plan(connection: &Connection, key: &SealKey, rows: &[NewToken]) -> rusqlite::
 }
 
 /// Whether `token` stands in the store exactly so; `None` where its serial does not.
-fn equals(connection: &Connection, key: &SealKey, token: &NewToken) -> rusqlite::Result<Option<bool>> {
+fn equals(connection: &Connection, key: &Keyring, token: &NewToken) -> rusqlite::Result<Option<bool>> {
     let mut statement = connection.prepare_cached(concat!(
         "SELECT user.name, algorithm, digits, interval, seed FROM token LEFT JOIN user ON user.id = token.user
          WHERE serial = ?1 AND ",

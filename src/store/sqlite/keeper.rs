@@ -72,7 +72,7 @@ impl Keeper {
     pub(super) fn run(&self, mut connection: Connection, view: &Arc<View>, clock: &dyn Clock) {
         while let Some(task) = self.next() {
             let result = match task {
-                Task::Checkpoint => checkpoint(&connection),
+                Task::Checkpoint => checkpoint(&mut connection),
                 Task::Sweep => import::sweep(&mut connection, clock, &|| self.is_closing()),
                 Task::Look => clocks::look(&connection, view),
                 Task::Warm(after) => view.warm(&connection, after, WARM_STEP).map(|last| {
@@ -124,11 +124,14 @@ impl Keeper {
     }
 }
 
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    let run = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(1));
-    let log = run("PRAGMA wal_checkpoint(PASSIVE)")?;
+fn checkpoint(connection: &mut Connection) -> rusqlite::Result<()> {
+    let run = |connection: &Connection, sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(1));
+    let log = run(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
     if log >= LOG_MAX {
-        run("PRAGMA wal_checkpoint(RESTART)")?;
+        // It holds the write lock while it waits for readers, and a backup reads for long: rather not now than waiting.
+        connection.busy_timeout(Duration::ZERO)?;
+        run(connection, "PRAGMA wal_checkpoint(RESTART)")?;
+        super::file::be_patient(connection)?;
     }
     Ok(())
 }

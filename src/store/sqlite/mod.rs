@@ -10,15 +10,23 @@
 //! rows for all processes, extended under the write lock alone; no thread of a runtime waits for a disk.
 
 mod admin;
+pub mod backup;
 mod census;
 mod clocks;
+mod draft;
 mod file;
+pub mod glance;
+mod hold;
 mod hot;
 mod import;
 mod keeper;
+mod keyfile;
+mod keys;
 mod mailbox;
 mod queue;
 mod readers;
+pub mod rekey;
+pub mod restore;
 mod rows;
 mod schema;
 mod seat;
@@ -44,8 +52,8 @@ use self::queue::{Job, Queue};
 use self::readers::Readers;
 use self::view::{Seen, View};
 use self::writer::Writer;
+use super::keyring::Keyring;
 use super::pending::Pending;
-use super::seal::SealKey;
 use super::{Logins, StoreFault};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
@@ -67,6 +75,8 @@ pub struct Settings {
     pub cached_users: usize,
     /// How many rows may go without a snapshot.
     pub tail: Tail,
+    /// Hears in one line what opening did to the store, if anything.
+    pub tell: fn(&str),
 }
 
 /// How many of the newest rows may go without a snapshot: start-up folds them, at about a microsecond each.
@@ -99,6 +109,7 @@ impl Settings {
             create: true,
             cached_users: CACHE_DEFAULT,
             tail: Tail::default(),
+            tell: |_| {},
         }
     }
 }
@@ -112,7 +123,7 @@ const WRITER_PAGES: u32 = 1_024;
 /// A running server's store.
 pub struct SqliteStore {
     file: StoreFile,
-    key: SealKey,
+    key: Keyring,
     clock: Arc<dyn Clock>,
     view: Arc<View>,
     queue: Arc<Queue>,
@@ -130,10 +141,20 @@ impl SqliteStore {
         entropy: &mut dyn Entropy,
     ) -> Result<SqliteStore, StoreFault> {
         let file = StoreFile::open(&settings.path, &settings.key, settings.create, entropy)?;
+        file.tell(settings.tell);
         let checker = file.connect(16)?;
+        if keys::has_heirs(&checker).map_err(|error| file.fault(&error))? && file.hold.try_alone()? {
+            // No server that has only an earlier key runs any more.
+            let forgotten = keys::forget_heirs(&checker).map_err(|error| file.fault(&error));
+            file.hold.share_again(&file.path)?;
+            forgotten?;
+        } else {
+            file.hold.share_again(&file.path)?;
+        }
+        let cached = settings.cached_users.min(CACHE_MAX);
         let view = checker
             .unchecked_transaction()
-            .and_then(|transaction| View::load(&transaction, settings.cached_users.min(CACHE_MAX)))
+            .and_then(|transaction| View::load(&transaction, cached, file.key.clone()))
             .map_err(|error| file.fault(&error))?;
         let mut store = SqliteStore {
             key: file.key.clone(),
@@ -160,6 +181,12 @@ impl SqliteStore {
     #[must_use]
     pub fn state_key(&self) -> Secret {
         self.key.derive(super::STATE)
+    }
+
+    /// The same under the store's other keys: what servers made before a rekey is good still.
+    #[must_use]
+    pub fn other_state_keys(&self) -> Vec<Secret> {
+        self.key.derive_others(super::STATE)
     }
 
     fn start(&mut self, tail: Tail) -> Result<(), StoreFault> {

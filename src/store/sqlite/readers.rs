@@ -11,7 +11,7 @@ use super::seat::Seat;
 use super::strangers::Stranger;
 use super::view::View;
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::store::seal::SealKey;
+use crate::store::keyring::Keyring;
 
 /// The most questions that wait; beyond them the store is unavailable.
 const QUEUE_MAX: usize = 16_384;
@@ -46,7 +46,7 @@ impl Readers {
     }
 
     /// One reader; works until closed.
-    pub(super) fn run(&self, connection: &Connection, view: &Arc<View>, key: &SealKey) {
+    pub(super) fn run(&self, connection: &Connection, view: &Arc<View>, key: &Keyring) {
         loop {
             let mut state = self.lock();
             let (query, sender) = loop {
@@ -78,7 +78,7 @@ impl Readers {
 fn answer(
     connection: &Connection,
     view: &View,
-    key: &SealKey,
+    key: &Keyring,
     query: &UserQuery,
 ) -> rusqlite::Result<UserAnswer> {
     // It may have come in while the question waited.

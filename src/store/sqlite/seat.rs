@@ -15,7 +15,8 @@ use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::factor::oath::{Drift, Parameters};
 use crate::store::fold::{Facts, TokenFacts};
-use crate::store::seal::{Purpose, SealKey};
+use crate::store::keyring::Keyring;
+use crate::store::seal::Purpose;
 
 /// A user.
 #[derive(Clone, Debug)]
@@ -149,7 +150,7 @@ impl Seat {
     }
 
     /// What a login is told. A seed that does not open is damage: nothing may rest on this user then.
-    pub(super) fn answer(&self, query: &UserQuery, key: &SealKey, clock_suspect: bool) -> UserAnswer {
+    pub(super) fn answer(&self, query: &UserQuery, key: &Keyring, clock_suspect: bool) -> UserAnswer {
         let mut tokens = Vec::with_capacity(self.tokens.len());
         for held in self.tokens.iter() {
             let seed = if query.seeds {

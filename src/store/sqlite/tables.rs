@@ -12,7 +12,8 @@ use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::factor::oath::Drift;
 use crate::store::admin::{NewToken, Posture, TokenDetails, TokenFields, UserDetails, UserFields};
-use crate::store::seal::{Purpose, SealKey};
+use crate::store::keyring::Keyring;
+use crate::store::seal::Purpose;
 
 /// Rows of the `change` log that are kept for servers to read.
 const CHANGES_KEPT: i64 = 10_000;
@@ -133,7 +134,7 @@ pub(super) fn postures(connection: &Connection) -> rusqlite::Result<Vec<Posture>
     Ok(postures)
 }
 
-pub(super) fn seal(key: &SealKey, token: &NewToken, entropy: &mut dyn Entropy) -> Box<[u8]> {
+pub(super) fn seal(key: &Keyring, token: &NewToken, entropy: &mut dyn Entropy) -> Box<[u8]> {
     key.seal(Purpose::TokenSeed, &token.serial, &token.seed, entropy)
 }
 

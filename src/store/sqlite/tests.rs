@@ -72,6 +72,7 @@ use crate::base::time::Tick;
 use crate::engine::record::Conflict;
 use crate::store::admin::{AuditFilter, UserFields};
 use crate::store::battery::{ask, commit, enrol, fail, find, name, outcome, spend, token, wait};
+use crate::store::seal::SealKey;
 
 /// Polls until `done`, at most 20 s.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -138,7 +139,9 @@ fn what_cannot_be_opened_says_which_file_why_and_what_to_do() {
     drop(SqliteAdmin::open(&good, RealClock::shared(), entropy()).unwrap());
 
     std::fs::write(&good.path, [b'x'; 8192]).unwrap();
-    says(&good, &["is damaged or no store", "backup"]);
+    says(&good, &["is no store", "is the path right"]);
+    std::fs::write(&good.path, [0; 8192]).unwrap();
+    says(&good, &["is damaged", "radmfa store restore BACKUP"]);
     let other = settings("other.db");
     Connection::open(&other.path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
     says(

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 
 use super::census::Census;
 use super::hot::Hot;
+use super::keys;
 use super::rows::{self, int, nat};
 use super::seat::{Cache, Found, Seat};
 use super::strangers::Strangers;
@@ -20,7 +21,7 @@ use crate::base::name::UserName;
 use crate::base::time::Tick;
 use crate::engine::account::Account;
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::store::seal::SealKey;
+use crate::store::keyring::Keyring;
 
 /// For how long a look at the `change` log is good.
 pub(super) const FRESH: Duration = Duration::from_millis(2);
@@ -29,6 +30,8 @@ pub(super) struct View {
     pub(super) cache: Cache,
     pub(super) strangers: Strangers,
     census: Census,
+    /// What a rekey brings is learnt here.
+    keys: Keyring,
     shared: Mutex<Shared>,
     /// When the look began that everything here rests on, in ticks; [`NEVER`] before the first.
     looked: AtomicU64,
@@ -49,13 +52,14 @@ pub(super) struct Shared {
 
 impl View {
     /// The view of a server that starts. Call it in a transaction.
-    pub(super) fn load(connection: &Connection, limit: usize) -> rusqlite::Result<View> {
+    pub(super) fn load(connection: &Connection, limit: usize, keys: Keyring) -> rusqlite::Result<View> {
         let hot = Hot::load(connection)?;
         let shared = Shared { hot, change: newest_change(connection)?, generation: 0 };
         Ok(View {
             cache: Cache::new(limit),
             strangers: Strangers::default(),
             census: Census::default(),
+            keys,
             shared: Mutex::new(shared),
             looked: AtomicU64::new(NEVER),
             suspect: AtomicBool::new(false),
@@ -114,6 +118,7 @@ impl View {
         if everybody {
             self.census.spoil();
             self.cache.drop_all();
+            self.keys.learn(&keys::wrapped(connection)?);
         }
         // Somebody with a newer snapshot may have been here first.
         *change = newest.max(*change);
@@ -121,7 +126,7 @@ impl View {
     }
 
     /// The answer to `query`, where memory has it.
-    pub(super) fn answer(&self, query: &UserQuery, key: &SealKey) -> Option<UserAnswer> {
+    pub(super) fn answer(&self, query: &UserQuery, key: &Keyring) -> Option<UserAnswer> {
         match self.cache.read(&query.user, |seat| seat.answer(query, key, self.clock_suspect())) {
             Found::Here(UserAnswer::Found(account)) if query.look_alikes && account.tokens.is_empty() => {
                 let resembles_another = self.resembles(&query.user)?;

@@ -1,0 +1,39 @@
+//! `radmfa store migrate`: an older store becomes one of today's version.
+
+use super::settings;
+use crate::cli::failure::Failure;
+use crate::cli::output::say;
+use crate::cli::store::{clock, entropy};
+use crate::cli::{owner, progress};
+use crate::config::flags::StoreFlags;
+use crate::store::sqlite::{Settings, SqliteAdmin, glance};
+
+/// Bring a store that an older radmfa made up to this version
+///
+/// A server or any command does the same when it opens the store; this does nothing else. An older radmfa cannot open the
+/// store afterwards, so back it up before: `radmfa store backup` does not migrate.
+#[derive(Debug, clap::Args)]
+pub(super) struct Migrate {
+    #[command(flatten)]
+    store: StoreFlags,
+}
+
+impl Migrate {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let settings = Settings { tell: |_| {}, ..settings(&self.store)? };
+        owner::become_owner(&settings.path)?;
+        let before = glance::info(&settings.path).map_err(Failure::from)?;
+        let (from, to) = (before.counts.version, before.version_here);
+        if from == to {
+            say(format!("store {} is of version {to} already", settings.path.display()))?;
+            return Ok(());
+        }
+        {
+            let bar = progress::bar("migrating");
+            bar.at(0, 1);
+            SqliteAdmin::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
+        }
+        say(format!("store {}: brought from version {from} to version {to}", settings.path.display()))?;
+        Ok(())
+    }
+}
