@@ -83,3 +83,128 @@ fn a_counter_token_is_made_for_an_app() {
     assert!(desk.fails("token add alice --type hotp --counter=-1", 2).contains("--counter"));
     desk.fails("token add alice --type motp", 2);
 }
+
+fn totp_at(unix: u64) -> String {
+    let moment = format!("@{unix}");
+    oathtool(&["--totp", "--base32", "--now", &moment, SEED])
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[test]
+fn two_codes_in_a_row_bring_a_counter_token_back() {
+    let desk = desk_with_counter_token("cli-hotp-resync", "0");
+    let resync = |first, second| format!("token resync H-1 {} {}", hotp(first), hotp(second));
+    for (first, second) in [(700, 700), (700, 702), (701, 700), (1000, 1001), (5000, 5001)] {
+        let said = desk.fails(&resync(first, second), 1);
+        assert!(said.contains("does not show these two in a row among its next 1000 codes"), "{said}");
+    }
+    assert!(desk.fails(&format!("token verify H-1 {}", hotp(700)), 1).contains("radmfa token resync H-1"));
+    assert_eq!(desk.ok(&resync(700, 701)), "token H-1 is in step again; its next counter is 702\n");
+    // Both are used up, and with them everything before.
+    for spent in [(700, 701), (701, 702), (690, 691)] {
+        desk.fails(&resync(spent.0, spent.1), 1);
+    }
+    for spent in [699, 700, 701] {
+        desk.fails(&format!("token verify H-1 {}", hotp(spent)), 1);
+    }
+    desk.ok(&format!("token verify H-1 {}", hotp(702)));
+    let rows = json(&desk, "token show H-1 --format json");
+    assert_eq!(rows[0]["counter"], 703);
+}
+
+#[test]
+fn two_codes_in_a_row_bring_a_slow_clock_back_and_it_is_remembered() {
+    let desk = Desk::new("cli-totp-resync");
+    desk.write("tokens.csv", &format!("user,serial,secret\nalice,T-1,{SEED}\n"));
+    desk.ok("token import tokens.csv");
+    let then = now() - 6 * 30;
+    let (first, second) = (totp_at(then - 30), totp_at(then));
+    desk.fails(&format!("token verify T-1 {second}"), 1);
+    let beyond = format!("token resync T-1 {} {}", totp_at(now() - 14 * 30), totp_at(now() - 13 * 30));
+    assert!(desk.fails(&beyond, 1).contains("within 10 steps of now"));
+    assert!(desk.fails(&format!("token resync T-1 {first} {first}"), 1).contains("two in a row"));
+    let said = desk.ok(&format!("token resync T-1 {first} {second}"));
+    // The step may have changed since `then` was taken.
+    assert!(
+        ["-6 steps\n", "-7 steps\n"].iter().any(|end| said.ends_with(end)) && said.contains("T-1 is in step"),
+        "{said}"
+    );
+    let drift = json(&desk, "token show T-1 --format json")[0]["drift"].clone();
+    assert!(drift == "-6" || drift == "-7", "{drift}");
+    assert!(desk.fails(&format!("token verify T-1 {second}"), 1).contains("was used already"));
+    assert!(desk.fails(&format!("token resync T-1 {first} {second}"), 1).contains("was used already"));
+    let next = totp_at(then + 30);
+    assert_eq!(desk.ok(&format!("token verify T-1 {next}")), "right: token T-1 of alice\n");
+}
+
+#[test]
+fn what_cannot_be_resynchronised_says_why() {
+    let desk = desk_with_counter_token("cli-resync-wrong", "0");
+    assert!(desk.fails("token resync H-9 111111 222222", 1).contains("there is no token H-9"));
+    assert!(desk.fails("token resync H-1 11111 222222", 2).contains("has 6 digits"));
+    assert!(desk.fails("token resync H-1 111111 22222a", 2).contains("has 6 digits"));
+    desk.fails("token resync H-1 111111", 2);
+    desk.ok("token disable H-1");
+    assert!(desk.fails("token resync H-1 111111 222222", 1).contains("radmfa token enable H-1"));
+    desk.ok("token unassign H-1");
+    assert!(desk.fails("token resync H-1 111111 222222", 1).contains("belongs to nobody"));
+}
+
+#[test]
+fn a_lost_token_is_replaced_from_stock_or_by_a_new_one() {
+    let desk = desk_with_counter_token("cli-replace", "3");
+    desk.write("stock.csv", &format!("serial,secret\nS-1,{SEED}\n"));
+    desk.ok("token import stock.csv");
+    assert!(desk.fails("token replace H-1 S-9", 1).contains("there is no token S-9"));
+    assert!(desk.fails("token replace S-1 H-1", 2).contains("belongs to nobody"));
+    assert!(desk.fails("token replace H-9", 1).contains("there is no token H-9"));
+    assert_eq!(desk.ok("token replace H-1 S-1"), "disabled token H-1; alice has token S-1 in its place\n");
+    assert!(desk.fails(&format!("token verify H-1 {}", hotp(3)), 1).contains("is disabled"));
+    assert_eq!(desk.ok(&format!("token verify S-1 {}", totp_at(now()))), "right: token S-1 of alice\n");
+    let made = desk.ok("token replace S-1 --issuer Example");
+    assert!(made.starts_with("disabled token S-1; alice has token app-"), "{made}");
+    assert!(made.lines().last().unwrap().starts_with("otpauth://totp/Example:alice?secret="), "{made}");
+    let tokens = json(&desk, "token list --user alice --format json");
+    let enabled: Vec<_> = tokens.as_array().unwrap().iter().map(|token| token["enabled"] == true).collect();
+    assert_eq!(enabled.iter().filter(|enabled| **enabled).count(), 1);
+    desk.ok("user add bob");
+    desk.ok("token add bob --serial B-1");
+    let said = desk.fails("token replace B-1 H-1", 2);
+    assert!(said.contains("token H-1 belongs to alice; it can take nothing's place"), "{said}");
+}
+
+#[test]
+fn a_token_gets_another_number_and_its_codes_stay_used() {
+    let desk = desk_with_counter_token("cli-rename", "0");
+    desk.ok(&format!("token verify H-1 {}", hotp(0)));
+    assert_eq!(desk.ok("token rename H-1 H-2"), "token H-1 is called H-2 now\n");
+    assert!(desk.fails(&format!("token verify H-2 {}", hotp(0)), 1).contains("was used already"));
+    desk.ok(&format!("token verify H-2 {}", hotp(1)));
+    assert!(desk.fails("token show H-1", 1).contains("there is no token H-1"));
+    assert!(desk.fails("token rename H-1 H-3", 1).contains("there is no token H-1"));
+    desk.ok("token add alice --serial H-3");
+    assert!(desk.fails("token rename H-2 H-3", 1).contains("token H-3 is there already"));
+    // The file brings the device back under its old number, and with it nothing that was used under it.
+    desk.ok("token import tokens.csv");
+    assert!(desk.fails(&format!("token verify H-1 {}", hotp(0)), 1).contains("was used already"));
+}
+
+#[test]
+fn what_is_known_of_a_token_is_shown_and_changed() {
+    let desk = Desk::new("cli-token-set");
+    desk.ok("user add alice");
+    desk.ok("token add alice --serial T-1 --label keyring --expires 2099-12-31");
+    desk.ok("token set T-1 --manufacturer Feitian --model c200 --label=");
+    let shown = json(&desk, "token show T-1 --format json")[0].clone();
+    assert_eq!((&shown["manufacturer"], &shown["model"]), (&"Feitian".into(), &"c200".into()));
+    assert_eq!((&shown["label"], &shown["expires"]), (&Value::Null, &"2100-01-01T00:00:00.000Z".into()));
+    desk.ok("token set T-1 --expires 2020-01-01");
+    assert!(desk.fails("token verify T-1 123456", 1).contains("radmfa token set T-1 --expires DATE"));
+    desk.ok("token set T-1 --expires never");
+    assert_eq!(json(&desk, "token show T-1 --format json")[0]["expires"], Value::Null);
+    assert!(desk.fails("token set T-1 --expires soon", 2).contains("takes a date such as"));
+    assert!(desk.fails("token set T-9 --label x", 1).contains("there is no token T-9"));
+}

@@ -44,9 +44,10 @@ impl Listing {
     }
 
     /// Adds a row; `null` where there is nothing.
-    pub(crate) fn row<const N: usize>(&mut self, values: [Value; N]) {
-        debug_assert_eq!(N, self.columns.len(), "a value for each column");
-        self.rows.push(values.into());
+    pub(crate) fn row(&mut self, values: impl IntoIterator<Item = Value>) {
+        let values: Vec<Value> = values.into_iter().collect();
+        debug_assert_eq!(values.len(), self.columns.len(), "a value for each column");
+        self.rows.push(values);
     }
 
     /// Prints all of it.

@@ -32,7 +32,7 @@ mod split;
 mod surroundings;
 mod top;
 mod tree;
-mod value;
+pub(crate) mod value;
 
 #[cfg(test)]
 mod tests;

@@ -240,16 +240,20 @@ pub(super) fn moment(scalar: &Scalar) -> Parsed<UnixTime> {
             "such as 2026-08-31 (until the end of that day in UTC) or 2026-08-31T12:00:00Z",
         )
     };
-    let timestamp = if let Ok(timestamp) = scalar.text.parse::<jiff::Timestamp>() {
+    end_of(&scalar.text).ok_or_else(bad)
+}
+
+/// A date stands for its end in UTC, a date with time and offset for itself.
+pub(crate) fn end_of(text: &str) -> Option<UnixTime> {
+    let timestamp = if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
         timestamp
-    } else if scalar.text.len() == 10 {
-        let date: jiff::civil::Date = scalar.text.parse().map_err(|_| bad())?;
-        let next = date.tomorrow().map_err(|_| bad())?;
-        next.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| bad())?.timestamp()
+    } else if text.len() == 10 {
+        let next = text.parse::<jiff::civil::Date>().ok()?.tomorrow().ok()?;
+        next.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
     } else {
-        return Err(bad());
+        return None;
     };
-    u64::try_from(timestamp.as_millisecond()).map(UnixTime).map_err(|_| bad())
+    u64::try_from(timestamp.as_millisecond()).map(UnixTime).ok()
 }
 
 /// A path; a relative one starts from the directory of the file that names it.

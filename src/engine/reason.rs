@@ -92,6 +92,16 @@ reasons! {
     TooManyRounds = "too-many-rounds",
     /// An admin cleared the count of wrong codes.
     Unlocked = "unlocked",
+    /// An admin checked a code of a token; it was right, and is used up.
+    TokenVerified = "token-verified",
+    /// An admin brought a token back in step by two of its codes in a row, which are used up.
+    TokenResynchronised = "token-resynchronised",
+    /// An admin gave a token another serial number.
+    TokenRenamed = "token-renamed",
+    /// An admin disabled a user's token and gave the user another one in its place.
+    TokenReplaced = "token-replaced",
+    /// An admin changed what is known of a token.
+    TokenChanged = "token-changed",
     /// A fault in this program ended the login; the log has the details.
     InternalError = "internal-error",
 }

@@ -268,6 +268,27 @@ pub fn scan(
     Found { fresh: known(fresh), spent: known(spent) }
 }
 
+/// The first of `steps` whose code is `first` and whose next one's is `second`, looking at all of them in constant time;
+/// of several the lowest. Two codes in a row tell where a token stands that has lost its step.
+#[must_use]
+pub fn find_pair(
+    seed: &[u8],
+    parameters: &Parameters,
+    steps: RangeInclusive<u64>,
+    [first, second]: [u32; 2],
+) -> Option<u64> {
+    let generator = Generator::new(seed, parameters.algorithm);
+    let shown = |step| generator.truncated(step) % parameters.digits.modulus();
+    let mut after = shown(steps.end().saturating_add(1)).ct_eq(&second);
+    let mut found = u64::MAX;
+    for step in steps.rev() {
+        let number = shown(step);
+        found = u64::conditional_select(&found, &step, number.ct_eq(&first) & after);
+        after = number.ct_eq(&second);
+    }
+    (found != u64::MAX).then_some(found)
+}
+
 /// The counters that an HOTP entry may belong to: the one expected after `last`, and `reach` beyond it (RFC 4226
 /// §7.4), with the last accepted one before them, by which a replay is told from a wrong code.
 #[must_use]
@@ -407,6 +428,26 @@ mod tests {
         assert_eq!(scanned(254_676, Some(4)), Found { fresh: Some(5), spent: None });
         assert_eq!(scanned(338_314, Some(5)), Found::default());
         assert_eq!(parameters.step_at(1_000_000), 0);
+    }
+
+    #[test]
+    fn two_codes_in_a_row_tell_where_a_token_stands() {
+        let parameters = Parameters { moving: Moving::Counter, ..Parameters::default() };
+        let seed = b"12345678901234567890";
+        // RFC 4226 appendix D: counters 4, 5 and 6.
+        let pair = |steps, codes| find_pair(seed, &parameters, steps, codes);
+        assert_eq!(pair(0..=999, [338_314, 254_676]), Some(4));
+        assert_eq!(pair(4..=4, [338_314, 254_676]), Some(4), "the second may lie after the range");
+        assert_eq!(pair(5..=999, [338_314, 254_676]), None);
+        assert_eq!(pair(0..=3, [338_314, 254_676]), None);
+        assert_eq!(pair(0..=999, [254_676, 338_314]), None, "the wrong way round");
+        assert_eq!(pair(0..=999, [338_314, 287_922]), None, "one was left out");
+        assert_eq!(pair(0..=999, [338_314, 338_314]), None);
+        let near = Parameters { digits: Digits::new(8).unwrap(), ..parameters };
+        for start in [0, 17, 400] {
+            let codes = [start, start + 1].map(|at| code(seed, &near, at).number);
+            assert_eq!(find_pair(seed, &near, 0..=500, codes), Some(start));
+        }
     }
 
     #[test]

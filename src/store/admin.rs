@@ -52,6 +52,17 @@ pub trait Admin: Send {
     /// Switches a token on or off.
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault>;
 
+    /// Changes what is known of a token as `edit` does, in one transaction with its reading.
+    fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault>;
+
+    /// Gives a token another serial number, [`AdminFault::Exists`] where it is taken. Steps it has spent stay spent, under
+    /// both numbers.
+    fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault>;
+
+    /// Disables a user's token, and gives the user another one in its place, all at once. [`AdminFault::Invalid`] where the
+    /// token is nobody's, or the other one is somebody else's or not usable.
+    fn replace_token(&mut self, serial: &str, by: &Replacement) -> Result<UserName, AdminFault>;
+
     /// Removes a token with its seed. Its audit rows stay, and steps it has spent stay spent: a token that is added or
     /// imported under the same serial and interval (or as a counter token again) begins with them.
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault>;
@@ -179,8 +190,56 @@ pub struct TokenFields {
     pub expires: Option<UnixTime>,
 }
 
+/// What takes a token's place.
+#[derive(Clone, Debug)]
+pub enum Replacement {
+    /// A token that is there already, nobody's or the same user's.
+    Stock(Arc<str>),
+    /// A new one; whose it is said to be does not matter.
+    Made(Box<NewToken>),
+}
+
+impl Replacement {
+    /// The serial number of what takes the place.
+    pub fn serial(&self) -> &Arc<str> {
+        match self {
+            Replacement::Stock(serial) => serial,
+            Replacement::Made(token) => &token.serial,
+        }
+    }
+
+    /// Refuses a token in stock that cannot take the place of one of `user`'s.
+    pub(super) fn fits(
+        serial: &str,
+        owner: Option<&UserName>,
+        user: &UserName,
+        enabled: bool,
+        expired: bool,
+    ) -> Result<(), AdminFault> {
+        let wrong = match owner {
+            Some(owner) if owner != user => format!("belongs to {owner}"),
+            _ if !enabled => "is disabled".to_owned(),
+            _ if expired => "has expired".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(AdminFault::Invalid(format!("token {serial} {wrong}; it can take nothing's place")))
+    }
+}
+
 /// The longest serial number, in octets.
 pub const SERIAL_MAX: usize = 64;
+
+/// Refuses a serial that cannot be one.
+pub(super) fn check_serial(serial: &str) -> Result<(), AdminFault> {
+    let fits = (1..=SERIAL_MAX).contains(&serial.len());
+    let plain = !serial.chars().any(crate::base::text::is_unprintable);
+    if fits && plain && serial.trim() == serial {
+        return Ok(());
+    }
+    Err(AdminFault::Invalid(format!(
+        "a serial has 1 to {SERIAL_MAX} printable characters and no space around them"
+    )))
+}
 
 impl NewToken {
     /// A token of which nothing else is known; a counter token begins at 0.
@@ -211,14 +270,7 @@ impl NewToken {
 
     /// Refuses a serial that cannot be one.
     pub(super) fn check(&self) -> Result<(), AdminFault> {
-        let fits = (1..=SERIAL_MAX).contains(&self.serial.len());
-        let plain = !self.serial.chars().any(crate::base::text::is_unprintable);
-        if fits && plain && self.serial.trim() == &*self.serial {
-            return Ok(());
-        }
-        Err(AdminFault::Invalid(format!(
-            "a serial has 1 to {SERIAL_MAX} printable characters and no space around them"
-        )))
+        check_serial(&self.serial)
     }
 }
 
@@ -407,6 +459,14 @@ impl AdminFault {
 
     pub(super) fn no_token(serial: &str) -> AdminFault {
         AdminFault::Missing(format!("token {serial}"))
+    }
+
+    pub(super) fn nobodys(serial: &str) -> AdminFault {
+        AdminFault::Invalid(format!("token {serial} belongs to nobody, so nobody needs another in its place"))
+    }
+
+    pub(super) fn itself(serial: &str) -> AdminFault {
+        AdminFault::Invalid(format!("token {serial} cannot take its own place"))
     }
 
     pub(super) fn user_exists(name: &UserName) -> AdminFault {

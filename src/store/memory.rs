@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::admin::{
-    Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, TokenDetails,
-    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, unlock_row,
+    Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, Replacement,
+    TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial, unlock_row,
 };
 use super::fold::{self, Facts, TokenFacts, judge, tally};
 use super::pending::Pending;
@@ -389,6 +389,22 @@ impl Admin for MemoryStore {
         Ok(())
     }
 
+    fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault> {
+        let mut state = self.lock();
+        edit(&mut state.tokens.get_mut(serial).ok_or_else(|| AdminFault::no_token(serial))?.fields);
+        Ok(())
+    }
+
+    fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
+        check_serial(new)?;
+        self.lock().rename(serial, new)
+    }
+
+    fn replace_token(&mut self, serial: &str, by: &Replacement) -> Result<UserName, AdminFault> {
+        let now = self.clock.unix();
+        self.lock().replace(serial, by, now)
+    }
+
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
         let mut state = self.lock();
         let (serial, held) = state.tokens.remove_entry(serial).ok_or_else(|| AdminFault::no_token(serial))?;
@@ -473,6 +489,57 @@ impl Admin for MemoryStore {
 }
 
 impl State {
+    fn rename(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
+        let held = self.tokens.get(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        if self.tokens.contains_key(new) {
+            return Err(AdminFault::token_exists(new));
+        }
+        let opened = self.key.open(Purpose::TokenSeed, serial, &held.sealed);
+        let seed =
+            opened.map_err(|_| AdminFault::Invalid(format!("the seed of token {serial} is damaged")))?;
+        let Some((old, mut held)) = self.tokens.remove_entry(serial) else { return Ok(()) };
+        held.sealed = self.key.seal(Purpose::TokenSeed, new, &seed, &mut *self.entropy);
+        if let Some(step) = held.last_step {
+            self.removed.insert((old, held.parameters.moving), step);
+        }
+        held.last_step =
+            held.last_step.max(self.removed.get(&(Arc::clone(new), held.parameters.moving)).copied());
+        if let Some(user) = held.user.as_ref().and_then(|name| self.users.get_mut(name)) {
+            user.tokens.iter_mut().filter(|held| ***held == *serial).for_each(|held| *held = Arc::clone(new));
+        }
+        self.tokens.insert(Arc::clone(new), held);
+        Ok(())
+    }
+
+    fn replace(&mut self, serial: &str, by: &Replacement, now: UnixTime) -> Result<UserName, AdminFault> {
+        let old = self.tokens.get(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        let user = old.user.clone().ok_or_else(|| AdminFault::nobodys(serial))?;
+        match by {
+            Replacement::Stock(new) if **new == *serial => return Err(AdminFault::itself(serial)),
+            Replacement::Stock(new) => {
+                let held = self.tokens.get_mut(new).ok_or_else(|| AdminFault::no_token(new))?;
+                let expired = held.fields.expires.is_some_and(|expires| expires <= now);
+                Replacement::fits(new, held.user.as_ref(), &user, held.enabled, expired)?;
+                held.user = Some(user.clone());
+                if let Some(owner) = self.users.get_mut(&user).filter(|owner| !owner.tokens.contains(new)) {
+                    owner.tokens.push(Arc::clone(new));
+                }
+                self.order_tokens(Some(&user));
+            }
+            Replacement::Made(token) => {
+                token.check()?;
+                if self.tokens.contains_key(&token.serial) {
+                    return Err(AdminFault::token_exists(&token.serial));
+                }
+                self.make_token(&NewToken { user: Some(user.clone()), ..NewToken::clone(token) }, now);
+            }
+        }
+        if let Some(old) = self.tokens.get_mut(serial) {
+            old.enabled = false;
+        }
+        Ok(user)
+    }
+
     /// Oldest token first, whoever had it before.
     fn order_tokens(&mut self, user: Option<&UserName>) {
         let State { users, tokens, .. } = self;

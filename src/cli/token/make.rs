@@ -8,6 +8,7 @@ use clap::builder::TypedValueParser;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
+use super::known::Known;
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::{Entropy, random};
@@ -45,6 +46,8 @@ pub(crate) struct Add {
     /// The next counter of a hotp token (0)
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=COUNTER_MAX))]
     counter: Option<u64>,
+    #[command(flatten)]
+    known: Known,
     /// What the app shows beside the user's name
     #[arg(long, default_value = "radmfa")]
     issuer: String,
@@ -83,7 +86,8 @@ impl Add {
         }
         let serial = self.serial.map_or_else(|| new_serial(&mut random), Into::into);
         let token = NewToken::new(serial, Some(self.user), new_seed(&mut random), parameters);
-        let token = NewToken { counter: self.counter.unwrap_or(0), ..token };
+        let mut token = NewToken { counter: self.counter.unwrap_or(0), ..token };
+        self.known.edit(&mut token.fields);
         let mut admin = open(&self.store, Missing::Create)?;
         admin.add_token(&token).map_err(|fault| match (&fault, &token.user) {
             (AdminFault::Missing(_), Some(user)) => {

@@ -1,11 +1,16 @@
 //! `radmfa token`: the tokens that make codes, and whose they are.
 
 mod import;
+mod known;
 pub(crate) mod make;
+mod rename;
+mod replace;
+mod resync;
+mod spend;
 mod verify;
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, printable, say};
@@ -74,7 +79,11 @@ enum Action {
     Disable(OneToken),
     /// Remove a token with its seed
     Remove(OneToken),
+    Replace(replace::Replace),
+    Rename(rename::Rename),
+    Set(known::Set),
     Verify(verify::Verify),
+    Resync(resync::Resync),
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,6 +100,10 @@ impl Token {
             Action::Add(add) => add.run(),
             Action::Import(import) => import.run(),
             Action::Verify(verify) => verify.run(),
+            Action::Resync(resync) => resync.run(),
+            Action::Replace(replace) => replace.run(),
+            Action::Rename(rename) => rename.run(),
+            Action::Set(set) => set.run(),
             Action::List { user, unassigned, contains, limit, format, store } => {
                 let limit = limit.unwrap_or(usize::MAX);
                 let filter = TokenFilter { user, unassigned, contains, limit, after: None };
@@ -99,7 +112,7 @@ impl Token {
             }
             Action::Show { serial, format, store } => {
                 let token = open(&store, Missing::Refuse)?.token(&serial).map_err(Failure::from)?;
-                list(&[token]).print(format.format)
+                show(&token).print(format.format)
             }
             Action::Assign { serial, user, store } => {
                 open(&store, Missing::Refuse)?.assign_token(&serial, Some(&user)).map_err(Failure::from)?;
@@ -125,41 +138,79 @@ impl Token {
     }
 }
 
+const COLUMNS: [&str; 10] = [
+    "serial",
+    "user",
+    "enabled",
+    "type",
+    "algorithm",
+    "digits",
+    "interval",
+    "counter",
+    "last-used",
+    "created",
+];
+/// The same, and what only one token is shown with.
+const ALL_COLUMNS: [&str; 15] = [
+    "serial",
+    "user",
+    "enabled",
+    "type",
+    "algorithm",
+    "digits",
+    "interval",
+    "counter",
+    "last-used",
+    "created",
+    "drift",
+    "expires",
+    "label",
+    "manufacturer",
+    "model",
+];
+
 fn list(tokens: &[TokenDetails]) -> Listing {
-    let mut listing = Listing::new(&[
-        "serial",
-        "user",
-        "enabled",
-        "type",
-        "algorithm",
-        "digits",
-        "interval",
-        "counter",
-        "last-used",
-        "created",
-    ]);
+    let mut listing = Listing::new(&COLUMNS);
     for token in tokens {
-        let (kind, interval, counter, used) = match token.parameters.moving {
-            Moving::Time { interval } => {
-                let used =
-                    token.last_step.map(|step| UnixTime::from_secs(step.saturating_mul(interval.into())));
-                ("totp", Some(interval), None, used)
-            }
-            // When a counter was used stands in the trail alone.
-            Moving::Counter => ("hotp", None, Some(token.last_step.map_or(0, |last| last + 1)), None),
-        };
-        listing.row([
-            json!(&*token.serial),
-            json!(token.user.as_ref().map(UserName::as_str)),
-            json!(token.enabled),
-            json!(kind),
-            json!(token.parameters.algorithm.name()),
-            json!(token.parameters.digits.count()),
-            json!(interval),
-            json!(counter),
-            json!(used.map(|used| used.to_string())),
-            json!(token.created.to_string()),
-        ]);
+        listing.row(cells(token));
     }
     listing
+}
+
+/// One token with all that is known of it.
+fn show(token: &TokenDetails) -> Listing {
+    let mut listing = Listing::new(&ALL_COLUMNS);
+    let fields = &token.fields;
+    let more = [
+        json!(token.drift.map(|drift| drift.to_string())),
+        json!(fields.expires.map(|expires| expires.to_string())),
+        json!(fields.label.as_deref()),
+        json!(fields.manufacturer.as_deref()),
+        json!(fields.model.as_deref()),
+    ];
+    listing.row(cells(token).into_iter().chain(more));
+    listing
+}
+
+fn cells(token: &TokenDetails) -> [Value; COLUMNS.len()] {
+    let (kind, interval, counter, used) = match token.parameters.moving {
+        Moving::Time { interval } => {
+            let used = token.last_step.map(|step| UnixTime::from_secs(step.saturating_mul(interval.into())));
+            ("totp", Some(interval), None, used)
+        }
+        // When a counter was used stands in the trail alone.
+        Moving::Counter => ("hotp", None, Some(token.last_step.map_or(0, |last| last + 1)), None),
+    };
+    [
+        json!(&*token.serial),
+        json!(token.user.as_ref().map(UserName::as_str)),
+        json!(token.enabled),
+        json!(kind),
+        json!(token.parameters.algorithm.name()),
+        json!(token.parameters.digits.count()),
+        json!(interval),
+        json!(counter),
+        json!(used.map(|used| used.to_string())),
+        json!(token.created.to_string()),
+    ]
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::factor::oath::Drift;
-use crate::store::admin::TokenFields;
+use crate::store::admin::{Replacement, TokenFields};
 
 fn counted(serial: &str, user: Option<&str>, counter: u64) -> NewToken {
     let parameters = Parameters { moving: Moving::Counter, ..Parameters::default() };
@@ -51,6 +51,11 @@ pub(in crate::store) fn what_is_known_of_a_token_is_kept<B: Bench>() {
     admin.import(&[token("K2", None)], false, &mut |_| true).unwrap();
     assert_eq!(admin.token("K1").unwrap().fields, fields);
     assert_eq!(admin.tokens(&TokenFilter::default()).unwrap()[1].fields, TokenFields::default());
+    let other = TokenFields { label: None, ..fields.clone() };
+    admin.set_token("K1", &mut |known| known.label = None).unwrap();
+    assert_eq!(admin.token("K1").unwrap().fields, other);
+    admin.set_token("K1", &mut |known| *known = fields.clone()).unwrap();
+    assert!(matches!(admin.set_token("K9", &mut |_| ()), Err(AdminFault::Missing(_))));
     let report = admin.import(&[token("K1", None)], false, &mut |_| true).unwrap();
     assert_eq!((report.unchanged, admin.token("K1").unwrap().fields), (1, fields));
 }
@@ -108,4 +113,72 @@ pub(in crate::store) fn drift_is_not_to_be_learned_while_most_tokens_are_off<B: 
     }
     bench.look_at_clocks();
     until(false);
+}
+
+pub(in crate::store) fn a_renamed_token_works_on_and_its_spent_steps_stay_under_both_numbers<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    commit(&bench, spend(&alice, 50)).unwrap();
+    let mut admin = bench.admin();
+    admin.add_token(&token("T-bob", None)).unwrap();
+    for (new, fault) in [("T-bob", "is there already"), (" x", "printable"), ("", "printable")] {
+        let said = admin.rename_token("T-alice", &new.into()).unwrap_err().to_string();
+        assert!(said.contains(fault), "{said}");
+    }
+    assert!(matches!(admin.rename_token("T-eve", &"T-new".into()), Err(AdminFault::Missing(_))));
+    admin.rename_token("T-alice", &"T-new".into()).unwrap();
+    let renamed = find(&bench, "alice");
+    assert_eq!((&*renamed.tokens[0].serial, renamed.tokens[0].id), ("T-new", alice.tokens[0].id));
+    assert_eq!(renamed.tokens[0].seed, alice.tokens[0].seed, "its seed opens under the new number");
+    assert_eq!(commit(&bench, spend(&renamed, 50)), Err(Some(Conflict::StepSpent)));
+    commit(&bench, spend(&renamed, 51)).unwrap();
+    assert_eq!(admin.user(&name("alice")).unwrap().tokens, ["T-new".into()]);
+    assert!(matches!(admin.token("T-alice"), Err(AdminFault::Missing(_))));
+    // The same device imported again under its old number: what it had shown by then stays used.
+    admin.add_token(&token("T-alice", None)).unwrap();
+    assert_eq!(admin.token("T-alice").unwrap().last_step, Some(50));
+    // And one that takes over a number takes over what was spent under it.
+    admin.remove_token("T-alice").unwrap();
+    admin.rename_token("T-bob", &"T-alice".into()).unwrap();
+    assert_eq!(admin.token("T-alice").unwrap().last_step, Some(50));
+    let bench = bench.restart();
+    assert_eq!(find(&bench, "alice").tokens[0].last_step, Some(51));
+}
+
+pub(in crate::store) fn a_token_in_stock_or_a_new_one_takes_a_lost_one_s_place<B: Bench>() {
+    let bench = B::new();
+    enrol(&bench, "alice");
+    enrol(&bench, "bob");
+    let mut admin = bench.admin();
+    let expired = TokenFields { expires: Some(UnixTime(60_000)), ..TokenFields::default() };
+    admin.add_token(&NewToken { fields: expired, ..token("S-old", None) }).unwrap();
+    admin.add_token(&token("S-off", None)).unwrap();
+    admin.enable_token("S-off", false).unwrap();
+    admin.add_token(&token("S1", None)).unwrap();
+    let stock = |serial: &str| Replacement::Stock(serial.into());
+    for (lost, by, fault) in [
+        ("T-alice", stock("T-bob"), "belongs to bob"),
+        ("T-alice", stock("S-old"), "has expired"),
+        ("T-alice", stock("S-off"), "is disabled"),
+        ("T-alice", stock("T-alice"), "its own place"),
+        ("T-alice", stock("S9"), "there is no token S9"),
+        ("T-eve", stock("S1"), "there is no token T-eve"),
+        ("S1", stock("S-off"), "belongs to nobody"),
+        ("T-alice", Replacement::Made(Box::new(token("T-bob", None))), "is there already"),
+    ] {
+        let said = admin.replace_token(lost, &by).unwrap_err().to_string();
+        assert!(said.contains(fault), "{said}");
+        assert!(find(&bench, "alice").tokens[0].enabled, "{fault}: nothing is changed");
+    }
+    assert_eq!(admin.replace_token("T-alice", &stock("S1")).unwrap(), name("alice"));
+    let held = |bench: &B| -> Vec<(String, bool)> {
+        find(bench, "alice").tokens.iter().map(|token| (token.serial.to_string(), token.enabled)).collect()
+    };
+    assert_eq!(held(&bench), [("T-alice".into(), false), ("S1".into(), true)]);
+    let made = token("M1", Some("bob"));
+    admin.replace_token("S1", &Replacement::Made(Box::new(made.clone()))).unwrap();
+    let all = [("T-alice".into(), false), ("S1".into(), false), ("M1".into(), true)];
+    assert_eq!(held(&bench), all);
+    assert_eq!(find(&bench, "alice").tokens[2].seed, Some(made.seed));
+    assert_eq!(held(&bench.restart()), all);
 }

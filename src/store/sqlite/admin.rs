@@ -17,6 +17,7 @@ use super::tables::{
     delete_token, insert_token, insert_user, log_change, log_owner, postures, restore_steps, seal,
     serials_of, token_columns, token_details, token_id, user_details, user_fields, user_id,
 };
+use super::tokens;
 use super::view::FRESH;
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::system::{Clock, Entropy, random};
@@ -26,10 +27,11 @@ use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, Record, Recorded};
 use crate::store::StoreFault;
 use crate::store::admin::{
-    Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, TokenDetails, TokenFilter,
-    UserDetails, UserFields, UserFilter, unlock_row,
+    Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
+    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial, unlock_row,
 };
 use crate::store::fold::judge;
+use crate::store::seal::Purpose;
 
 /// Rows of a list read in one transaction.
 const PAGE: usize = 1_000;
@@ -266,7 +268,7 @@ impl Admin for SqliteAdmin {
                 None => None,
             };
             let id = insert_token(transaction, token, &sealed, user, now, None)?;
-            restore_steps(transaction, id)?;
+            restore_steps(transaction, id, None)?;
             if let Some(name) = &token.user {
                 log_change(transaction, Some(name))?;
             }
@@ -343,6 +345,43 @@ impl Admin for SqliteAdmin {
             let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
             transaction.execute("UPDATE token SET enabled = ?2 WHERE id = ?1", params![id, enabled])?;
             Ok(log_owner(transaction, owner)?)
+        })
+    }
+
+    fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault> {
+        self.change(|transaction| {
+            let owner = tokens::set(transaction, serial, edit)?;
+            Ok(log_owner(transaction, owner)?)
+        })
+    }
+
+    fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
+        check_serial(new)?;
+        let key = self.file.key.clone();
+        // The long part before the lock is taken; the rest of it is what came in between.
+        let (id, seed) = self.read(|connection, _| tokens::seed(connection, serial, &key))?;
+        let sealed = key.seal(Purpose::TokenSeed, new, &seed, &mut *self.entropy);
+        let mut recent = self.hot.take();
+        let done = self.change(|transaction| {
+            let hot = fold(&mut recent, transaction)?;
+            let recent = hot.tokens.get(&id).map(|spent| spent.step);
+            let owner = tokens::rename(transaction, id, (serial, new), &sealed, recent)?;
+            Ok(log_owner(transaction, owner)?)
+        });
+        self.hot = recent;
+        done
+    }
+
+    fn replace_token(&mut self, serial: &str, by: &Replacement) -> Result<UserName, AdminFault> {
+        let now = self.clock.unix();
+        let sealed = match by {
+            Replacement::Stock(_) => Box::default(),
+            Replacement::Made(token) => seal(&self.file.key, token, &mut *self.entropy),
+        };
+        self.change(|transaction| {
+            let user = tokens::replace(transaction, serial, by, &sealed, now)?;
+            log_change(transaction, Some(&user))?;
+            Ok(user)
         })
     }
 

@@ -139,7 +139,7 @@ fn write(
             first.get_or_insert(id);
         }
         if let Some(first) = first {
-            restore_steps(&transaction, first)?;
+            restore_steps(&transaction, first, None)?;
         }
         transaction.commit()?;
         let took = admin.clock.mono().since(began);

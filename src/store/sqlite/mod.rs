@@ -32,6 +32,7 @@ mod schema;
 mod seat;
 mod strangers;
 mod tables;
+mod tokens;
 mod view;
 mod writer;
 

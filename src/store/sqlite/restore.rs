@@ -271,7 +271,7 @@ fn secure(admin: &mut SqliteAdmin, known: Option<&Known>, clock: &dyn Clock) -> 
     let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let seconds = int(clock.unix().secs());
     // One step more: the window lets the next one in, and a token whose clock is ahead is ahead by what it drifted.
-    let spend = "SELECT id, ?1 / interval + 1 + max(coalesce(drift, 0), 0)
+    let spend = "SELECT id, ?1 / interval + 1 + (max(coalesce(drift, 0), 0) + 15) / 16
          FROM token LEFT JOIN token_state ON token = id WHERE interval > 0";
     let marked = transaction.execute(
         &format!(

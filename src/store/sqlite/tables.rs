@@ -206,6 +206,15 @@ pub(super) fn insert_token(
 /// Removes a visible token with its seed, and keeps its last step, which is `recent` where rows after the watermark say
 /// so: a code that was accepted once is not accepted again because its token was removed and came back.
 pub(super) fn delete_token(connection: &Connection, id: i64, recent: Option<u64>) -> rusqlite::Result<()> {
+    keep_steps(connection, id, recent)?;
+    connection.execute("DELETE FROM token WHERE id = ?1", [id])?;
+    connection.execute("DELETE FROM token_state WHERE token = ?1", [id])?;
+    Ok(())
+}
+
+/// Keeps the last step of a token, which is `recent` where rows after the watermark say so, for when its serial comes
+/// again.
+pub(super) fn keep_steps(connection: &Connection, id: i64, recent: Option<u64>) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO removed
          SELECT serial, interval, max(coalesce(last_step, ?2), coalesce(?2, last_step)) AS step
@@ -214,22 +223,24 @@ pub(super) fn delete_token(connection: &Connection, id: i64, recent: Option<u64>
          ON CONFLICT DO UPDATE SET last_step = max(last_step, excluded.last_step)",
         params![id, recent.map(int)],
     )?;
-    connection.execute("DELETE FROM token WHERE id = ?1", [id])?;
-    connection.execute("DELETE FROM token_state WHERE token = ?1", [id])?;
     Ok(())
 }
 
-/// Gives the tokens from number `first` on, inserted in this transaction, the steps that were spent under their serials
+/// Gives the tokens from number `first` on, up to `last`, inserted or renamed in this transaction, the steps that were spent under their serials
 /// before. Steps of another interval are other moments, and counters are none; they say nothing.
-pub(super) fn restore_steps(connection: &Connection, first: TokenId) -> rusqlite::Result<()> {
+pub(super) fn restore_steps(
+    connection: &Connection,
+    first: TokenId,
+    last: Option<TokenId>,
+) -> rusqlite::Result<()> {
     // The cross join makes SQLite walk the few new tokens, each with one look into `removed`, and none if it is empty.
     let mut statement = connection.prepare_cached(
         "INSERT INTO token_state (token, last_step)
          SELECT token.id, last_step FROM token CROSS JOIN removed USING (serial, interval)
-         WHERE token.id >= ?1 AND EXISTS (SELECT 1 FROM removed)
+         WHERE token.id >= ?1 AND token.id <= ?2 AND EXISTS (SELECT 1 FROM removed)
          ON CONFLICT DO UPDATE SET last_step = max(last_step, excluded.last_step)",
     )?;
-    statement.execute([first.0]).map(drop)
+    statement.execute([first.0, last.map_or(i64::MAX, |last| last.0)]).map(drop)
 }
 
 /// Tells running servers that `user` has changed, or with `None` that anybody may have.

@@ -1,0 +1,119 @@
+//! Codes that an admin types for a user: found, and used up as by a login, by the same conditional append.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::name::Label;
+use crate::base::system::random;
+use crate::base::time::UnixTime;
+use crate::cli::failure::Failure;
+use crate::cli::output::printable;
+use crate::cli::store::{clock, entropy};
+use crate::engine::account::{Account, Token};
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, Conflict, Guard, LoginId, Method, Record, Row, Tally, Verdict};
+use crate::factor::oath::{self, Drift};
+use crate::store::admin::Admin;
+
+/// A usable token of a user, opened.
+pub(super) struct Opened {
+    pub(super) account: Account,
+    pub(super) token: Token,
+    pub(super) now: UnixTime,
+}
+
+/// Opens the token with this serial.
+pub(super) fn open_token(admin: &mut dyn Admin, serial: &str) -> anyhow::Result<Opened> {
+    let details = admin.token(serial).map_err(Failure::from)?;
+    let shown = printable(serial);
+    let nobodys = || {
+        Failure::failed(format!("token {shown} belongs to nobody"))
+            .hint(format!("radmfa token assign {shown} USER"))
+    };
+    let user = details.user.ok_or_else(nobodys)?;
+    let query = UserQuery { user, seeds: true, look_alikes: false };
+    let UserAnswer::Found(account) = admin.account(&query) else {
+        return Err(Failure::failed(format!("token {shown} cannot be read")).into());
+    };
+    let token = account.tokens.iter().find(|token| token.serial == details.serial).cloned();
+    let token = token.ok_or_else(nobodys)?;
+    let now = clock().unix();
+    if !token.enabled {
+        return Err(Failure::failed(format!("token {shown} is disabled"))
+            .hint(format!("radmfa token enable {shown}"))
+            .into());
+    }
+    if token.is_expired(now) {
+        return Err(Failure::failed(format!("token {shown} has expired"))
+            .hint(format!("radmfa token set {shown} --expires DATE"))
+            .into());
+    }
+    Ok(Opened { account, token, now })
+}
+
+/// What was found.
+pub(super) struct Found {
+    pub(super) step: u64,
+    pub(super) drift: Option<Drift>,
+    pub(super) reason: Reason,
+}
+
+impl Opened {
+    /// `code` as a number.
+    pub(super) fn number(&self, code: &str) -> anyhow::Result<u32> {
+        let digits = self.token.parameters.digits;
+        oath::parse_entry(code.as_bytes(), digits).ok_or_else(|| {
+            let shown = printable(&self.token.serial);
+            Failure::usage(format!("a code of token {shown} has {} digits", digits.count())).into()
+        })
+    }
+
+    /// The seed.
+    pub(super) fn seed(&self) -> anyhow::Result<&[u8]> {
+        let seed = self.token.seed.as_ref();
+        let shown = printable(&self.token.serial);
+        Ok(seed.ok_or_else(|| Failure::failed(format!("token {shown} cannot be opened")))?.expose())
+    }
+
+    /// Uses up what was found, with a row in the trail.
+    pub(super) fn spend(&self, admin: &mut dyn Admin, found: &Found) -> anyhow::Result<()> {
+        let Opened { account, token, now } = self;
+        let row = Row {
+            time: *now,
+            login: LoginId::from_round(random(&mut entropy()?)),
+            client: Label::new("command-line")?,
+            source: SocketAddr::from(([0, 0, 0, 0], 0)),
+            user: Some(account.name.clone()),
+            user_id: Some(account.id),
+            station: None,
+            verdict: Verdict::Noted,
+            reason: found.reason,
+            method: Method::of(token),
+            protocol: "none",
+            device: Some(Arc::clone(&token.serial)),
+            spent: Some((token.id, found.step)),
+            drift: found.drift,
+            tally: Tally::Keep,
+            took: Duration::ZERO,
+        };
+        let guards = vec![Guard::StepUnspent { token: token.id, step: found.step }];
+        match admin.append(&Record { guards, row: Arc::new(row) }) {
+            CommitAnswer::Done(_) => Ok(()),
+            CommitAnswer::Refused(Conflict::StepSpent) => Err(self.used().into()),
+            CommitAnswer::Refused(_) => {
+                let shown = printable(&token.serial);
+                Err(Failure::failed(format!("token {shown} was changed meanwhile")).into())
+            }
+            CommitAnswer::Unavailable => Err(Failure::failed("the store cannot be written").into()),
+        }
+    }
+
+    /// Says that a code, or one after it, was used.
+    pub(super) fn used(&self) -> Failure {
+        let shown = printable(&self.token.serial);
+        Failure::failed(format!("wrong: this code of token {shown}, or a later one, was used already"))
+            .hint("wait for the next code; each works once")
+    }
+}
