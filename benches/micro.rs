@@ -24,7 +24,7 @@ use radmfa::engine::account::{Account, Token, TokenId, UserId};
 use radmfa::engine::login::{Facts, FirstRequest, begin};
 use radmfa::engine::policy::{Lockout, Policy};
 use radmfa::engine::question::{PrimaryAnswer, UserAnswer};
-use radmfa::engine::record::LoginId;
+use radmfa::engine::record::{Durations, LoginId};
 use radmfa::engine::step::{Entered, Env, Step};
 use radmfa::factor::oath::{self, Parameters};
 use radmfa::server::affinity::{Mint, RoundId};
@@ -166,6 +166,7 @@ fn engine(criterion: &mut Criterion) {
         name: user.clone(),
         disabled: false,
         password_hash: None,
+        contact: None,
         failures: 0,
         last_failure: UnixTime(0),
         groups: None,
@@ -179,6 +180,8 @@ fn engine(criterion: &mut Criterion) {
             let mut env = Env { mono: Tick(0), unix: NOW, entropy: &mut entropy };
             let facts = Box::new(Facts {
                 id: LoginId::from_round([9; 16]),
+                server: client.clone(),
+                local: source,
                 client: client.clone(),
                 source,
                 user: Some(user.clone()),
@@ -188,6 +191,7 @@ fn engine(criterion: &mut Criterion) {
                 policy: Arc::clone(&policy),
                 ruling: None,
                 began: Tick(0),
+                durations: Durations::default(),
             });
             let entered = Entered::Password(Secret::from("correct horse"));
             let answer_by = Tick(10_000_000_000);

@@ -320,7 +320,7 @@ fn check_shows_what_holds_and_tries_what_it_names() {
         "secret                     = \"file:secret\"",
         "# flag --client",
         "primary here: local passwords in the store",
-        "store sqlite:store/radmfa.db: 1 user, 1 token, no login yet",
+        "store sqlite:store/radmfa.db: 1 user, 1 token, the newest record of ",
     ] {
         assert!(said.contains(line), "{line}:\n{said}");
     }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::{output, owner};
+use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::config::flags::StoreFlags;
-use crate::config::{self, Machine, SecretSource, Warning};
+use crate::config::{self, Machine, SecretSource, Surroundings as _, Warning};
 use crate::server::system::{SystemClock, SystemEntropy};
+use crate::store::act::Origin;
 use crate::store::admin::Admin;
 use crate::store::memory::MemoryStore;
 use crate::store::seal::SealKey;
@@ -77,7 +79,22 @@ pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::
             KeySource::Given(key)
         }
     };
-    Ok(Settings { key, tell: |line| output::note(line), ..Settings::new(place) })
+    Ok(Settings { key, origin: origin(), tell: |line| output::note(line), ..Settings::new(place) })
+}
+
+/// Who works on the store: asked before root is given up.
+fn origin() -> Origin {
+    let uid = nix::unistd::getuid();
+    let name = nix::unistd::User::from_uid(uid).ok().flatten().map_or(uid.to_string(), |user| user.name);
+    // Anybody can set the variable; only what root was given by sudo says who root is.
+    let through = machine().variable("SUDO_USER").filter(|_| uid.is_root());
+    let actor = match through {
+        Some(user) => format!("{} as {name}", output::printable(&user)),
+        None => name,
+    };
+    let host = machine().host_name().and_then(|host| Label::new(&host).ok());
+    let default = Origin::default();
+    Origin { server: host.unwrap_or(default.server), actor: Some(actor.into()) }
 }
 
 /// Makes the directory that a new store is to lie in.

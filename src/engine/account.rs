@@ -26,6 +26,8 @@ pub struct Account {
     pub disabled: bool,
     /// The argon2id hash (PHC string) of the local password, for `primary/local`.
     pub password_hash: Option<Arc<str>>,
+    /// Who the user is and how to reach them; `None` where nothing is known.
+    pub contact: Option<Arc<Contact>>,
     /// Wrong codes since the last success, over all methods, clients and logins.
     pub failures: u32,
     /// When the last of them was.
@@ -57,6 +59,23 @@ impl Account {
         let shortest = self.usable(now).filter(|token| Some(token.parameters.digits.count()) == fewest);
         shortest.fold(0_u32, |count, _| count.saturating_add(1)).max(1)
     }
+}
+
+/// Who a user is to people, and how they are reached. At least one of these is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// The name for people to read.
+    pub display: Option<Box<str>>,
+    /// Given name.
+    pub first: Option<Box<str>>,
+    /// Family name.
+    pub last: Option<Box<str>>,
+    /// E-mail address.
+    pub mail: Option<Box<str>>,
+    /// Telephone number.
+    pub phone: Option<Box<str>>,
+    /// The language for messages, a tag such as `de` or `pt-BR` (BCP 47).
+    pub language: Option<Box<str>>,
 }
 
 /// An OATH token of a user at one moment.

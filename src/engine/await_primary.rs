@@ -11,6 +11,7 @@ use super::question::{PrimaryAnswer, UserQuery};
 use super::reason::Reason;
 use super::step::{Challenge, Env, Step, Wait};
 use crate::base::name::UserName;
+use crate::base::time::Tick;
 
 /// How many challenges of the primary's own are relayed in one login.
 pub const PRIMARY_ROUNDS_MAX: u8 = 50;
@@ -25,12 +26,15 @@ pub struct AwaitPrimary {
     pub(super) user: UserName,
     /// Challenges of the primary's own relayed so far.
     pub(super) rounds: u8,
+    /// When this was asked.
+    pub(super) asked: Tick,
 }
 
 impl AwaitPrimary {
     /// Goes on with `answer`.
     pub fn resume(self, answer: PrimaryAnswer, env: &mut Env<'_>) -> Step {
-        let AwaitPrimary { facts, user, rounds } = self;
+        let AwaitPrimary { mut facts, user, rounds, asked } = self;
+        facts.durations.primary += env.mono.since(asked);
         match answer {
             PrimaryAnswer::Accepted { attributes } => {
                 let look_alikes = facts.may_waive();
@@ -54,7 +58,7 @@ impl AwaitPrimary {
                 let tell = Challenge { attributes, lifetime: DIALOG_LIFETIME };
                 let wait = Wait { tell: Some(tell), start: None, until: env.mono + DIALOG_LIFETIME };
                 let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };
-                Step::Wait(wait, Box::new(Parked { facts, user, stage }))
+                Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))
             }
             PrimaryAnswer::Unavailable => refuse(&facts, Reason::PrimaryUnavailable, env),
         }

@@ -117,7 +117,8 @@ pub(super) fn ask_for_code(
     let lifetime = facts.policy.login.code_lifetime;
     let tell = Challenge { attributes: prompt::question(text), lifetime };
     let wait = Wait { tell: Some(tell), start: None, until: env.mono + lifetime };
-    Step::Wait(wait, Box::new(Parked { facts, user, stage: Stage::AskedCode(round) }))
+    let stage = Stage::AskedCode(round);
+    Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))
 }
 
 /// Lets a user in on the password alone, as the policy says.
@@ -134,7 +135,9 @@ fn waive(
         WaivedBy::Exempt(_) => Reason::Exempt,
     };
     let user_id = account.map(|account| account.id);
-    let row = Arc::new(Row { user_id, method: Method::Waived, ..facts.row(Verdict::Accepted, reason, env) });
+    let contact = account.and_then(|account| account.contact.clone());
+    let row = facts.row(Verdict::Accepted, reason, env);
+    let row = Arc::new(Row { user_id, contact, method: Method::Waived, ..row });
     let guards = user_id.map(|user| Guard::UserActive { user }).into_iter().collect();
     let then = Then::Accept { facts, password, factor: SecondFactor::Waived(waiver), held };
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
@@ -178,6 +181,7 @@ fn judge(
     };
     let row = Row {
         user_id: Some(account.id),
+        contact: account.contact.clone(),
         method: codes::method(account, &judgement, env.unix),
         device,
         tally,
@@ -229,6 +233,7 @@ fn spend(
     ];
     let row = Arc::new(Row {
         user_id: Some(account.id),
+        contact: account.contact.clone(),
         method: Method::of(token),
         device: Some(Arc::clone(&token.serial)),
         spent: Some((token.id, step)),

@@ -9,7 +9,7 @@ use super::policy::Policy;
 use super::prompt;
 use super::question::PrimaryCheck;
 use super::reason::Reason;
-use super::record::{LoginId, Method, Record, Row, Tally, Verdict};
+use super::record::{Durations, LoginId, Method, Record, Row, Tally, Verdict};
 use super::rule::Ruling;
 use super::step::{Entered, Env, Step};
 use crate::base::name::{Label, UserName};
@@ -21,6 +21,10 @@ use crate::wire::{AttributeList, Integrity, Verified};
 pub struct Facts {
     /// Its number.
     pub id: LoginId,
+    /// The name of this server.
+    pub server: Label,
+    /// The address and port that its latest request came to.
+    pub local: SocketAddr,
     /// The client's name.
     pub client: Label,
     /// Where its latest request came from.
@@ -39,6 +43,8 @@ pub struct Facts {
     pub ruling: Option<Arc<Ruling>>,
     /// When its first request came.
     pub began: Tick,
+    /// Whose its time was so far.
+    pub durations: Durations,
 }
 
 /// The first Access-Request of a login.
@@ -71,7 +77,7 @@ pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
     let primary = facts.policy.admission.primary.clone();
     Step::CheckPrimary(
         PrimaryCheck { primary, user: user.clone(), password, packet, state: None, answer_by },
-        AwaitPrimary { facts, user, rounds: 0 },
+        AwaitPrimary { facts, user, rounds: 0, asked: env.mono },
     )
 }
 
@@ -107,10 +113,13 @@ impl Facts {
         Row {
             time: env.unix,
             login: self.id,
+            server: self.server.clone(),
+            local: self.local,
             client: self.client.clone(),
             source: self.source,
             user: self.user.clone(),
             user_id: None,
+            contact: None,
             station: self.station.clone(),
             verdict,
             reason,
@@ -121,6 +130,10 @@ impl Facts {
             drift: None,
             tally: Tally::Keep,
             took: env.mono.since(self.began),
+            durations: self.durations,
+            count: 1,
+            actor: None,
+            note: None,
         }
     }
 }

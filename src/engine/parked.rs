@@ -19,6 +19,8 @@ pub struct Parked {
     pub(super) facts: Box<Facts>,
     pub(super) user: UserName,
     pub(super) stage: Stage,
+    /// Since when.
+    pub(super) since: Tick,
 }
 
 /// What it waits for.
@@ -64,7 +66,11 @@ impl Parked {
     pub fn resume(self: Box<Self>, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
         match event {
             Event::Entry(entry) => (Receipt::Taken, self.enter(entry, env)),
-            Event::Expired => (Receipt::Taken, refuse(&self.facts, Reason::Abandoned, env)),
+            Event::Expired => {
+                let Parked { mut facts, since, .. } = *self;
+                facts.durations.typing += env.mono.since(since);
+                (Receipt::Taken, refuse(&facts, Reason::Abandoned, env))
+            }
             Event::Phone(_) | Event::Delivered(..) => {
                 (Receipt::NotAwaited, Step::Wait(Wait { tell: None, start: None, until }, self))
             }
@@ -72,8 +78,9 @@ impl Parked {
     }
 
     fn enter(self, entry: Entry, env: &mut Env<'_>) -> Step {
-        let Parked { mut facts, user, stage } = self;
-        facts.source = entry.source;
+        let Parked { mut facts, user, stage, since } = self;
+        facts.durations.typing += env.mono.since(since);
+        (facts.source, facts.local) = (entry.source, entry.local);
         facts.protocol = entry.entered.protocol();
         let typed = match entry.entered {
             Entered::Password(typed) => typed,
@@ -99,7 +106,7 @@ impl Parked {
                     state: Some(state),
                     answer_by: entry.answer_by,
                 };
-                Step::CheckPrimary(check, AwaitPrimary { facts, user, rounds })
+                Step::CheckPrimary(check, AwaitPrimary { facts, user, rounds, asked: env.mono })
             }
         }
     }

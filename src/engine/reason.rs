@@ -102,6 +102,30 @@ reasons! {
     TokenReplaced = "token-replaced",
     /// An admin changed what is known of a token.
     TokenChanged = "token-changed",
+    /// An admin added a user.
+    UserAdded = "user-added",
+    /// An admin changed what is known of a user.
+    UserChanged = "user-changed",
+    /// An admin removed a user.
+    UserRemoved = "user-removed",
+    /// An admin removed a user and had the user's name taken out of the trail.
+    UserErased = "user-erased",
+    /// An admin added a token.
+    TokenAdded = "token-added",
+    /// An admin imported tokens, so many as the row counts.
+    TokensImported = "tokens-imported",
+    /// An admin gave a token to a user.
+    TokenAssigned = "token-assigned",
+    /// An admin took a token back from its user.
+    TokenUnassigned = "token-unassigned",
+    /// An admin switched a token on.
+    TokenEnabled = "token-enabled",
+    /// An admin switched a token off.
+    TokenDisabled = "token-disabled",
+    /// An admin removed a token.
+    TokenRemoved = "token-removed",
+    /// An admin let a gateway's addresses go without Message-Authenticator again.
+    ClientRelaxed = "client-relaxed",
     /// A fault in this program ended the login; the log has the details.
     InternalError = "internal-error",
 }

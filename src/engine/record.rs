@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::{Token, TokenId, UserId};
+use super::account::{Contact, Token, TokenId, UserId};
 use super::reason::Reason;
 use crate::base::name::{Label, UserName};
 use crate::base::time::UnixTime;
@@ -91,7 +91,7 @@ impl Recorded {
 
 /// The number that a login goes by in the log, the audit trail and the reference shown to a refused user:
 /// 50 random bits, printed as ten characters of Crockford's Base32, `K7Q2M-X9TR4`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoginId(u64);
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -244,6 +244,10 @@ pub struct Row {
     pub time: UnixTime,
     /// Which login.
     pub login: LoginId,
+    /// The server that decided.
+    pub server: Label,
+    /// The address and port that was asked; unspecified in an admin's act.
+    pub local: SocketAddr,
     /// The RADIUS client that asked, by its configured name.
     pub client: Label,
     /// The address and port it asked from.
@@ -252,6 +256,8 @@ pub struct Row {
     pub user: Option<UserName>,
     /// The user's number, where the user is known: what [`Row::tally`] and [`Row::spent`] apply to.
     pub user_id: Option<UserId>,
+    /// Who that is, where it was read and something is known.
+    pub contact: Option<Arc<Contact>>,
     /// Calling-Station-Id as received, escaped for print, at most 253 characters.
     pub station: Option<Arc<str>>,
     /// How it ended.
@@ -272,6 +278,23 @@ pub struct Row {
     pub tally: Tally,
     /// From the first Access-Request of the login to this decision.
     pub took: Duration,
+    /// Which parts of it were whose.
+    pub durations: Durations,
+    /// How many refusals, or imported things, this row stands for; 1 for itself alone.
+    pub count: u32,
+    /// Who did it, where an admin did: the system user.
+    pub actor: Option<Arc<str>>,
+    /// What an admin did, or why.
+    pub note: Option<Arc<str>>,
+}
+
+/// Whose the time of a login was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// The primary authentication was waited for, in all its rounds.
+    pub primary: Duration,
+    /// The user was waited for: a code typed, a call taken.
+    pub typing: Duration,
 }
 
 #[cfg(test)]

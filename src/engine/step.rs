@@ -88,6 +88,8 @@ pub struct Entry {
     pub packet: Arc<Verified<Box<[u8]>>>,
     /// Where the request came from.
     pub source: SocketAddr,
+    /// The address and port that it came to.
+    pub local: SocketAddr,
     /// When the request must be answered.
     pub answer_by: Tick,
 }

@@ -27,6 +27,7 @@ impl Logins for Users {
         let account = |password_hash| {
             UserAnswer::Found(Account {
                 groups: None,
+                contact: None,
                 id: UserId(1),
                 name: query.user.clone(),
                 disabled: false,

@@ -98,6 +98,7 @@ pub enum StateFault {
 
 /// Makes and checks State attributes.
 pub struct Mint {
+    name: Label,
     server: ServerId,
     keyed: Hmac<Sha256>,
     /// Keys whose States are taken but not made.
@@ -109,7 +110,12 @@ impl Mint {
     #[must_use]
     pub fn new(name: &Label, key: &Secret) -> Mint {
         let server = ServerId::of(name);
-        Mint { server, keyed: own(server, key), others: Box::default() }
+        Mint { name: name.clone(), server, keyed: own(server, key), others: Box::default() }
+    }
+
+    /// The name of the server that it mints for.
+    pub fn server_name(&self) -> &Label {
+        &self.name
     }
 
     /// The same, taking what was made under `others` too.

@@ -99,16 +99,19 @@ mod tests {
     use super::*;
     use crate::base::system::Fixed;
     use crate::base::time::UnixTime;
-    use crate::engine::record::{LoginId, Method, Row};
+    use crate::engine::record::{Durations, LoginId, Method, Row};
 
     fn refusal(user: &str) -> Record {
         let row = Row {
             time: UnixTime(0),
             login: LoginId::from_number(1),
+            server: Label::new("here").unwrap(),
+            local: ([127, 0, 0, 1], 1812).into(),
             client: Label::new("nas").unwrap(),
             source: ([127, 0, 0, 1], 1).into(),
             user: UserName::canonical(user.as_bytes()).ok(),
             user_id: None,
+            contact: None,
             station: None,
             verdict: Verdict::Rejected,
             reason: Reason::StateForged,
@@ -119,6 +122,10 @@ mod tests {
             drift: None,
             tally: Tally::Keep,
             took: Duration::ZERO,
+            durations: Durations::default(),
+            count: 1,
+            actor: None,
+            note: None,
         };
         Record { guards: Vec::new(), row: Arc::new(row) }
     }

@@ -31,7 +31,7 @@ use crate::engine::parked::Parked;
 use crate::engine::policy::Policy;
 use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, LoginId, Record, Row};
+use crate::engine::record::{CommitAnswer, Durations, LoginId, Record, Row};
 use crate::engine::rule::Ruling;
 use crate::engine::step::{Challenge, Entered, Entry, Env, Event, Step};
 use crate::wire::{ReplyTo, Verified};
@@ -231,7 +231,13 @@ impl Node {
         let event = if env.mono >= until {
             Event::Expired
         } else {
-            Event::Entry(Entry { entered, packet, source: origin.key.source, answer_by })
+            Event::Entry(Entry {
+                entered,
+                packet,
+                source: origin.key.source,
+                local: origin.key.local,
+                answer_by,
+            })
         };
         self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
     }
@@ -300,6 +306,8 @@ impl Node {
         let round = RoundId(random(env.entropy));
         let facts = Facts {
             id: LoginId::from_round(round.0),
+            server: self.mint.server_name().clone(),
+            local: arrival.origin.key.local,
             client: arrival.client.clone(),
             source: arrival.origin.key.source,
             user: arrival.user.clone(),
@@ -309,6 +317,7 @@ impl Node {
             policy: Arc::clone(&arrival.policy),
             ruling: arrival.ruling.clone(),
             began: arrival.came,
+            durations: Durations::default(),
         };
         let (slot, brought) = Slot::new(facts.clone(), arrival);
         self.slots.insert(round, slot);

@@ -1,20 +1,21 @@
 //! The blocking face of a store, for commands: an admin's changes, lists and the trail.
 //!
 //! A call that has returned is durable, and a server that runs on the same store sees it at the next login. No
-//! call holds the store's write lock for more than a few milliseconds, however much it changes.
+//! call holds the store's write lock for more than a few milliseconds, however much it changes. Every change leaves a row
+//! in the trail, in the transaction that makes it, with who did it ([`super::act`]).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreFault;
+use super::act::Origin;
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
-use crate::engine::account::{TokenId, UserId};
+use crate::engine::account::{Contact, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, LoginId, Method, Record, Row, Tally, Verdict};
+use crate::engine::record::{CommitAnswer, Durations, LoginId, Record};
 use crate::factor::oath::{Drift, Moving, Parameters};
 
 /// What a command can ask of a store.
@@ -77,6 +78,9 @@ pub trait Admin: Send {
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<ImportReport, AdminFault>;
 
+    /// Who works on the store, as rows name them.
+    fn origin(&self) -> &Origin;
+
     /// Reads a user as a login does ([`super::Logins::find`]).
     fn account(&mut self, query: &UserQuery) -> UserAnswer;
 
@@ -110,6 +114,8 @@ pub struct UserFields {
     pub mail: Option<String>,
     /// Telephone number.
     pub phone: Option<String>,
+    /// The language for messages, a tag such as `de` or `pt-BR` (BCP 47).
+    pub language: Option<String>,
     /// The argon2id hash (PHC string) of the local password.
     pub password_hash: Option<Arc<str>>,
     /// May not log in.
@@ -138,6 +144,42 @@ impl UserFields {
         }
         self.groups = Some(groups).filter(|groups| !groups.is_empty()).map(Into::into);
         Ok(())
+    }
+}
+
+impl UserFields {
+    /// The fields that say who the user is; `None` where nothing does.
+    #[must_use]
+    pub fn contact(&self) -> Option<Arc<Contact>> {
+        let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
+        let contact = Contact {
+            display: boxed(&self.display_name),
+            first: boxed(&self.first_name),
+            last: boxed(&self.last_name),
+            mail: boxed(&self.mail),
+            phone: boxed(&self.phone),
+            language: boxed(&self.language),
+        };
+        (contact != Contact::default()).then(|| Arc::new(contact))
+    }
+
+    /// The names of the fields in which `other` differs, for the trail: never what stands in them.
+    pub(super) fn changes(&self, other: &UserFields) -> String {
+        let differs = [
+            ("display-name", self.display_name != other.display_name),
+            ("first-name", self.first_name != other.first_name),
+            ("last-name", self.last_name != other.last_name),
+            ("mail", self.mail != other.mail),
+            ("phone", self.phone != other.phone),
+            ("language", self.language != other.language),
+            ("groups", self.groups != other.groups),
+            ("password", self.password_hash != other.password_hash),
+            ("disabled", other.disabled && !self.disabled),
+            ("enabled", !other.disabled && self.disabled),
+        ];
+        let names: Vec<&str> =
+            differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
+        names.join(", ")
     }
 }
 
@@ -360,7 +402,7 @@ impl Default for AuditFilter {
 }
 
 /// A row of the trail as it was written, in words, so that rows of a newer version can be read too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditRow {
     /// Its place in the chain.
     pub sequence: u64,
@@ -368,12 +410,28 @@ pub struct AuditRow {
     pub time: UnixTime,
     /// Which login.
     pub login: LoginId,
+    /// The server that decided.
+    pub server: String,
+    /// The address and port that was asked; empty in an admin's act.
+    pub local: String,
     /// The RADIUS client.
     pub client: String,
-    /// Address and port that asked.
+    /// Address and port that asked; empty in an admin's act.
     pub source: String,
     /// The canonical user name.
     pub user: Option<String>,
+    /// The user's number, where the user was known.
+    pub user_id: Option<UserId>,
+    /// The user's name for people to read.
+    pub display_name: Option<String>,
+    /// The user's given name.
+    pub first_name: Option<String>,
+    /// The user's family name.
+    pub last_name: Option<String>,
+    /// The user's e-mail address.
+    pub mail: Option<String>,
+    /// The user's telephone number, or its last digits.
+    pub phone: Option<String>,
     /// Calling-Station-Id, escaped.
     pub station: Option<String>,
     /// [`crate::engine::record::Verdict::code`].
@@ -386,8 +444,20 @@ pub struct AuditRow {
     pub protocol: String,
     /// Serial of the token that decided.
     pub device: Option<String>,
+    /// The token and the step or counter that the row spent.
+    pub spent: Option<(TokenId, u64)>,
     /// From the first request of the login to the decision.
     pub took: Duration,
+    /// Which parts of it were whose.
+    pub durations: Durations,
+    /// How many refusals, or imported things, the row stands for.
+    pub count: u32,
+    /// The system user who did it, where an admin did.
+    pub actor: Option<String>,
+    /// What an admin did, or why.
+    pub note: Option<String>,
+    /// The personal part was taken out of the trail.
+    pub erased: bool,
 }
 
 /// An address held to Message-Authenticator.
@@ -475,29 +545,5 @@ impl AdminFault {
 
     pub(super) fn token_exists(serial: &str) -> AdminFault {
         AdminFault::Exists(format!("token {serial}"))
-    }
-}
-
-/// The row that an unlock appends.
-pub(super) fn unlock_row(name: &UserName, user: UserId, now: UnixTime, login: [u8; 16]) -> Row {
-    #[expect(clippy::expect_used, reason = "a literal that fits")]
-    let client = Label::new("command-line").expect("a label");
-    Row {
-        time: now,
-        login: LoginId::from_round(login),
-        client,
-        source: SocketAddr::from(([0, 0, 0, 0], 0)),
-        user: Some(name.clone()),
-        user_id: Some(user),
-        station: None,
-        verdict: Verdict::Noted,
-        reason: Reason::Unlocked,
-        method: Method::None,
-        protocol: "none",
-        device: None,
-        spent: None,
-        drift: None,
-        tally: Tally::Clear,
-        took: Duration::ZERO,
     }
 }

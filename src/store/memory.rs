@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::act::{Act, Origin};
 use super::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, Replacement,
-    TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial, unlock_row,
+    TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial,
 };
 use super::fold::{self, Facts, TokenFacts, judge, tally};
 use super::pending::Pending;
@@ -21,7 +22,8 @@ use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::engine::record::{CommitAnswer, Record, Recorded, Row};
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, Record, Recorded, Row, Tally};
 use crate::factor::oath::{Drift, Moving, Parameters};
 
 /// The longest trail kept, in rows; the oldest go first.
@@ -31,6 +33,7 @@ pub const TRAIL_MAX: usize = 1_000_000;
 #[derive(Clone)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
+    origin: Origin,
     state: Arc<Mutex<State>>,
 }
 
@@ -86,7 +89,7 @@ impl MemoryStore {
             last_user: 0,
             last_token: 0,
         };
-        MemoryStore { clock, state: Arc::new(Mutex::new(state)) }
+        MemoryStore { clock, origin: Origin::default(), state: Arc::new(Mutex::new(state)) }
     }
 
     /// The key that this store's server makes State attributes under.
@@ -98,6 +101,12 @@ impl MemoryStore {
     /// The rows of the trail, oldest first, as they were appended: for simulations, which look at all of them.
     pub fn trail(&self) -> Vec<(u64, Arc<Row>)> {
         self.lock().trail.iter().cloned().collect()
+    }
+
+    /// Appends the row of an act.
+    fn act(&self, state: &mut State, act: Act) {
+        let row = act.row(&self.origin, self.clock.unix(), random(&mut *state.entropy));
+        state.commit(&Record { guards: Vec::new(), row: Arc::new(row) });
     }
 
     /// A panic while the lock was held left no half-done change that a reader could not live with: every change is
@@ -161,6 +170,7 @@ impl State {
             name: query.user.clone(),
             disabled: user.fields.disabled,
             password_hash: user.fields.password_hash.clone(),
+            contact: user.fields.contact(),
             failures: user.failures,
             last_failure: user.last_failure,
             groups: user.fields.groups.clone(),
@@ -282,7 +292,9 @@ impl Admin for MemoryStore {
         if state.users.contains_key(name) {
             return Err(AdminFault::user_exists(name));
         }
-        Ok(state.make_user(name, fields.clone(), now))
+        let id = state.make_user(name, fields.clone(), now);
+        self.act(&mut state, Act::new(Reason::UserAdded).on(name, id));
+        Ok(id)
     }
 
     fn user(&mut self, name: &UserName) -> Result<UserDetails, AdminFault> {
@@ -303,7 +315,12 @@ impl Admin for MemoryStore {
     }
 
     fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
-        edit(&mut self.lock().user_mut(name)?.fields);
+        let mut state = self.lock();
+        let user = state.user_mut(name)?;
+        let before = user.fields.clone();
+        edit(&mut user.fields);
+        let act = Act::new(Reason::UserChanged).on(name, user.id).note(before.changes(&user.fields));
+        self.act(&mut state, act);
         Ok(())
     }
 
@@ -315,16 +332,14 @@ impl Admin for MemoryStore {
                 held.user = None;
             }
         }
+        self.act(&mut state, Act::new(Reason::UserRemoved).on(name, user.id));
         Ok(user.tokens)
     }
 
     fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
-        let now = self.clock.unix();
         let mut state = self.lock();
         let id = state.user_mut(name)?.id;
-        let login = random(&mut *state.entropy);
-        let row = Arc::new(unlock_row(name, id, now, login));
-        state.commit(&Record { guards: Vec::new(), row });
+        self.act(&mut state, Act::new(Reason::Unlocked).on(name, id).tally(Tally::Clear));
         Ok(())
     }
 
@@ -335,10 +350,13 @@ impl Admin for MemoryStore {
         if state.tokens.contains_key(&token.serial) {
             return Err(AdminFault::token_exists(&token.serial));
         }
-        if let Some(name) = &token.user {
-            state.user_mut(name)?;
-        }
-        Ok(state.make_token(token, now))
+        let user = match &token.user {
+            Some(name) => Some((name, state.user_mut(name)?.id)),
+            None => None,
+        };
+        let id = state.make_token(token, now);
+        self.act(&mut state, Act::new(Reason::TokenAdded).token(&token.serial).on_any(user));
+        Ok(id)
     }
 
     fn token(&mut self, serial: &str) -> Result<TokenDetails, AdminFault> {
@@ -370,6 +388,12 @@ impl Admin for MemoryStore {
             return Err(AdminFault::no_token(serial));
         };
         let before = std::mem::replace(&mut held.user, user.cloned());
+        let act = match user {
+            Some(_) => Act::new(Reason::TokenAssigned),
+            None => Act::new(Reason::TokenUnassigned),
+        };
+        let whose = state.numbered(user.or(before.as_ref()));
+        self.act(&mut state, act.token(serial).on_any(whose));
         if before.as_ref() == user {
             return Ok(());
         }
@@ -385,29 +409,51 @@ impl Admin for MemoryStore {
 
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
         let mut state = self.lock();
-        state.tokens.get_mut(serial).ok_or_else(|| AdminFault::no_token(serial))?.enabled = enabled;
+        let held = state.tokens.get_mut(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        held.enabled = enabled;
+        let owner = held.user.clone();
+        let whose = state.numbered(owner.as_ref());
+        let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
+        self.act(&mut state, Act::new(reason).token(serial).on_any(whose));
         Ok(())
     }
 
     fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault> {
         let mut state = self.lock();
-        edit(&mut state.tokens.get_mut(serial).ok_or_else(|| AdminFault::no_token(serial))?.fields);
+        let held = state.tokens.get_mut(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        edit(&mut held.fields);
+        let owner = held.user.clone();
+        let whose = state.numbered(owner.as_ref());
+        self.act(&mut state, Act::new(Reason::TokenChanged).token(serial).on_any(whose));
         Ok(())
     }
 
     fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
         check_serial(new)?;
-        self.lock().rename(serial, new)
+        let mut state = self.lock();
+        state.rename(serial, new)?;
+        let owner = state.tokens.get(new).and_then(|held| held.user.clone());
+        let whose = state.numbered(owner.as_ref());
+        let act = Act::new(Reason::TokenRenamed).token(new).on_any(whose);
+        self.act(&mut state, act.note(format!("was {serial}")));
+        Ok(())
     }
 
     fn replace_token(&mut self, serial: &str, by: &Replacement) -> Result<UserName, AdminFault> {
         let now = self.clock.unix();
-        self.lock().replace(serial, by, now)
+        let mut state = self.lock();
+        let user = state.replace(serial, by, now)?;
+        let whose = state.numbered(Some(&user));
+        let act = Act::new(Reason::TokenReplaced).token(serial).on_any(whose);
+        self.act(&mut state, act.note(format!("by {}", by.serial())));
+        Ok(user)
     }
 
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
         let mut state = self.lock();
         let (serial, held) = state.tokens.remove_entry(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        let whose = state.numbered(held.user.as_ref());
+        self.act(&mut state, Act::new(Reason::TokenRemoved).token(&serial).on_any(whose));
         if let Some(user) = held.user.and_then(|name| state.users.get_mut(&name)) {
             user.tokens.retain(|other| *other != serial);
         }
@@ -440,7 +486,14 @@ impl Admin for MemoryStore {
             }
             state.make_token(token, now);
         }
+        if report.added > 0 {
+            self.act(&mut state, Act::new(Reason::TokensImported).count(report.added));
+        }
         Ok(report)
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {
@@ -540,6 +593,12 @@ impl State {
         Ok(user)
     }
 
+    /// A user with the number.
+    fn numbered(&self, user: Option<&UserName>) -> Option<(UserName, UserId)> {
+        let (name, user) = self.users.get_key_value(user?)?;
+        Some((name.clone(), user.id))
+    }
+
     /// Oldest token first, whoever had it before.
     fn order_tokens(&mut self, user: Option<&UserName>) {
         let State { users, tokens, .. } = self;
@@ -611,20 +670,40 @@ fn token_details(serial: &Arc<str>, held: &Held) -> TokenDetails {
 }
 
 fn audit_row(sequence: u64, row: &Row) -> AuditRow {
+    let contact = row.contact.as_deref().cloned().unwrap_or_default();
+    let owned = |text: Option<Box<str>>| text.map(String::from);
+    let address = |address: std::net::SocketAddr| {
+        let nowhere = address.ip().is_unspecified() && address.port() == 0;
+        if nowhere { String::new() } else { address.to_string() }
+    };
     AuditRow {
         sequence,
         time: row.time,
         login: row.login,
+        server: row.server.to_string(),
+        local: address(row.local),
         client: row.client.to_string(),
-        source: row.source.to_string(),
+        source: address(row.source),
         user: row.user.as_ref().map(ToString::to_string),
+        user_id: row.user_id,
+        display_name: owned(contact.display),
+        first_name: owned(contact.first),
+        last_name: owned(contact.last),
+        mail: owned(contact.mail),
+        phone: owned(contact.phone),
         station: row.station.as_deref().map(str::to_owned),
         verdict: row.verdict.code().to_owned(),
         reason: row.reason.code().to_owned(),
         method: row.method.code().to_owned(),
         protocol: row.protocol.to_owned(),
         device: row.device.as_deref().map(str::to_owned),
+        spent: row.spent,
         took: row.took,
+        durations: row.durations,
+        count: row.count,
+        actor: row.actor.as_deref().map(str::to_owned),
+        note: row.note.as_deref().map(str::to_owned),
+        erased: false,
     }
 }
 

@@ -4,12 +4,15 @@
 //! a blocking face of their own. Invariants: a verdict leaves only after its [`Record`] is durable; seeds are
 //! sealed wherever they rest; what another process writes is seen at the next login.
 
+pub mod act;
 pub mod admin;
 #[cfg(test)]
 mod battery;
+mod chain;
 mod fold;
 pub mod keyring;
 pub mod memory;
+pub mod packed;
 pub mod pending;
 pub mod seal;
 pub mod sqlite;
@@ -18,8 +21,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::act::Origin;
 use self::admin::Admin;
 use self::memory::MemoryStore;
+use self::packed::Recording;
 use self::sqlite::{KeySource, SqliteAdmin, SqliteStore, Tail};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
@@ -101,6 +106,10 @@ pub struct Settings {
     pub cached_users: usize,
     /// Hears in one line what opening did to the store, if anything: an older one is brought up to today's version.
     pub tell: fn(&str),
+    /// Who works on it.
+    pub origin: Origin,
+    /// Which personal fields rows keep.
+    pub recording: Recording,
 }
 
 impl Settings {
@@ -113,6 +122,8 @@ impl Settings {
             create: true,
             cached_users: sqlite::CACHE_DEFAULT,
             tell: |_| {},
+            origin: Origin::default(),
+            recording: Recording::default(),
         }
     }
 
@@ -126,6 +137,8 @@ impl Settings {
             cached_users: self.cached_users,
             tail: Tail::default(),
             tell: self.tell,
+            origin: self.origin.clone(),
+            recording: self.recording,
         }
     }
 }

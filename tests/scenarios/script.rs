@@ -9,6 +9,7 @@ use std::time::Duration;
 use radmfa::base::name::{GroupName, Label};
 use radmfa::base::time::UnixTime;
 use radmfa::engine::policy::{Overrides, Unenrolled};
+use radmfa::engine::reason::Reason;
 use radmfa::engine::record::{LoginId, Row};
 use radmfa::engine::rule::{GroupAttributes, Match, Rule, RuleSet, UserPattern};
 use radmfa::engine::step::{Answer, DeliveryId, Event, Sent};
@@ -306,8 +307,8 @@ impl Run {
     }
 
     fn audit(&mut self, rest: &[Word]) -> Outcome {
-        let trail = self.world().store.trail();
-        let Some((_, row)) = trail.get(self.audited) else {
+        let trail = self.trail();
+        let Some(row) = trail.get(self.audited) else {
             return Err("there is no such row".to_owned());
         };
         self.audited += 1;
@@ -424,10 +425,30 @@ impl Run {
         }
     }
 
+    /// The trail without the rows that only say how users and tokens came to be what they are.
+    fn trail(&mut self) -> Vec<Arc<Row>> {
+        let scenery = |row: &Row| {
+            matches!(
+                row.reason,
+                Reason::UserAdded
+                    | Reason::UserChanged
+                    | Reason::UserRemoved
+                    | Reason::TokenAdded
+                    | Reason::TokenAssigned
+                    | Reason::TokenUnassigned
+                    | Reason::TokenEnabled
+                    | Reason::TokenDisabled
+                    | Reason::TokenRemoved
+            )
+        };
+        let rows = self.world().store.trail().into_iter().map(|(_, row)| row);
+        rows.filter(|row| !scenery(row)).collect()
+    }
+
     fn nothing_unaudited(&mut self) -> Outcome {
         let read = self.audited;
-        match self.world().store.trail().get(read) {
-            Some((_, row)) => Err(format!("an audit row that no line expects: {}", audit_line(row))),
+        match self.trail().get(read) {
+            Some(row) => Err(format!("an audit row that no line expects: {}", audit_line(row))),
             None => Ok(()),
         }
     }

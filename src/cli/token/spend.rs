@@ -1,10 +1,7 @@
 //! Codes that an admin types for a user: found, and used up as by a login, by the same conditional append.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::base::name::Label;
 use crate::base::system::random;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
@@ -13,8 +10,9 @@ use crate::cli::store::{clock, entropy};
 use crate::engine::account::{Account, Token};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Conflict, Guard, LoginId, Method, Record, Row, Tally, Verdict};
+use crate::engine::record::{CommitAnswer, Conflict, Guard, Method, Record, Row};
 use crate::factor::oath::{self, Drift};
+use crate::store::act::Act;
 use crate::store::admin::Admin;
 
 /// A usable token of a user, opened.
@@ -80,24 +78,10 @@ impl Opened {
     /// Uses up what was found, with a row in the trail.
     pub(super) fn spend(&self, admin: &mut dyn Admin, found: &Found) -> anyhow::Result<()> {
         let Opened { account, token, now } = self;
-        let row = Row {
-            time: *now,
-            login: LoginId::from_round(random(&mut entropy()?)),
-            client: Label::new("command-line")?,
-            source: SocketAddr::from(([0, 0, 0, 0], 0)),
-            user: Some(account.name.clone()),
-            user_id: Some(account.id),
-            station: None,
-            verdict: Verdict::Noted,
-            reason: found.reason,
-            method: Method::of(token),
-            protocol: "none",
-            device: Some(Arc::clone(&token.serial)),
-            spent: Some((token.id, found.step)),
-            drift: found.drift,
-            tally: Tally::Keep,
-            took: Duration::ZERO,
-        };
+        let act = Act::new(found.reason).on(&account.name, account.id).token(&token.serial);
+        let act = act.row(admin.origin(), *now, random(&mut entropy()?));
+        let row =
+            Row { method: Method::of(token), spent: Some((token.id, found.step)), drift: found.drift, ..act };
         let guards = vec![Guard::StepUnspent { token: token.id, step: found.step }];
         match admin.append(&Record { guards, row: Arc::new(row) }) {
             CommitAnswer::Done(_) => Ok(()),

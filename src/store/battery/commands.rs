@@ -16,6 +16,7 @@ pub(in crate::store) fn users_are_added_changed_listed_and_removed<B: Bench>() {
         last_name: Some("Ö.".into()),
         mail: Some("carol@example.org".into()),
         phone: Some("+49 30 1234".into()),
+        language: Some("de".into()),
         password_hash: Some("$argon2id$…".into()),
         disabled: true,
         groups: Some([group("admins"), group("vpn users")].into()),
@@ -198,16 +199,24 @@ pub(in crate::store) fn the_trail_reads_newest_first_and_outlives_its_users<B: B
     assert_eq!(admin.newest_row_time().unwrap(), None);
     let alice = enrol(&bench, "alice");
     let bob = enrol(&bench, "bob");
-    commit(&bench, spend(&alice, 1)).unwrap();
+    let first = commit(&bench, spend(&alice, 1)).unwrap();
     let mut late = row(&bob, Tally::Count, None);
     late.time = UnixTime(1_800_000_001_000);
     late.login = LoginId::from_number(43);
-    commit(&bench, Record { guards: vec![], row: late.into() }).unwrap();
+    let second = commit(&bench, Record { guards: vec![], row: late.into() }).unwrap();
+    let since = Some(UnixTime(1_800_000_000_001));
+    let lately = admin.audit(&AuditFilter { since, ..AuditFilter::default() }).unwrap();
+    assert_eq!(lately.iter().map(|row| row.sequence).collect::<Vec<_>>(), [second]);
+    assert_eq!(admin.newest_row_time().unwrap(), Some(UnixTime(1_800_000_001_000)));
     admin.remove_user(&alice.name).unwrap();
     admin.remove_token("T-alice").unwrap();
     let all = admin.audit(&AuditFilter::default()).unwrap();
-    assert_eq!(all.iter().map(|row| row.sequence).collect::<Vec<_>>(), [2, 1]);
-    let oldest = &all[1];
+    let reasons: Vec<&str> = all.iter().map(|row| row.reason.as_str()).collect();
+    let made = ["token-added", "user-added", "token-added", "user-added"];
+    assert_eq!(reasons[..2], ["token-removed", "user-removed"]);
+    assert_eq!(reasons[4..], made);
+    assert!(all.windows(2).all(|pair| pair[0].sequence == pair[1].sequence + 1), "{all:?}");
+    let oldest = all.iter().find(|row| row.sequence == first).unwrap();
     assert_eq!(oldest.time, UnixTime(1_800_000_000_000));
     assert_eq!(oldest.login, LoginId::from_number(42));
     assert_eq!((oldest.client.as_str(), oldest.source.as_str()), ("nas", "192.0.2.1:1645"));
@@ -220,13 +229,11 @@ pub(in crate::store) fn the_trail_reads_newest_first_and_outlives_its_users<B: B
         admin.audit(&filter).unwrap().iter().map(|row| row.sequence).collect()
     };
     let all = AuditFilter::default;
-    assert_eq!(sequences(AuditFilter { limit: 1, ..all() }, &mut *admin), [2]);
-    assert_eq!(sequences(AuditFilter { user: Some(name("alice")), ..all() }, &mut *admin), [1]);
-    let late = Some(UnixTime(1_800_000_000_001));
-    assert_eq!(sequences(AuditFilter { since: late, ..all() }, &mut *admin), [2]);
+    assert_eq!(sequences(AuditFilter { limit: 1, ..all() }, &mut *admin), [second + 2]);
+    let alices = sequences(AuditFilter { user: Some(name("alice")), ..all() }, &mut *admin);
+    assert_eq!(alices, [second + 1, first, 2, 1]);
     let login = Some(LoginId::from_number(42));
-    assert_eq!(sequences(AuditFilter { login, ..all() }, &mut *admin), [1]);
-    assert_eq!(admin.newest_row_time().unwrap(), Some(UnixTime(1_800_000_001_000)));
+    assert_eq!(sequences(AuditFilter { login, ..all() }, &mut *admin), [first]);
 }
 
 pub(in crate::store) fn an_import_makes_users_and_tokens_and_once_more_changes_nothing<B: Bench>() {

@@ -16,7 +16,9 @@ use crate::base::time::{Tick, UnixTime};
 use crate::engine::account::{Account, TokenId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Conflict, Guard, LoginId, Method, Record, Row, Tally, Verdict};
+use crate::engine::record::{
+    CommitAnswer, Conflict, Durations, Guard, LoginId, Method, Record, Row, Tally, Verdict,
+};
 use crate::factor::oath::{Digits, Moving, Parameters};
 
 mod commands;
@@ -112,10 +114,13 @@ pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>
     Row {
         time: UnixTime(1_800_000_000_000),
         login: LoginId::from_number(42),
+        server: Label::new("mfa-a").unwrap(),
+        local: SocketAddr::from(([192, 0, 2, 9], 1812)),
         client: Label::new("nas").unwrap(),
         source: SocketAddr::from(([192, 0, 2, 1], 1645)),
         user: Some(account.name.clone()),
         user_id: Some(account.id),
+        contact: account.contact.clone(),
         station: Some("198.51.100.7".into()),
         verdict: if accepted { Verdict::Accepted } else { Verdict::Rejected },
         reason: if accepted { Reason::CodeAccepted } else { Reason::CodeWrong },
@@ -126,6 +131,10 @@ pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>
         drift: None,
         tally,
         took: Duration::from_millis(1234),
+        durations: Durations { primary: Duration::from_millis(20), typing: Duration::from_millis(1200) },
+        count: 1,
+        actor: None,
+        note: None,
     }
 }
 

@@ -1,36 +1,42 @@
 //! What commands do to a store file, each in short transactions on a connection of its own.
 //!
-//! Every change goes into the `change` log under the name of the user it concerns, in the transaction that makes it;
+//! Every change leaves a row in the trail, in its own transaction, and goes into the `change` log under the name of the user it concerns, in the transaction that makes it;
 //! the call returns [`FRESH`] later, when no running server's last look at the log is still good.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::Settings;
 use super::file::StoreFile;
 use super::hot::Hot;
 use super::import;
+use super::pen::Pen;
 use super::rows::{self, visible};
 use super::tables::{
-    delete_token, insert_token, insert_user, log_change, log_owner, postures, restore_steps, seal,
+    delete_token, insert_token, insert_user, log_change, log_owner, owner_of, postures, restore_steps, seal,
     serials_of, token_columns, token_details, token_id, user_details, user_fields, user_id,
 };
 use super::tokens;
 use super::view::FRESH;
+use super::{Salts, Settings};
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::engine::record::{CommitAnswer, Record, Recorded};
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, Record, Recorded, Tally};
 use crate::store::StoreFault;
+use crate::store::act::{Act, Origin};
 use crate::store::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
-    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial, unlock_row,
+    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial,
 };
 use crate::store::fold::judge;
+use crate::store::packed::Packer;
 use crate::store::seal::Purpose;
 
 /// Rows of a list read in one transaction.
@@ -41,7 +47,7 @@ pub struct SqliteAdmin {
     pub(super) file: StoreFile,
     pub(super) connection: Connection,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) entropy: Box<dyn Entropy + Send>,
+    pub(super) pen: Pen,
     /// The fold of the newest rows, read when first needed.
     hot: Option<Hot>,
 }
@@ -75,7 +81,10 @@ impl SqliteAdmin {
         let file = StoreFile::open(&settings.path, &settings.key, settings.create, &mut *entropy)?;
         file.tell(settings.tell);
         let connection = file.connect(2_048)?;
-        Ok(SqliteAdmin { file, connection, clock, entropy, hot: None })
+        let salts = Salts(ChaCha20Rng::from_seed(random(&mut *entropy)));
+        let packer = Packer::new(settings.recording, Box::new(salts));
+        let pen = Pen { origin: settings.origin.clone(), packer, clock: Arc::clone(&clock), entropy };
+        Ok(SqliteAdmin { file, connection, clock, pen, hot: None })
     }
 
     pub(super) fn blame<T>(&self, result: Result<T, Trouble>) -> Result<T, AdminFault> {
@@ -88,11 +97,11 @@ impl SqliteAdmin {
     /// One change, durable and seen by every server when this returns.
     fn change<T>(
         &mut self,
-        body: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
+        body: impl FnOnce(&Transaction<'_>, &mut Pen) -> Result<T, Trouble>,
     ) -> Result<T, AdminFault> {
         let result = (|| {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = body(&transaction)?;
+            let done = body(&transaction, &mut self.pen)?;
             transaction.commit()?;
             Ok(done)
         })();
@@ -133,7 +142,7 @@ impl SqliteAdmin {
             return Ok(CommitAnswer::Refused(conflict));
         }
         let seq = hot.head + 1;
-        rows::append(&mut rows::appender(&transaction)?, seq, row, &mut String::new())?;
+        self.pen.append(&transaction, seq, &hot.mac, row)?;
         // Rows of strangers change nothing that a server remembers.
         if let Some(user) = &row.user {
             log_change(&transaction, Some(user))?;
@@ -153,11 +162,12 @@ impl SqliteAdmin {
 impl Admin for SqliteAdmin {
     fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
         let now = self.clock.unix();
-        let add = |transaction: &Transaction<'_>| {
+        let add = |transaction: &Transaction<'_>, pen: &mut Pen| {
             if user_id(transaction, name)?.is_some() {
                 return Err(AdminFault::user_exists(name).into());
             }
             let id = insert_user(transaction, name, fields, now, None)?;
+            pen.act(transaction, Act::new(Reason::UserAdded).on(name, id))?;
             log_change(transaction, Some(name))?;
             Ok(id)
         };
@@ -211,13 +221,14 @@ impl Admin for SqliteAdmin {
     }
 
     fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
-        self.change(|transaction| {
+        self.change(|transaction, pen| {
             let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
-            let mut fields = user_fields(transaction, id)?.0;
+            let before = user_fields(transaction, id)?.0;
+            let mut fields = before.clone();
             edit(&mut fields);
             let mut statement = transaction.prepare_cached(
                 "UPDATE user SET display_name = ?2, first_name = ?3, last_name = ?4, mail = ?5, phone = ?6,
-                     password_hash = ?7, disabled = ?8, member_of = ?9 WHERE id = ?1",
+                     language = ?7, password_hash = ?8, disabled = ?9, member_of = ?10 WHERE id = ?1",
             )?;
             statement.execute(params![
                 id,
@@ -226,40 +237,44 @@ impl Admin for SqliteAdmin {
                 fields.last_name,
                 fields.mail,
                 fields.phone,
+                fields.language,
                 fields.password_hash,
                 fields.disabled,
                 fields.groups.as_deref().map(rows::lines_of),
             ])?;
+            let act = Act::new(Reason::UserChanged).on(name, UserId(id)).note(before.changes(&fields));
+            pen.act(transaction, act)?;
             Ok(log_change(transaction, Some(name))?)
         })
     }
 
     fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault> {
-        self.change(|transaction| {
+        self.change(|transaction, pen| {
             let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
             let serials = serials_of(transaction, id)?;
             transaction.execute("UPDATE token SET user = NULL WHERE user = ?1", [id])?;
             transaction.execute("DELETE FROM user WHERE id = ?1", [id])?;
             transaction.execute("DELETE FROM user_state WHERE user = ?1", [id])?;
+            pen.act(transaction, Act::new(Reason::UserRemoved).on(name, UserId(id)))?;
             log_change(transaction, Some(name))?;
             Ok(serials)
         })
     }
 
     fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
-        let id = user_id(&self.connection, name);
-        let id = self.blame(id.map_err(Trouble::Sql))?.ok_or_else(|| AdminFault::no_user(name))?;
-        let login = random(&mut *self.entropy);
-        let row = Arc::new(unlock_row(name, UserId(id), self.clock.unix(), login));
-        let appended = self.try_append(&Record { guards: Vec::new(), row });
-        self.blame(appended.map(drop).map_err(Trouble::Sql))
+        self.change(|transaction, pen| {
+            let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            let act = Act::new(Reason::Unlocked).on(name, UserId(id)).tally(Tally::Clear);
+            pen.act(transaction, act)?;
+            Ok(log_change(transaction, Some(name))?)
+        })
     }
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
         token.check()?;
         let now = self.clock.unix();
-        let sealed = seal(&self.file.key, token, &mut *self.entropy);
-        let add = |transaction: &Transaction<'_>| {
+        let sealed = seal(&self.file.key, token, &mut *self.pen.entropy);
+        let add = |transaction: &Transaction<'_>, pen: &mut Pen| {
             if token_id(transaction, &token.serial)?.is_some() {
                 return Err(AdminFault::token_exists(&token.serial).into());
             }
@@ -269,6 +284,8 @@ impl Admin for SqliteAdmin {
             };
             let id = insert_token(transaction, token, &sealed, user, now, None)?;
             restore_steps(transaction, id, None)?;
+            let act = Act::new(Reason::TokenAdded).token(&token.serial);
+            pen.act(transaction, act.on_any(token.user.as_ref().zip(user.map(UserId))))?;
             if let Some(name) = &token.user {
                 log_change(transaction, Some(name))?;
             }
@@ -328,29 +345,38 @@ impl Admin for SqliteAdmin {
     }
 
     fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
-        self.change(|transaction| {
+        self.change(|transaction, pen| {
             let (id, before) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
             let after = match user {
                 Some(name) => Some(user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?),
                 None => None,
             };
             transaction.execute("UPDATE token SET user = ?2 WHERE id = ?1", params![id, after])?;
+            let act = match user.zip(after) {
+                Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
+                None => Act::new(Reason::TokenUnassigned).on_any(owner_of(transaction, before)?),
+            };
+            pen.act(transaction, act.token(serial))?;
             log_owner(transaction, before)?;
             Ok(log_owner(transaction, after)?)
         })
     }
 
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
-        self.change(|transaction| {
+        self.change(|transaction, pen| {
             let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
             transaction.execute("UPDATE token SET enabled = ?2 WHERE id = ?1", params![id, enabled])?;
+            let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
+            pen.act(transaction, Act::new(reason).token(serial).on_any(owner_of(transaction, owner)?))?;
             Ok(log_owner(transaction, owner)?)
         })
     }
 
     fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault> {
-        self.change(|transaction| {
+        self.change(|transaction, pen| {
             let owner = tokens::set(transaction, serial, edit)?;
+            let act = Act::new(Reason::TokenChanged).token(serial).on_any(owner_of(transaction, owner)?);
+            pen.act(transaction, act)?;
             Ok(log_owner(transaction, owner)?)
         })
     }
@@ -360,12 +386,14 @@ impl Admin for SqliteAdmin {
         let key = self.file.key.clone();
         // The long part before the lock is taken; the rest of it is what came in between.
         let (id, seed) = self.read(|connection, _| tokens::seed(connection, serial, &key))?;
-        let sealed = key.seal(Purpose::TokenSeed, new, &seed, &mut *self.entropy);
+        let sealed = key.seal(Purpose::TokenSeed, new, &seed, &mut *self.pen.entropy);
         let mut recent = self.hot.take();
-        let done = self.change(|transaction| {
+        let done = self.change(|transaction, pen| {
             let hot = fold(&mut recent, transaction)?;
             let recent = hot.tokens.get(&id).map(|spent| spent.step);
             let owner = tokens::rename(transaction, id, (serial, new), &sealed, recent)?;
+            let act = Act::new(Reason::TokenRenamed).token(new).on_any(owner_of(transaction, owner)?);
+            pen.act(transaction, act.note(format!("was {serial}")))?;
             Ok(log_owner(transaction, owner)?)
         });
         self.hot = recent;
@@ -376,10 +404,13 @@ impl Admin for SqliteAdmin {
         let now = self.clock.unix();
         let sealed = match by {
             Replacement::Stock(_) => Box::default(),
-            Replacement::Made(token) => seal(&self.file.key, token, &mut *self.entropy),
+            Replacement::Made(token) => seal(&self.file.key, token, &mut *self.pen.entropy),
         };
-        self.change(|transaction| {
+        self.change(|transaction, pen| {
             let user = tokens::replace(transaction, serial, by, &sealed, now)?;
+            let whose = user_id(transaction, &user)?.map(|id| (&user, UserId(id)));
+            let act = Act::new(Reason::TokenReplaced).token(serial).on_any(whose);
+            pen.act(transaction, act.note(format!("by {}", by.serial())))?;
             log_change(transaction, Some(&user))?;
             Ok(user)
         })
@@ -389,10 +420,12 @@ impl Admin for SqliteAdmin {
         // The long part before the lock is taken; the rest of it is what came in between.
         self.read(|_, _| Ok(()))?;
         let mut recent = self.hot.take();
-        let done = self.change(|transaction| {
+        let done = self.change(|transaction, pen| {
             let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
             let hot = fold(&mut recent, transaction)?;
             delete_token(transaction, id, hot.tokens.get(&id).map(|spent| spent.step))?;
+            let act = Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(transaction, owner)?);
+            pen.act(transaction, act)?;
             Ok(log_owner(transaction, owner)?)
         });
         self.hot = recent;
@@ -408,6 +441,10 @@ impl Admin for SqliteAdmin {
         let result = import::run(self, rows, dry_run, progress);
         std::thread::sleep(FRESH);
         self.blame(result)
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.pen.origin
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {
@@ -450,11 +487,16 @@ impl Admin for SqliteAdmin {
 
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
         let address = address.map(|address| address.to_string());
-        self.change(|transaction| {
-            Ok(transaction.execute(
+        self.change(|transaction, pen| {
+            let relaxed = transaction.execute(
                 "DELETE FROM posture WHERE client = ?1 AND (?2 IS NULL OR address = ?2)",
                 params![client.as_str(), address],
-            )?)
+            )?;
+            if relaxed > 0 {
+                let what = format!("{client} {}", address.as_deref().unwrap_or("every address"));
+                pen.act(transaction, Act::new(Reason::ClientRelaxed).count(relaxed).note(what))?;
+            }
+            Ok(relaxed)
         })
     }
 }

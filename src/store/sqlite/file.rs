@@ -75,7 +75,7 @@ impl StoreFile {
             }
         }
         let mut file = StoreFile { path: path.to_owned(), key: Keyring::new(key), hold, migrated: None };
-        file.prepare()?;
+        file.prepare(entropy)?;
         Ok(file)
     }
 
@@ -100,7 +100,7 @@ impl StoreFile {
         explain(&self.path, error)
     }
 
-    fn prepare(&mut self) -> Result<(), StoreFault> {
+    fn prepare(&mut self, entropy: &mut dyn Entropy) -> Result<(), StoreFault> {
         let path = self.path.as_path();
         let mut connection = self.connect(64)?;
         let version = version(path, &connection)?;
@@ -110,7 +110,7 @@ impl StoreFile {
             if version > 0 {
                 check_key(path, &connection, &self.key)?;
             }
-            schema::migrate(&mut connection, &fingerprint).map_err(|error| self.fault(&error))?;
+            schema::migrate(&mut connection, &fingerprint, entropy).map_err(|error| self.fault(&error))?;
             self.migrated = (version > 0).then_some(version);
         }
         check_key(path, &connection, &self.key)?;

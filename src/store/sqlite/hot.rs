@@ -9,12 +9,14 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::rows::{CHAIN, int, nat};
+use super::rows::{self, CHAIN, int, nat};
 use super::seat::Seat;
 use crate::base::time::UnixTime;
 use crate::engine::record::Tally;
 use crate::factor::oath::Drift;
+use crate::store::chain::{GENESIS, Mac};
 use crate::store::fold::tally;
+use crate::store::packed::{self, Effects};
 
 /// A map by the store's own numbers of users or tokens.
 pub(super) type ById<T> = HashMap<i64, T, BuildHasherDefault<IdHasher>>;
@@ -46,6 +48,8 @@ impl Hasher for IdHasher {
 pub(super) struct Hot {
     /// The newest row folded; the next one appended has the next number.
     pub(super) head: u64,
+    /// What it links the next one to.
+    pub(super) mac: Mac,
     /// Start-up folds from here.
     pub(super) watermark: u64,
     pub(super) users: ById<Count>,
@@ -69,24 +73,15 @@ pub(super) struct Spent {
     pub(super) seq: u64,
 }
 
-/// The part of a row that changes something.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Effect {
-    pub(super) time: UnixTime,
-    pub(super) user: Option<i64>,
-    pub(super) tally: Tally,
-    pub(super) spent: Option<(i64, u64)>,
-    pub(super) drift: Option<Drift>,
-}
-
 impl Hot {
     /// The fold as the database has it now. Call it in a transaction.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Hot> {
-        let watermark =
-            connection.query_row("SELECT value FROM meta WHERE name = 'watermark'", [], |row| {
-                row.get(0).map(nat)
-            })?;
+        let watermark = rows::watermark(connection)?;
         let mut hot = Hot { head: watermark, watermark, ..Hot::default() };
+        let mut statement =
+            connection.prepare_cached("SELECT mac FROM event WHERE chain = ?1 AND seq = ?2")?;
+        let mac = statement.query_row([CHAIN, int(watermark)], |row| rows::mac(row, 0)).optional()?;
+        hot.mac = mac.unwrap_or(GENESIS);
         hot.extend(connection, |_| {})?;
         Ok(hot)
     }
@@ -98,21 +93,12 @@ impl Hot {
         mut touched: impl FnMut(&str),
     ) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached(
-            "SELECT seq, time, user_id, tally, token, step, user, drift FROM event WHERE chain = ?1 AND seq > ?2
-             ORDER BY seq",
+            "SELECT seq, body, person, mac FROM event WHERE chain = ?1 AND seq > ?2 ORDER BY seq",
         )?;
-        let mut rows = statement.query([CHAIN, int(self.head)])?;
-        while let Some(row) = rows.next()? {
+        let mut found = statement.query([CHAIN, int(self.head)])?;
+        while let Some(row) = found.next()? {
             let seq = nat(row.get(0)?);
-            let token: Option<i64> = row.get(4)?;
-            let step: Option<i64> = row.get(5)?;
-            let effect = Effect {
-                time: UnixTime(nat(row.get(1)?)),
-                user: row.get(2)?,
-                tally: tally_of(row.get(3)?),
-                spent: token.zip(step.map(nat)),
-                drift: row.get::<_, Option<i16>>(7)?.map(Drift::from_sixteenths),
-            };
+            let effect = packed::effects(row.get_ref(1)?.as_blob()?).map_err(|_| rows::odd(1))?;
             let base = match effect.user {
                 Some(user) if effect.tally != Tally::Keep && !self.users.contains_key(&user) => {
                     state_of(connection, user)?
@@ -120,7 +106,8 @@ impl Hot {
                 _ => Count::default(),
             };
             self.fold(seq, &effect, base);
-            if let Some(user) = row.get_ref(6)?.as_str_or_null().unwrap_or(None) {
+            self.mac = rows::mac(row, 3)?;
+            if let Ok(Some(user)) = packed::user(row.get_ref(2)?.as_blob()?) {
                 touched(user);
             }
         }
@@ -129,7 +116,7 @@ impl Hot {
 
     /// Folds row `seq` unless it is folded already; `base` is what the user's failures were before it, where this has
     /// nothing newer.
-    pub(super) fn fold(&mut self, seq: u64, effect: &Effect, base: Count) {
+    pub(super) fn fold(&mut self, seq: u64, effect: &Effects, base: Count) {
         if seq <= self.head {
             return;
         }
@@ -193,20 +180,4 @@ fn state_of(connection: &Connection, user: i64) -> rusqlite::Result<Count> {
         Ok(Count { failures: row.get(0)?, last_failure: UnixTime(nat(row.get(1)?)), seq: nat(row.get(2)?) })
     });
     Ok(found.optional()?.unwrap_or_default())
-}
-
-pub(super) fn tally_of(number: i64) -> Tally {
-    match number {
-        1 => Tally::Count,
-        2 => Tally::Clear,
-        _ => Tally::Keep,
-    }
-}
-
-pub(super) fn tally_number(tally: Tally) -> i64 {
-    match tally {
-        Tally::Keep => 0,
-        Tally::Count => 1,
-        Tally::Clear => 2,
-    }
 }

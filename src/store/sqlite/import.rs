@@ -19,6 +19,8 @@ use super::tables::{insert_token, insert_user, log_change, restore_steps, seal, 
 use crate::base::name::UserName;
 use crate::base::system::Clock;
 use crate::base::time::UnixTime;
+use crate::engine::reason::Reason;
+use crate::store::act::Act;
 use crate::store::admin::{AdminFault, ImportConflict, ImportReport, NewToken, UserFields};
 use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
@@ -66,7 +68,7 @@ pub(super) fn run(
     admin.connection.pragma_update(None, "wal_autocheckpoint", 1_000)?;
     admin.connection.pragma_update(None, "synchronous", "full")?;
     let finished = match written {
-        Ok(true) => activate(admin, batch).map(|()| true),
+        Ok(true) => activate(admin, batch, plan.fresh.len()).map(|()| true),
         other => other,
     };
     if !matches!(finished, Ok(true)) {
@@ -110,7 +112,7 @@ fn write(
             .skip(done)
             .take(size)
             .filter_map(|row| rows.get(*row))
-            .map(|token| (token, seal(&admin.file.key, token, &mut *admin.entropy)))
+            .map(|token| (token, seal(&admin.file.key, token, &mut *admin.pen.entropy)))
             .collect();
         let now = admin.clock.unix();
         let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -158,11 +160,12 @@ fn write(
 }
 
 /// Shows the batch, in one small transaction, synced.
-fn activate(admin: &mut SqliteAdmin, batch: i64) -> Result<(), Trouble> {
+fn activate(admin: &mut SqliteAdmin, batch: i64, count: usize) -> Result<(), Trouble> {
     let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if transaction.execute("DELETE FROM batch WHERE id = ?1 AND NOT doomed", [batch])? == 0 {
         return Err(taken_for_dead());
     }
+    admin.pen.act(&transaction, Act::new(Reason::TokensImported).count(count))?;
     log_change(&transaction, None)?;
     transaction.commit()?;
     Ok(())

@@ -13,6 +13,7 @@ mod admin;
 pub mod backup;
 mod census;
 mod clocks;
+mod convert;
 mod draft;
 mod file;
 pub mod glance;
@@ -23,6 +24,7 @@ mod keeper;
 mod keyfile;
 mod keys;
 mod mailbox;
+mod pen;
 mod queue;
 mod readers;
 pub mod rekey;
@@ -41,6 +43,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -53,12 +57,14 @@ use self::queue::{Job, Queue};
 use self::readers::Readers;
 use self::view::{Seen, View};
 use self::writer::Writer;
+use super::act::Origin;
 use super::keyring::Keyring;
+use super::packed::{Packer, Recording};
 use super::pending::Pending;
 use super::{Logins, StoreFault};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
-use crate::base::system::{Clock, Entropy};
+use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, Record};
@@ -78,6 +84,10 @@ pub struct Settings {
     pub tail: Tail,
     /// Hears in one line what opening did to the store, if anything.
     pub tell: fn(&str),
+    /// Who works on it.
+    pub origin: Origin,
+    /// Which personal fields rows keep.
+    pub recording: Recording,
 }
 
 /// How many of the newest rows may go without a snapshot: start-up folds them, at about a microsecond each.
@@ -111,7 +121,18 @@ impl Settings {
             cached_users: CACHE_DEFAULT,
             tail: Tail::default(),
             tell: |_| {},
+            origin: Origin::default(),
+            recording: Recording::default(),
         }
+    }
+}
+
+/// The salts of rows, on the writer's own thread.
+struct Salts(ChaCha20Rng);
+
+impl Entropy for Salts {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        self.0.fill_bytes(buffer);
     }
 }
 
@@ -168,7 +189,8 @@ impl SqliteStore {
             threads: Vec::new(),
             file,
         };
-        store.start(settings.tail)?;
+        let salts = ChaCha20Rng::from_seed(random(entropy));
+        store.start(settings.tail, Packer::new(settings.recording, Box::new(Salts(salts))))?;
         Ok(store)
     }
 
@@ -190,7 +212,7 @@ impl SqliteStore {
         self.key.derive_others(super::STATE)
     }
 
-    fn start(&mut self, tail: Tail) -> Result<(), StoreFault> {
+    fn start(&mut self, tail: Tail, packer: Packer) -> Result<(), StoreFault> {
         let connection = self.file.connect(WRITER_PAGES)?;
         let off = connection.pragma_update(None, "wal_autocheckpoint", 0);
         off.map_err(|error| self.file.fault(&error))?;
@@ -201,6 +223,7 @@ impl SqliteStore {
             Arc::clone(&self.keeper),
             Arc::clone(&self.clock),
             tail,
+            packer,
         );
         self.spawn("store-writer", move || writer.run())?;
         for _ in 0..READERS {

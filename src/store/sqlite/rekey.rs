@@ -165,7 +165,7 @@ fn begin(admin: &mut SqliteAdmin, new: Option<SealKey>) -> Result<(SealKey, bool
         let hint = "run it again";
         return Err(AdminFault::Store(fault(&admin.file.path, "got another key this moment", hint)).into());
     }
-    let entropy = &mut *admin.entropy;
+    let entropy = &mut *admin.pen.entropy;
     let new = new.unwrap_or_else(|| SealKey::generate(entropy));
     if ring.find(&new.fingerprint()).is_some() {
         let what = "the new key is one that this store had before: take a fresh one".to_owned();
@@ -231,7 +231,7 @@ fn chunk(
             continue;
         }
         match admin.file.key.open(*purpose, &name, &old) {
-            Ok(plain) => changes.push((id, old, new.seal(*purpose, &name, &plain, &mut *admin.entropy))),
+            Ok(plain) => changes.push((id, old, new.seal(*purpose, &name, &plain, &mut *admin.pen.entropy))),
             Err(_) => report.damaged.push(name),
         }
     }

@@ -1,20 +1,20 @@
 //! Rows to SQL and back.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
-use super::hot::tally_number;
 use super::seat::{Expiry, Held, Seat, Tokens};
 use crate::base::name::{GroupName, UserName};
 use crate::base::time::UnixTime;
-use crate::engine::account::{Account, TokenId, UserId};
+use crate::engine::account::{Account, Contact, TokenId, UserId};
 use crate::engine::question::UserAnswer;
-use crate::engine::record::{LoginId, Row};
+use crate::engine::record::Row;
 use crate::factor::oath::{Algorithm, Digits, Drift, Moving, Parameters};
 use crate::store::admin::{AuditFilter, AuditRow};
+use crate::store::chain::{GENESIS, Mac};
+use crate::store::packed::{self, Packer};
 
 /// The one chain of a store that all its processes append to.
 pub(super) const CHAIN: i64 = 1;
@@ -39,49 +39,53 @@ pub(super) fn nat(number: i64) -> u64 {
 
 /// The statement that [`append`] runs, to be asked for once in a transaction.
 pub(super) fn appender(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
-    connection.prepare_cached(
-        "INSERT INTO event (chain, seq, time, login, client, source, user, user_id, station, verdict, reason,
-             method, protocol, device, token, step, tally, took, drift)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
-    )
+    connection.prepare_cached("INSERT INTO event (chain, seq, body, person, mac) VALUES (1, ?1, ?2, ?3, ?4)")
 }
 
-/// Appends `row` as number `seq`. `text` is scratch space.
+/// Appends `row` as number `seq` behind the row whose link is `before`; answers its own link.
 pub(super) fn append(
     appender: &mut CachedStatement<'_>,
+    packer: &mut Packer,
+    before: &Mac,
     seq: u64,
     row: &Row,
-    text: &mut String,
-) -> rusqlite::Result<()> {
-    text.clear();
-    let _infallible = write!(text, "{}", row.source);
-    appender.execute(params![
-        int(seq),
-        int(row.time.0),
-        int(row.login.number()),
-        row.client.as_str(),
-        text.as_str(),
-        row.user.as_ref().map(UserName::as_str),
-        row.user_id.map(|user| user.0),
-        row.station.as_deref(),
-        row.verdict.code(),
-        row.reason.code(),
-        row.method.code(),
-        row.protocol,
-        row.device.as_deref(),
-        row.spent.map(|(token, _)| token.0),
-        row.spent.map(|(_, step)| int(step)),
-        tally_number(row.tally),
-        i64::try_from(row.took.as_micros()).unwrap_or(i64::MAX),
-        row.drift.map(Drift::sixteenths),
-    ])?;
-    Ok(())
+) -> rusqlite::Result<Mac> {
+    let mac = packer.pack(before, seq, row);
+    appender.execute(params![int(seq), packer.body, packer.person, mac])?;
+    Ok(mac)
+}
+
+/// The newest row's number and link. Where rows that once were counted are gone, what follows them links to nothing,
+/// and `audit verify` says so.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<(u64, Mac)> {
+    let sql = "SELECT seq, mac FROM event WHERE chain = 1 ORDER BY seq DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let newest = statement.query_row([], |row| Ok((nat(row.get(0)?), mac(row, 1)?))).optional()?;
+    let watermark = watermark(connection)?;
+    Ok(newest.filter(|(seq, _)| *seq >= watermark).unwrap_or((watermark, GENESIS)))
+}
+
+/// The state tables say everything up to this row.
+pub(super) fn watermark(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = 'watermark'")?;
+    statement.query_row([], |row| row.get(0).map(nat))
+}
+
+/// The link in a column; one of another length links to nothing.
+pub(super) fn mac(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Mac> {
+    Ok(row.get_ref(column)?.as_blob()?.try_into().unwrap_or(GENESIS))
+}
+
+/// What is wrong with a column that does not read.
+pub(super) fn odd(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "row of the trail".into(), rusqlite::types::Type::Blob)
 }
 
 /// Reads a user as the tables have it, without what the rows after the watermark add. Call it in a transaction.
 pub(super) fn seat(connection: &Connection, user: &UserName) -> rusqlite::Result<Option<Seat>> {
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of
+        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
+             display_name, first_name, last_name, mail, phone, language
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE name = ?1 AND ",
         visible!("batch")
     ))?;
@@ -106,13 +110,14 @@ pub(super) fn seats(
     limit: usize,
 ) -> rusqlite::Result<Vec<(String, Seat)>> {
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of, name
+        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
+             display_name, first_name, last_name, mail, phone, language, name
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE user.id > ?1 AND ",
         visible!("batch"),
         " ORDER BY user.id LIMIT ?2"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(6)?, seat_of(row)?)))?;
+    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(12)?, seat_of(row)?)))?;
     let mut users = users.collect::<Result<Vec<_>, _>>()?;
     let mut statement = connection.prepare_cached(concat!(
         "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step, drift,
@@ -135,6 +140,7 @@ fn seat_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seat> {
         failures: row.get::<_, Option<u32>>(3)?.unwrap_or(0),
         last_failure: UnixTime(row.get::<_, Option<i64>>(4)?.map_or(0, nat)),
         groups: row.get_ref(5)?.as_str_or_null()?.and_then(groups_of),
+        contact: contact(row, 6)?,
         tokens: Tokens::default(),
     })
 }
@@ -149,6 +155,22 @@ pub(super) fn groups_of(lines: &str) -> Option<Arc<[GroupName]>> {
     let groups: Vec<_> =
         lines.lines().filter_map(|line| GroupName::canonical(line.as_bytes()).ok()).collect();
     Some(groups).filter(|groups| !groups.is_empty()).map(Into::into)
+}
+
+/// Who the user is, from six columns starting at `first`.
+fn contact(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Option<Arc<Contact>>> {
+    let text = |column: usize| -> rusqlite::Result<Option<Box<str>>> {
+        Ok(row.get_ref(first + column)?.as_str_or_null()?.map(Into::into))
+    };
+    let contact = Contact {
+        display: text(0)?,
+        first: text(1)?,
+        last: text(2)?,
+        mail: text(3)?,
+        phone: text(4)?,
+        language: text(5)?,
+    };
+    Ok((contact != Contact::default()).then(|| Arc::new(contact)))
 }
 
 fn held_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
@@ -207,42 +229,41 @@ pub(super) fn stranger(found: Option<UserAnswer>, resembles: bool) -> UserAnswer
     }
 }
 
+/// Clocks are set back now and then: rows this much out of order are still found by time.
+const DISORDER: Duration = Duration::from_hours(1);
+
 /// Reads the trail, newest first.
 pub(super) fn audit(connection: &Connection, filter: &AuditFilter) -> rusqlite::Result<Vec<AuditRow>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, time, login, client, source, user, station, verdict, reason, method, protocol, device, took
-         FROM event WHERE chain = 1 AND (?1 IS NULL OR time >= ?1) AND (?2 IS NULL OR user = ?2)
-             AND (?3 IS NULL OR login = ?3)
-         ORDER BY seq DESC LIMIT ?4",
-    )?;
-    let wanted = params![
-        filter.since.map(|since| int(since.0)),
-        filter.user.as_ref().map(UserName::as_str),
-        filter.login.map(|login| int(login.number())),
-        i64::try_from(filter.limit).unwrap_or(i64::MAX),
-    ];
-    let rows = statement.query_map(wanted, |row| {
-        Ok(AuditRow {
-            sequence: nat(row.get(0)?),
-            time: UnixTime(nat(row.get(1)?)),
-            login: LoginId::from_number(nat(row.get(2)?)),
-            client: row.get(3)?,
-            source: row.get(4)?,
-            user: row.get(5)?,
-            station: row.get(6)?,
-            verdict: row.get(7)?,
-            reason: row.get(8)?,
-            method: row.get(9)?,
-            protocol: row.get(10)?,
-            device: row.get(11)?,
-            took: Duration::from_micros(nat(row.get(12)?)),
-        })
-    })?;
-    rows.collect()
+    let sql = "SELECT seq, body, person FROM event WHERE chain = 1 ORDER BY seq DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if found.len() >= filter.limit {
+            break;
+        }
+        let row = audit_row(row)?;
+        if filter.since.is_some_and(|since| since.since(row.time) > DISORDER) {
+            break;
+        }
+        let fits = filter.since.is_none_or(|since| row.time >= since)
+            && filter.user.as_ref().is_none_or(|user| row.user.as_deref() == Some(user.as_str()))
+            && filter.login.is_none_or(|login| row.login == login);
+        if fits {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
+/// A row from number, body and person.
+pub(super) fn audit_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditRow> {
+    packed::read(nat(row.get(0)?), row.get_ref(1)?.as_blob()?, row.get_ref(2)?.as_blob()?).map_err(|_| odd(1))
 }
 
 /// When the newest row was written.
 pub(super) fn newest_time(connection: &Connection) -> rusqlite::Result<Option<UnixTime>> {
-    let sql = "SELECT time FROM event WHERE chain = 1 ORDER BY seq DESC LIMIT 1";
-    connection.query_row(sql, [], |row| row.get(0).map(|time| UnixTime(nat(time)))).optional()
+    let sql = "SELECT body FROM event WHERE chain = 1 ORDER BY seq DESC LIMIT 1";
+    let time = |row: &rusqlite::Row<'_>| packed::time(row.get_ref(0)?.as_blob()?).map_err(|_| odd(0));
+    connection.query_row(sql, [], time).optional()
 }

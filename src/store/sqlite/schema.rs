@@ -1,11 +1,15 @@
 //! The tables, and how a store of an older version becomes one of this version.
 //!
-//! `event` is the trail and the truth: appended to, never changed, without any index but its key. `user_state` and
+//! `event` is the trail and the truth: appended to, never changed (but for what `user erase` takes out), without any
+//! index but its key; its columns are what [`crate::store::packed`] and [`crate::store::chain`] make. `user_state` and
 //! `token_state` are what rows up to a point add up to, written behind; rows after `meta.watermark` are folded
 //! on top of them. `removed` keeps the last steps of tokens that are gone, for those that come back under the same
 //! serial. An `interval` of 0 is a counter. A row of a `batch` that is still listed belongs to an import under way and is invisible.
 
 use rusqlite::{Connection, TransactionBehavior};
+
+use super::convert;
+use crate::base::system::Entropy;
 
 /// The number of this schema, in `user_version`.
 pub(super) const VERSION: i64 = 2;
@@ -86,22 +90,45 @@ pub(super) const MIGRATIONS: &[&str] = &[
          first_token INTEGER NOT NULL,
          doomed INTEGER NOT NULL DEFAULT 0
      );",
-    // 2
-    "ALTER TABLE user ADD COLUMN member_of TEXT;
+    // 2, with `convert::events`
+    "ALTER TABLE event RENAME TO event_1;
+     CREATE TABLE event (
+         chain INTEGER NOT NULL,
+         seq INTEGER NOT NULL,
+         body BLOB NOT NULL,
+         person BLOB NOT NULL,
+         mac BLOB NOT NULL,
+         PRIMARY KEY (chain, seq)
+     ) WITHOUT ROWID;
+     CREATE TABLE anchor (
+         chain INTEGER PRIMARY KEY, seq INTEGER NOT NULL, mac BLOB NOT NULL, time INTEGER NOT NULL, sign BLOB NOT NULL
+     );
+     CREATE TABLE checkpoint (
+         chain INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, head BLOB NOT NULL, sign BLOB NOT NULL,
+         PRIMARY KEY (chain, seq)
+     ) WITHOUT ROWID;
+     ALTER TABLE user ADD COLUMN language TEXT;
+     ALTER TABLE user ADD COLUMN member_of TEXT;
      ALTER TABLE token ADD COLUMN label TEXT;
      ALTER TABLE token ADD COLUMN manufacturer TEXT;
      ALTER TABLE token ADD COLUMN model TEXT;
      ALTER TABLE token ADD COLUMN expires INTEGER;
-     ALTER TABLE token_state ADD COLUMN drift INTEGER;
-     ALTER TABLE event ADD COLUMN drift INTEGER;",
+     ALTER TABLE token_state ADD COLUMN drift INTEGER;",
 ];
 
 /// Brings an empty or older database up to [`VERSION`]. A new one keeps `fingerprint` to know its key again.
-pub(super) fn migrate(connection: &mut Connection, fingerprint: &[u8]) -> rusqlite::Result<()> {
+pub(super) fn migrate(
+    connection: &mut Connection,
+    fingerprint: &[u8],
+    entropy: &mut dyn Entropy,
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for (number, sql) in (1_i64..).zip(MIGRATIONS).skip(usize::try_from(version).unwrap_or(usize::MAX)) {
         transaction.execute_batch(sql)?;
+        if number == 2 {
+            convert::events(&transaction, entropy)?;
+        }
         transaction.pragma_update(None, "user_version", number)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;

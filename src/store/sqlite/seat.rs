@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::name::{GroupName, UserName};
 use crate::base::time::UnixTime;
-use crate::engine::account::{Account, Token, TokenId, UserId};
+use crate::engine::account::{Account, Contact, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::factor::oath::{Drift, Parameters};
 use crate::store::fold::{Facts, TokenFacts};
@@ -27,6 +27,7 @@ pub(super) struct Seat {
     pub(super) last_failure: UnixTime,
     pub(super) password_hash: Option<Arc<str>>,
     pub(super) groups: Option<Arc<[GroupName]>>,
+    pub(super) contact: Option<Arc<Contact>>,
     pub(super) tokens: Tokens,
 }
 
@@ -178,6 +179,7 @@ impl Seat {
             name: query.user.clone(),
             disabled: self.disabled,
             password_hash: self.password_hash.clone(),
+            contact: self.contact.clone(),
             failures: self.failures,
             last_failure: self.last_failure,
             tokens,
@@ -387,6 +389,7 @@ mod tests {
             last_failure: UnixTime(0),
             password_hash: None,
             groups: None,
+            contact: None,
             tokens: Tokens::default(),
         }
     }

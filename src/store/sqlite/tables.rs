@@ -48,7 +48,8 @@ pub(super) fn token_id(
 
 pub(super) fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<(UserFields, UnixTime)> {
     let mut statement = connection.prepare_cached(
-        "SELECT display_name, first_name, last_name, mail, phone, password_hash, disabled, created, member_of
+        "SELECT display_name, first_name, last_name, mail, phone, language, password_hash, disabled, created,
+             member_of
          FROM user WHERE id = ?1",
     )?;
     statement.query_row([id], |row| {
@@ -58,11 +59,12 @@ pub(super) fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<
             last_name: row.get(2)?,
             mail: row.get(3)?,
             phone: row.get(4)?,
-            password_hash: row.get(5)?,
-            disabled: row.get(6)?,
-            groups: row.get_ref(8)?.as_str_or_null()?.and_then(rows::groups_of),
+            language: row.get(5)?,
+            password_hash: row.get(6)?,
+            disabled: row.get(7)?,
+            groups: row.get_ref(9)?.as_str_or_null()?.and_then(rows::groups_of),
         };
-        Ok((fields, UnixTime(nat(row.get(7)?))))
+        Ok((fields, UnixTime(nat(row.get(8)?))))
     })
 }
 
@@ -146,9 +148,9 @@ pub(super) fn insert_user(
     batch: Option<i64>,
 ) -> rusqlite::Result<UserId> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO user (name, skeleton, display_name, first_name, last_name, mail, phone, password_hash,
-             disabled, created, batch, member_of)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT INTO user (name, skeleton, display_name, first_name, last_name, mail, phone, language,
+             password_hash, disabled, created, batch, member_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     let id = statement.insert(params![
         name.as_str(),
@@ -158,6 +160,7 @@ pub(super) fn insert_user(
         fields.last_name,
         fields.mail,
         fields.phone,
+        fields.language,
         fields.password_hash,
         fields.disabled,
         int(now.0),
@@ -246,6 +249,17 @@ pub(super) fn restore_steps(
 /// Tells running servers that `user` has changed, or with `None` that anybody may have.
 pub(super) fn log_change(connection: &Connection, user: Option<&UserName>) -> rusqlite::Result<()> {
     log_text(connection, user.map(UserName::as_str))
+}
+
+/// The user with number `owner`.
+pub(super) fn owner_of(
+    connection: &Connection,
+    owner: Option<i64>,
+) -> rusqlite::Result<Option<(UserName, UserId)>> {
+    let Some(id) = owner else { return Ok(None) };
+    let mut statement = connection.prepare_cached("SELECT name FROM user WHERE id = ?1")?;
+    let name = statement.query_row([id], |row| row.get::<_, String>(0)).optional()?;
+    Ok(name.and_then(|name| Some((UserName::canonical(name.as_bytes()).ok()?, UserId(id)))))
 }
 
 pub(super) fn log_owner(connection: &Connection, owner: Option<i64>) -> rusqlite::Result<()> {

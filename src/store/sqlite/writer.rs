@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection};
 
 use super::Tail;
-use super::hot::{ById, Count, Effect, Hot};
+use super::hot::{ById, Count, Hot};
 use super::keeper::Keeper;
 use super::mailbox::Post;
 use super::queue::{Chores, Job, Queue, Turn};
@@ -21,7 +21,9 @@ use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::engine::record::{CommitAnswer, Recorded, Row};
 use crate::factor::oath::Drift;
+use crate::store::chain::Mac;
 use crate::store::fold::{Facts, apply, judge};
+use crate::store::packed::{Effects, Packer};
 
 /// State rows written in one transaction of their own (2 ms), and beside a group.
 const SNAPSHOT_IDLE: usize = 512;
@@ -45,6 +47,7 @@ pub(super) struct Writer {
     finished: Option<u64>,
     pages: usize,
     post: Post,
+    packer: Packer,
     /// The last group's room, for the next.
     room: Group,
 }
@@ -68,8 +71,8 @@ struct Group {
     users: ById<Touched>,
     /// Appended rows, in order.
     rows: Vec<(u64, Arc<Row>)>,
-    /// Scratch space.
-    text: String,
+    /// What the last of them links the next one to.
+    mac: Mac,
 }
 
 impl Writer {
@@ -80,6 +83,7 @@ impl Writer {
         keeper: Arc<Keeper>,
         clock: Arc<dyn Clock>,
         tail: Tail,
+        packer: Packer,
     ) -> Writer {
         Writer {
             connection,
@@ -94,6 +98,7 @@ impl Writer {
             finished: None,
             pages: 0,
             post: Post::default(),
+            packer,
             room: Group::default(),
         }
     }
@@ -145,10 +150,16 @@ impl Writer {
         let mut group = std::mem::take(&mut self.room);
         let mut verdicts = Vec::with_capacity(jobs.len());
         let result = self.transact(|writer| {
-            let first = writer.view.lock().hot.head;
-            let mut appender = rows::appender(&writer.connection)?;
+            let first = {
+                let hot = &writer.view.lock().hot;
+                group.mac = hot.mac;
+                hot.head
+            };
+            let Writer { connection, view, clock, packer, .. } = &mut *writer;
+            let mut taking = Taking { connection, view, clock: &**clock, packer, first };
+            let mut appender = rows::appender(connection)?;
             for job in jobs.iter() {
-                verdicts.push(writer.take_in(job, first, &mut group, &mut appender)?);
+                verdicts.push(taking.take_in(job, &mut group, &mut appender)?);
             }
             drop(appender);
             writer.snapshot_beside()
@@ -180,71 +191,16 @@ impl Writer {
         result
     }
 
-    fn take_in(
-        &self,
-        job: &Job,
-        first: u64,
-        group: &mut Group,
-        appender: &mut CachedStatement<'_>,
-    ) -> rusqlite::Result<CommitAnswer> {
-        if job.is_withdrawn() {
-            // While the lock was waited for.
-            return Ok(CommitAnswer::Unavailable);
-        }
-        let seq = first + 1 + u64::try_from(group.rows.len()).unwrap_or(u64::MAX);
-        let record = match job {
-            Job::Commit(record, ..) => record,
-            Job::Raise(client, address, _) => {
-                let mut statement = self.connection.prepare_cached(
-                    "INSERT INTO posture (client, address, raised) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                )?;
-                let now = int(self.clock.unix().0);
-                statement.execute(rusqlite::params![client.as_str(), address.to_string(), now])?;
-                return Ok(CommitAnswer::Done(Recorded::certify(first)));
-            }
-        };
-        let row = &record.row;
-        let touched = self.touch(row, group)?;
-        if let Err(conflict) = judge(record, touched.as_deref().map(|touched| &touched.facts)) {
-            return Ok(CommitAnswer::Refused(conflict));
-        }
-        if let Some(touched) = touched {
-            apply(row, &mut touched.facts);
-        }
-        rows::append(appender, seq, row, &mut group.text)?;
-        group.rows.push((seq, Arc::clone(row)));
-        Ok(CommitAnswer::Done(Recorded::certify(seq)))
-    }
-
-    /// The row's user as the group has it by now.
-    fn touch<'a>(&self, row: &Row, group: &'a mut Group) -> rusqlite::Result<Option<&'a mut Touched>> {
-        let (Some(name), Some(id)) = (&row.user, row.user_id) else { return Ok(None) };
-        if let Entry::Vacant(place) = group.users.entry(id.0) {
-            let facts = match self.view.cache.read(name, super::seat::Seat::facts).here() {
-                Some(facts) => Some(facts),
-                None => rows::seat(&self.connection, name)?.map(|mut seat| {
-                    let shared = self.view.lock();
-                    shared.hot.overlay(&mut seat);
-                    let facts = seat.facts();
-                    self.view.take_in(name, seat);
-                    facts
-                }),
-            };
-            // A name that somebody else has by now is nobody's.
-            let Some(facts) = facts.filter(|facts| facts.user == id) else { return Ok(None) };
-            let base = Count { failures: facts.failures, last_failure: facts.last_failure, seq: 0 };
-            place.insert(Touched { base, facts });
-        }
-        Ok(group.users.get_mut(&id.0))
-    }
-
     /// Memory follows what is durable now.
     fn follow(&mut self, group: &Group) {
-        let Some((first, _)) = group.rows.first() else { return };
+        let (Some((first, _)), Some((last, _))) = (group.rows.first(), group.rows.last()) else { return };
         self.pages += 4 + group.rows.len() / 12;
         let mut shared = self.view.lock();
         // Somebody who looked at the change log has folded these rows already, and perhaps newer ones.
         let ours = shared.hot.head + 1 == *first;
+        if shared.hot.head < *last {
+            shared.hot.mac = group.mac;
+        }
         for (seq, row) in &group.rows {
             let touched = row.user_id.and_then(|user| group.users.get(&user.0));
             shared.hot.fold(*seq, &effect(row), touched.map(|touched| touched.base).unwrap_or_default());
@@ -356,6 +312,75 @@ impl Writer {
     }
 }
 
+/// What taking a group in needs, beside the group.
+struct Taking<'a> {
+    connection: &'a Connection,
+    view: &'a View,
+    clock: &'a dyn Clock,
+    packer: &'a mut Packer,
+    /// The newest row before the group.
+    first: u64,
+}
+
+impl Taking<'_> {
+    fn take_in(
+        &mut self,
+        job: &Job,
+        group: &mut Group,
+        appender: &mut CachedStatement<'_>,
+    ) -> rusqlite::Result<CommitAnswer> {
+        if job.is_withdrawn() {
+            // While the lock was waited for.
+            return Ok(CommitAnswer::Unavailable);
+        }
+        let seq = self.first + 1 + u64::try_from(group.rows.len()).unwrap_or(u64::MAX);
+        let record = match job {
+            Job::Commit(record, ..) => record,
+            Job::Raise(client, address, _) => {
+                let mut statement = self.connection.prepare_cached(
+                    "INSERT INTO posture (client, address, raised) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                )?;
+                let now = int(self.clock.unix().0);
+                statement.execute(rusqlite::params![client.as_str(), address.to_string(), now])?;
+                return Ok(CommitAnswer::Done(Recorded::certify(self.first)));
+            }
+        };
+        let row = &record.row;
+        let touched = self.touch(row, group)?;
+        if let Err(conflict) = judge(record, touched.as_deref().map(|touched| &touched.facts)) {
+            return Ok(CommitAnswer::Refused(conflict));
+        }
+        if let Some(touched) = touched {
+            apply(row, &mut touched.facts);
+        }
+        group.mac = rows::append(appender, self.packer, &group.mac, seq, row)?;
+        group.rows.push((seq, Arc::clone(row)));
+        Ok(CommitAnswer::Done(Recorded::certify(seq)))
+    }
+
+    /// The row's user as the group has it by now.
+    fn touch<'a>(&self, row: &Row, group: &'a mut Group) -> rusqlite::Result<Option<&'a mut Touched>> {
+        let (Some(name), Some(id)) = (&row.user, row.user_id) else { return Ok(None) };
+        if let Entry::Vacant(place) = group.users.entry(id.0) {
+            let facts = match self.view.cache.read(name, super::seat::Seat::facts).here() {
+                Some(facts) => Some(facts),
+                None => rows::seat(self.connection, name)?.map(|mut seat| {
+                    let shared = self.view.lock();
+                    shared.hot.overlay(&mut seat);
+                    let facts = seat.facts();
+                    self.view.take_in(name, seat);
+                    facts
+                }),
+            };
+            // A name that somebody else has by now is nobody's.
+            let Some(facts) = facts.filter(|facts| facts.user == id) else { return Ok(None) };
+            let base = Count { failures: facts.failures, last_failure: facts.last_failure, seq: 0 };
+            place.insert(Touched { base, facts });
+        }
+        Ok(group.users.get_mut(&id.0))
+    }
+}
+
 impl Pass {
     /// Everybody the fold has, lowest number at the end.
     fn over(hot: &Hot) -> Pass {
@@ -367,8 +392,8 @@ impl Pass {
     }
 }
 
-fn effect(row: &Row) -> Effect {
-    Effect {
+fn effect(row: &Row) -> Effects {
+    Effects {
         time: row.time,
         user: row.user_id.map(|user| user.0),
         tally: row.tally,
