@@ -1,4 +1,5 @@
-//! `kill -9` under load, again and again: no Accept that left is missing from the trail, and no code passes twice.
+//! `kill -9` under load, again and again: no Accept that left is missing from the trail, and no code passes twice, of
+//! tokens that time moves and of those that a counter does.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +27,7 @@ use radmfa::store::admin::{Admin, AuditFilter};
 use radmfa::store::sqlite::{Settings, SqliteAdmin};
 use radmfa::wire::Code;
 use support::gateway::{Gateway, login_of};
-use support::site::import_tokens;
+use support::site::import_mixed_tokens;
 use support::{FreeRadius, Radmfa, Scratch, Server, User, free_port};
 
 const ROUNDS: usize = 20;
@@ -52,6 +53,17 @@ fn step_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30
 }
 
+/// Every other user has a counter token.
+fn counted(user: usize) -> bool {
+    user % 2 == 1
+}
+
+/// The three steps around now, or the first three counters.
+fn step(user: usize, offset: u64) -> u64 {
+    if counted(user) { offset } else { step_now() - 1 + offset }
+}
+
+/// Both kinds make a code of a number in the same way (RFC 6238 §4.2).
 fn code(user: &User, step: u64) -> String {
     oath::code(seed::parse(&user.seed).unwrap().expose(), &Parameters::default(), step).to_string()
 }
@@ -90,7 +102,7 @@ fn load(
                             return;
                         }
                         let user = round * USERS_A_ROUND + user;
-                        log_in(&mut gateway, &users, Try { user, step: step_now() - 1 + offset }, &seen);
+                        log_in(&mut gateway, &users, Try { user, step: step(user, offset) }, &seen);
                     }
                 }
             })
@@ -109,7 +121,7 @@ fn no_accept_is_lost_and_no_code_passes_twice_however_often_the_server_is_killed
     let primary = FreeRadius::primary(&scratch, &users);
     let path = scratch.join("radmfa.db");
     let store = format!("sqlite:{}", path.display());
-    import_tokens(&scratch, &store, &users);
+    import_mixed_tokens(&scratch, &store, &users, counted);
     let upstream = format!(
         "name=up,type=radius,server={},secret={}",
         primary.server().address(),
@@ -120,7 +132,7 @@ fn no_accept_is_lost_and_no_code_passes_twice_however_often_the_server_is_killed
     let server = Server { port: free_port(), secret: support::radmfa::SECRET };
     let seen = Arc::new(Mutex::new(Seen::default()));
     let mut entropy = SystemEntropy::new().unwrap();
-    let mut cut_short = 0;
+    let (mut cut_short, mut counters) = (0, 0);
     for round in 0..ROUNDS {
         let mut radmfa = Radmfa::serve_at(&scratch, server, &arguments);
         let stop = Arc::new(AtomicBool::new(false));
@@ -153,6 +165,7 @@ fn no_accept_is_lost_and_no_code_passes_twice_however_often_the_server_is_killed
             newest.into_values().filter(|tried| tried.user / USERS_A_ROUND == round).take(12).collect()
         };
         assert!(!spent.is_empty(), "round {round} had no Accept");
+        counters += spent.iter().filter(|tried| counted(tried.user)).count();
         let mut gateway = Gateway::new(server, Duration::from_secs(5));
         for tried in spent {
             let answer = log_in(&mut gateway, &users, tried, &Mutex::default());
@@ -163,6 +176,7 @@ fn no_accept_is_lost_and_no_code_passes_twice_however_often_the_server_is_killed
         }
         radmfa.process.kill();
     }
+    assert!(counters > ROUNDS, "only {counters} counters were tried again after a kill");
     assert!(cut_short >= ROUNDS / 2, "only {cut_short} of {ROUNDS} kills came while logins were under way");
 
     let clock = Arc::new(SystemClock);

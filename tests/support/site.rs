@@ -35,9 +35,15 @@ impl Site {
 
 /// Puts a TOTP token for each user into the store, as an admin would: from a CSV file.
 pub fn import_tokens(scratch: &Scratch, store: &str, users: &[User]) {
-    let mut csv = String::from("user,serial,secret,interval\n");
+    import_mixed_tokens(scratch, store, users, |_| false);
+}
+
+/// The same, where the users of whose numbers `counted` says so get tokens that a counter moves.
+pub fn import_mixed_tokens(scratch: &Scratch, store: &str, users: &[User], counted: fn(usize) -> bool) {
+    let mut csv = String::from("user,serial,secret,interval,type\n");
     for (number, User { name, seed, .. }) in users.iter().enumerate() {
-        writeln!(csv, "{name},T{number:06},{seed},30").unwrap();
+        let moved = if counted(number) { ",hotp" } else { "30,totp" };
+        writeln!(csv, "{name},T{number:06},{seed},{moved}").unwrap();
     }
     let file = scratch.write("users.csv", &csv);
     Radmfa::run(scratch, &["token", "import", &file.to_string_lossy(), "--store", store])
