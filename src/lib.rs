@@ -5,6 +5,7 @@
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod delivery;
 pub mod dictionary;
 pub mod engine;
 pub mod factor;

@@ -6,6 +6,7 @@
 //! mixed up, because one survives a stepped clock and the other does not.
 
 pub mod name;
+pub mod phone;
 pub mod secret;
 pub mod system;
 pub mod text;

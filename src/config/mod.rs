@@ -15,7 +15,9 @@
 //! Invariants: a configuration is taken whole or not at all; everything that is wrong with it is said at once, each with
 //! the place where it was written; no secret is shown.
 
+mod channel;
 mod client;
+mod delivery;
 mod file;
 pub mod flags;
 mod limits;
@@ -27,6 +29,7 @@ mod reader;
 mod rule;
 pub mod schema;
 mod secret;
+mod sending;
 mod show;
 mod split;
 mod surroundings;
@@ -42,7 +45,7 @@ use std::sync::Arc;
 
 use crate::engine::policy::Lockout;
 use crate::engine::rule::{GroupAttributes, Rule};
-use crate::{primary as first_factor, server};
+use crate::{delivery as channels, primary as first_factor, server};
 use flags::{Given, ServeFlags, StoreFlags};
 use origin::Findings;
 use tree::Table;
@@ -61,6 +64,8 @@ pub struct Effective {
     pub server: server::settings::Settings,
     /// Who checks passwords; at least one.
     pub primaries: Vec<first_factor::settings::Settings>,
+    /// What is sent to users, and how.
+    pub delivery: channels::settings::Settings,
     /// `sqlite:PATH` or `memory:`.
     pub store: String,
     /// Where the sealing key is kept; `None`: beside the store.

@@ -28,6 +28,8 @@ pub enum Origin {
     HostName,
     /// The client's profile of that name.
     Profile(&'static str),
+    /// The channel's preset of that name.
+    Preset(&'static str),
     /// An environment variable.
     Environment(&'static str),
     /// A flag of the command line.
@@ -81,7 +83,7 @@ impl Origin {
             Origin::File { offset, .. } => (0, *offset),
             Origin::Environment(_) => (1, 0),
             Origin::Flag { .. } => (2, 0),
-            Origin::Default | Origin::HostName | Origin::Profile(_) => (3, 0),
+            Origin::Default | Origin::HostName | Origin::Profile(_) | Origin::Preset(_) => (3, 0),
         }
     }
 
@@ -102,6 +104,7 @@ impl fmt::Display for Origin {
             Origin::Default => formatter.write_str("default"),
             Origin::HostName => formatter.write_str("host name"),
             Origin::Profile(name) => write!(formatter, "profile {name}"),
+            Origin::Preset(name) => write!(formatter, "preset {name}"),
             Origin::Environment(name) => formatter.write_str(name),
             Origin::Flag { name, of: 0 | 1, .. } => write!(formatter, "--{name}"),
             Origin::Flag { name, nth, .. } => write!(formatter, "--{name} ({} one)", ordinal(*nth)),

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{client, limits, lockout, policy, primary, rule, top};
+use super::{channel, client, limits, lockout, policy, primary, rule, sending, top};
 
 /// A key of a table.
 #[derive(Debug)]
@@ -60,6 +60,11 @@ pub static TOP: &[Top] = &[
         "What holds for some logins alone; the first that matches counts; repeatable",
         &[rule::KEYS, policy::KEYS],
     ),
+    table("channel", Kind::Tables, "A way out to users' phones and mailboxes; repeatable", &[channel::KEYS]),
+    table("sms", Kind::Table, "How codes by text message behave", &[sending::SMS]),
+    table("voice", Kind::Table, "How codes by telephone call behave", &[sending::VOICE]),
+    table("email", Kind::Table, "How codes by mail behave", &[sending::EMAIL]),
+    table("text", Kind::Tables, "What is sent or said in one language; repeatable", &[sending::TEXT]),
     table("lockout", Kind::Table, "When a user has to wait after wrong codes", &[lockout::KEYS]),
     table("limits", Kind::Table, "Bounds of the tables in memory", &[limits::KEYS]),
     top::DICTIONARY,

@@ -207,6 +207,11 @@ fn bad_flags_are_refused_with_place_and_hint() {
 }
 
 #[test]
+fn channels_are_read_with_their_presets_and_refused_with_their_reasons() {
+    check_file("channels.txt");
+}
+
+#[test]
 fn doubtful_configurations_draw_warnings() {
     check_file("warnings.txt");
 }
@@ -376,7 +381,7 @@ proptest::proptest! {
     #[test]
     fn no_file_makes_the_decoder_panic(
         lines in proptest::collection::vec(
-            "(\\[\\[?(client|primary|rule|lockout|limits)\\]?\\]|(name|address|secret|type|tries|listen|patience|x) = (1|true|\"[a-z0-9.:/]{0,8}\"|\\[\\]|\\[1, \"a\"\\]|\\{ a = 1 \\}|2026-01-01)|\\PC{0,10})",
+            "(\\[\\[?(client|primary|rule|channel|sms|text|lockout|limits)\\]?\\]|(name|address|secret|type|tries|listen|patience|x) = (1|true|\"[a-z0-9.:/]{0,8}\"|\\[\\]|\\[1, \"a\"\\]|\\{ a = 1 \\}|2026-01-01)|\\PC{0,10})",
             0..12,
         )
     ) {

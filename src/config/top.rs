@@ -13,7 +13,7 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Affinity, Effective, LogFormat, LogLevel, StoreSettings, client, limits, lockout, primary, rule,
+    Affinity, Effective, LogFormat, LogLevel, StoreSettings, client, delivery, limits, lockout, primary, rule,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
@@ -155,6 +155,9 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     primary::compare(&primaries, &listen, findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
     at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
+    let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
+    let delivery =
+        delivery::decode(table, server_name.as_ref(), &client_names, around, findings, &mut sections);
     sections.extend([lockout_section, limits_section]);
 
     Some(Effective {
@@ -166,6 +169,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
             limits,
         },
         primaries: primaries.into_iter().map(|decoded| decoded.settings).collect(),
+        delivery: delivery?,
         store: store?,
         seal_key,
         rules,
@@ -324,7 +328,7 @@ fn labels<'a>(table: &'a Table, name: &'a str) -> impl Iterator<Item = Label> + 
 }
 
 /// The table `[name]`; `None` where it is not there. A fault where something else is.
-fn single_table<'a>(table: &'a Table, name: &str, findings: &mut Findings) -> Option<&'a Table> {
+pub(super) fn single_table<'a>(table: &'a Table, name: &str, findings: &mut Findings) -> Option<&'a Table> {
     let entry = table.entry(name)?;
     if let Node::Table(table) = &entry.node {
         return Some(table);
@@ -335,7 +339,7 @@ fn single_table<'a>(table: &'a Table, name: &str, findings: &mut Findings) -> Op
 }
 
 /// A fault where `[[name]]` is something else than tables.
-fn only_tables(table: &Table, name: &str, findings: &mut Findings) {
+pub(super) fn only_tables(table: &Table, name: &str, findings: &mut Findings) {
     let Some(entry) = table.entry(name) else { return };
     let tables = match &entry.node {
         Node::List(items) => items.iter().all(|item| matches!(item, Node::Table(_))),

@@ -18,6 +18,7 @@ pub mod await_commit;
 pub mod await_primary;
 pub mod await_user;
 mod codes;
+pub mod delivery;
 pub mod lockout;
 pub mod login;
 pub mod parked;

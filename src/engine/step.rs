@@ -20,6 +20,8 @@ use crate::base::system::Entropy;
 use crate::base::time::{Tick, UnixTime};
 use crate::wire::{AttributeList, Verified};
 
+pub use super::delivery::{Delivery, DeliveryId, Sent};
+
 /// What the engine is lent for one step. Two clocks, since one does not survive a stepped clock.
 pub struct Env<'a> {
     /// The monotonic clock, now.
@@ -113,26 +115,6 @@ impl Entered {
             Entered::Unsupported(kind) => kind,
         }
     }
-}
-
-/// Names a delivery within one login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DeliveryId(pub u32);
-
-/// Something to be brought to the user: a text, a call, a push.
-#[derive(Debug)]
-pub struct Delivery {
-    /// Which one.
-    pub id: DeliveryId,
-}
-
-/// How a delivery went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// Handed over.
-    Accepted,
-    /// It could not be.
-    Failed,
 }
 
 /// What the user answered out of band.

@@ -376,7 +376,10 @@ impl Run {
         for _ in 0..times {
             let event = match rest[2].text().as_str() {
                 "phone" => Event::Phone(Answer::Approved),
-                "delivered" => Event::Delivered(DeliveryId(1), Sent::Accepted),
+                "delivered" => Event::Delivered(
+                    DeliveryId(1),
+                    Sent::Accepted { provider: Label::new("sink").unwrap(), reference: None },
+                ),
                 "expired" => Event::Expired,
                 other => return Err(format!("`{other}` never happens")),
             };

@@ -1,0 +1,68 @@
+//! Everything about what is sent, put together: `[[channel]]`, `[sms]`, `[voice]`, `[email]`, `[[text]]`.
+
+use super::origin::{Findings, Origin};
+use super::reader::Reader;
+use super::show::Section;
+use super::surroundings::Surroundings;
+use super::top::{only_tables, single_table};
+use super::tree::Table;
+use super::{channel, sending};
+use crate::base::name::Label;
+use crate::delivery::settings::Settings;
+use crate::delivery::text::Texts;
+
+/// Reads it all, recording a section for each table that is there, and of those that stand once also where nobody wrote
+/// them once there is a channel.
+pub(super) fn decode(
+    table: &Table,
+    server: Option<&Label>,
+    clients: &[Label],
+    around: &dyn Surroundings,
+    findings: &mut Findings,
+    sections: &mut Vec<Section>,
+) -> Option<Settings> {
+    only_tables(table, "channel", findings);
+    let mut channels = Vec::new();
+    for table in table.tables("channel") {
+        let mut reader = Reader::new(table, "channel", around, findings);
+        channels.extend(channel::decode(&mut reader));
+        sections.push(reader.finish());
+    }
+    channel::compare(&channels, findings);
+
+    let none = Table { origin: Origin::Default, entries: Vec::new() };
+    let mut shown = |name: &str, section: Section| {
+        if table.entry(name).is_some() || table.entry("channel").is_some() {
+            sections.push(section);
+        }
+    };
+    let sms = single_table(table, "sms", findings).unwrap_or(&none);
+    let mut reader = Reader::new(sms, "sms", around, findings);
+    let (sms, autofill) = sending::sms(&mut reader);
+    shown("sms", reader.finish());
+    let voice = single_table(table, "voice", findings).unwrap_or(&none);
+    let mut reader = Reader::new(voice, "voice", around, findings);
+    let voice = sending::voice(&mut reader);
+    shown("voice", reader.finish());
+    let email = single_table(table, "email", findings).unwrap_or(&none);
+    let mut reader = Reader::new(email, "email", around, findings);
+    let email = sending::email(&mut reader);
+    shown("email", reader.finish());
+
+    only_tables(table, "text", findings);
+    let mut written = Vec::new();
+    let mut origins = Vec::new();
+    for table in table.tables("text") {
+        let mut reader = Reader::new(table, "text", around, findings);
+        if let Some(text) = sending::text(&mut reader) {
+            written.push(text);
+            origins.push(table.origin.clone());
+        }
+        sections.push(reader.finish());
+    }
+    let channels = channels.into_iter().map(|decoded| decoded.settings).collect();
+    let texts = Texts { autofill, written, ..Texts::new(server?.clone()) };
+    let settings = Settings { channels, texts, sms, voice, email };
+    sending::compare(&settings, &origins, clients, findings);
+    Some(settings)
+}

@@ -1,0 +1,380 @@
+//! The channels that bring something to a user: text messages, calls, mails.
+//!
+//! ```text
+//! engine: Delivery ─► Channels::send ─► texts: in words ─► the channels of its kind, in turn ─► Sent
+//!                                                           http · …                       └─► Arrival, later
+//! ```
+//! It sends, and decides nothing: which code, to whom, how often and whether at all is the engine's. All channels live on
+//! one thread with a runtime of its own, so that neither a TLS handshake nor a slow provider takes time from a worker.
+//!
+//! Invariants: every provider has its time and all together [`WITHIN`]; no more than [`AT_ONCE`] messages are under way
+//! and [`WAITING`] wait, further ones fail at once; no line of the log and no fault holds a code, the text that it stands
+//! in, or a secret; of an address a line shows the last digits.
+
+pub mod answer;
+pub mod gsm;
+pub mod http;
+mod order;
+pub mod preset;
+pub mod settings;
+pub mod template;
+pub mod text;
+mod trust;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use crate::base::name::Label;
+use crate::base::phone::{Phone, redact};
+use crate::base::system::Clock;
+use crate::base::time::Tick;
+use crate::engine::delivery::{Arrival, Delivery, Kind, Sent};
+use http::Http;
+use order::{Address, Order};
+pub use order::{Handed, Refusal};
+use settings::{ChannelSettings, Sender, Settings, Way};
+
+/// How long all channels together may take over one message.
+pub const WITHIN: Duration = Duration::from_secs(45);
+/// How many messages are under way at once.
+pub const AT_ONCE: usize = 64;
+/// How many messages may wait for that.
+pub const WAITING: usize = 4096;
+/// How long a channel that failed is tried after the others.
+pub const PASSED_OVER: Duration = Duration::from_mins(1);
+
+/// What [`Channels::open`] is lent.
+pub struct Means {
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Told what providers say later, on the channels' thread: it must not block.
+    pub arrived: Arc<dyn Fn(Arrival) + Send + Sync>,
+}
+
+/// Why channels cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Fault {
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it; may be empty.
+    pub hint: String,
+}
+
+impl Fault {
+    fn new(what: impl Into<String>, hint: impl Into<String>) -> Fault {
+        Fault { what: what.into(), hint: hint.into() }
+    }
+}
+
+/// What trying one channel came to.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// What the provider said.
+    pub outcome: Result<Handed, Refusal>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Every channel. Dropped, it finishes what is under way, on its own.
+pub struct Channels {
+    inner: Arc<Inner>,
+    background: Option<Background>,
+}
+
+struct Inner {
+    settings: Settings,
+    channels: Vec<Channel>,
+    turns: Semaphore,
+    waiting: AtomicUsize,
+    means: Means,
+}
+
+struct Background {
+    handle: Handle,
+    /// Dropped, the thread finishes what it has and ends.
+    _stop: oneshot::Sender<()>,
+}
+
+struct Channel {
+    settings: ChannelSettings,
+    way: Open,
+    /// The tick of its last failure since it last worked; 0: none.
+    failed: AtomicU64,
+}
+
+enum Open {
+    Http(Http),
+}
+
+impl Open {
+    async fn send(&self, order: &Order<'_>) -> Result<Handed, Refusal> {
+        match self {
+            Open::Http(http) => http.send(order).await,
+        }
+    }
+
+    async fn probe(&self) -> Result<String, Refusal> {
+        match self {
+            Open::Http(http) => http.probe().await,
+        }
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.inner.channels.iter().map(|channel| channel.settings.name.as_str());
+        formatter.debug_list().entries(names).finish()
+    }
+}
+
+impl Channels {
+    /// Opens every channel; no provider is asked yet. Without channels there is no thread, and everything fails.
+    pub fn open(settings: &Settings, means: Means) -> Result<Channels, Fault> {
+        let channels = settings
+            .channels
+            .iter()
+            .map(|settings| {
+                let named = |fault: Fault| {
+                    Fault::new(format!("channel {}: {}", settings.name, fault.what), fault.hint)
+                };
+                let way = match &settings.way {
+                    Way::Http(http) => {
+                        Open::Http(Http::open((**http).clone(), settings.timeout).map_err(named)?)
+                    }
+                };
+                Ok(Channel { settings: settings.clone(), way, failed: AtomicU64::new(0) })
+            })
+            .collect::<Result<Vec<_>, Fault>>()?;
+        let inner = Arc::new(Inner {
+            settings: settings.clone(),
+            channels,
+            turns: Semaphore::new(AT_ONCE),
+            waiting: AtomicUsize::new(0),
+            means,
+        });
+        let background =
+            if inner.channels.is_empty() { None } else { Some(Background::start(Arc::clone(&inner))?) };
+        Ok(Channels { inner, background })
+    }
+
+    /// Whether there is a channel of `kind` that may and can reach `to`.
+    pub fn reaches(&self, kind: Kind, to: &str) -> bool {
+        self.inner.candidates(kind, to).is_ok()
+    }
+
+    /// Every channel: its name, what it brings, and how.
+    pub fn list(&self) -> impl Iterator<Item = &ChannelSettings> {
+        self.inner.channels.iter().map(|channel| &channel.settings)
+    }
+
+    /// Sends, beginning at once; the future tells how it went. Dropping it does not call the message back. It may be polled
+    /// on any runtime.
+    pub fn send(&self, delivery: Delivery) -> impl Future<Output = Sent> + Send + use<> {
+        let task = self.background.as_ref().map(|background| {
+            let inner = Arc::clone(&self.inner);
+            background.handle.spawn(async move { inner.deliver(&delivery).await })
+        });
+        async move {
+            match task {
+                // A panic there is a failed delivery here.
+                Some(task) => task.await.unwrap_or(Sent::Failed),
+                None => Sent::Failed,
+            }
+        }
+    }
+
+    /// Sends by the channel called `name` and no other; `None` where there is none.
+    pub fn send_by(
+        &self,
+        name: &Label,
+        delivery: Delivery,
+    ) -> Option<impl Future<Output = Trial> + Send + use<>> {
+        let (inner, place) = (Arc::clone(&self.inner), self.inner.place(name)?);
+        let task = self.background.as_ref()?.handle.spawn(async move {
+            match inner.channels.get(place) {
+                Some(channel) => inner.attempt(channel, &delivery).await,
+                None => Trial::died(),
+            }
+        });
+        Some(async move { task.await.unwrap_or_else(|_| Trial::died()) })
+    }
+
+    /// Whether the channel called `name` can be reached, without sending anything; `None` where there is none.
+    pub fn probe(
+        &self,
+        name: &Label,
+    ) -> Option<impl Future<Output = Result<String, Refusal>> + Send + use<>> {
+        let (inner, place) = (Arc::clone(&self.inner), self.inner.place(name)?);
+        let task = self.background.as_ref()?.handle.spawn(async move {
+            let Some(Channel { settings, way, .. }) = inner.channels.get(place) else {
+                return Trial::died().outcome.map(|handed| handed.answer);
+            };
+            timeout(settings.timeout, way.probe()).await.unwrap_or_else(|_| Err(late(settings.timeout)))
+        });
+        Some(async move { task.await.unwrap_or_else(|_| Trial::died().outcome.map(|handed| handed.answer)) })
+    }
+}
+
+impl Trial {
+    fn died() -> Trial {
+        let outcome = Err(Refusal("the attempt ended in a defect of radmfa".into()));
+        Trial { outcome, took: Duration::ZERO }
+    }
+}
+
+impl Inner {
+    fn place(&self, name: &Label) -> Option<usize> {
+        self.channels.iter().position(|channel| channel.settings.name == *name)
+    }
+
+    /// The channels that may and can reach `to`, as configured; why not, where there is none.
+    fn candidates(&self, kind: Kind, to: &str) -> Result<(Address, Vec<&Channel>), String> {
+        let address = Address::parse(kind, to)?;
+        if let (Address::Phone(phone), Some(sending)) = (&address, self.settings.sending(kind))
+            && !sending.numbers.admit(phone)
+        {
+            return Err("numbers that begin so are not allowed, or blocked".into());
+        }
+        let reaching: Vec<&Channel> = self
+            .channels
+            .iter()
+            .filter(|channel| channel.settings.kind == kind && reaches(&channel.settings, &address))
+            .collect();
+        if reaching.is_empty() { Err("no channel reaches it".into()) } else { Ok((address, reaching)) }
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Sent {
+        let (kind, shown) = (delivery.kind, redact(&delivery.to));
+        let Delivery { login, .. } = delivery;
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= AT_ONCE + WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!("login {login}: {kind} to {shown} not sent: too many messages are waiting");
+            return Sent::Failed;
+        }
+        let sent = timeout(WITHIN, self.deliver_in_turn(delivery)).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        sent.unwrap_or_else(|_| {
+            tracing::warn!("login {login}: {kind} to {shown} not sent within {} s", WITHIN.as_secs());
+            Sent::Failed
+        })
+    }
+
+    async fn deliver_in_turn(&self, delivery: &Delivery) -> Sent {
+        let (kind, shown) = (delivery.kind, redact(&delivery.to));
+        let Delivery { login, .. } = delivery;
+        let Ok(_turn) = self.turns.acquire().await else { return Sent::Failed };
+        let channels = match self.candidates(kind, &delivery.to) {
+            Ok((_, channels)) => self.in_order(channels, delivery.attempt),
+            Err(why) => {
+                tracing::warn!("login {login}: {kind} to {shown} not sent: {why}");
+                return Sent::Failed;
+            }
+        };
+        for channel in channels {
+            let name = &channel.settings.name;
+            let Trial { outcome, took } = self.attempt(channel, delivery).await;
+            let took = took.as_millis();
+            match outcome {
+                Ok(Handed { reference, .. }) => {
+                    let called =
+                        reference.as_ref().map_or(String::new(), |reference| format!(" as {reference}"));
+                    tracing::info!("login {login}: {kind} to {shown} taken by {name}{called}, {took} ms");
+                    return Sent::Accepted { provider: name.clone(), reference };
+                }
+                Err(refusal) => {
+                    tracing::warn!(
+                        "login {login}: {kind} to {shown} not taken by {name}: {refusal}, {took} ms"
+                    );
+                }
+            }
+        }
+        Sent::Failed
+    }
+
+    /// In the order of the configuration, beginning one later for each resend; those that failed of late come last.
+    fn in_order<'a>(&self, mut channels: Vec<&'a Channel>, attempt: u8) -> Vec<&'a Channel> {
+        let first = usize::from(attempt) % channels.len().max(1);
+        channels.rotate_left(first);
+        let now = self.means.clock.mono();
+        channels.sort_by_key(|channel| {
+            let failed = Tick(channel.failed.load(Ordering::Relaxed));
+            failed != Tick(0) && now.since(failed) < PASSED_OVER
+        });
+        channels
+    }
+
+    /// One message by one channel, within its time.
+    async fn attempt(&self, channel: &Channel, delivery: &Delivery) -> Trial {
+        let began = self.means.clock.mono();
+        let outcome = self.hand_over(channel, delivery).await;
+        let now = self.means.clock.mono();
+        channel.failed.store(if outcome.is_ok() { 0 } else { now.0 }, Ordering::Relaxed);
+        Trial { outcome, took: now.since(began) }
+    }
+
+    async fn hand_over(&self, channel: &Channel, delivery: &Delivery) -> Result<Handed, Refusal> {
+        let Channel { settings, way, .. } = channel;
+        let to = Address::parse(delivery.kind, &delivery.to).map_err(Refusal)?;
+        let rendered = self.settings.texts.render(delivery);
+        let default = self.settings.sending(delivery.kind).map_or(&[][..], |sending| &sending.from);
+        let from = Sender::choose(&settings.from, to.plain())
+            .or_else(|| Sender::choose(default, to.plain()))
+            .unwrap_or_default();
+        let server = self.settings.texts.server.as_str();
+        let order = Order { delivery, rendered: &rendered, to: &to, from, server };
+        timeout(settings.timeout, way.send(&order)).await.unwrap_or_else(|_| Err(late(settings.timeout)))
+    }
+}
+
+impl Background {
+    fn start(inner: Arc<Inner>) -> Result<Background, Fault> {
+        let cannot = |error: std::io::Error| {
+            Fault::new(
+                format!("no thread for the channels: {error}"),
+                "look at the limits of processes and memory",
+            )
+        };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            runtime.block_on(async {
+                // An error is the sender dropped, which is what stopping is.
+                let _dropped = stopped.await;
+                let all = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+                let _finished = timeout(WITHIN, inner.turns.acquire_many(all)).await;
+            });
+        };
+        std::thread::Builder::new().name("radmfa-channels".into()).spawn(serve).map_err(cannot)?;
+        Ok(Background { handle, _stop: stop })
+    }
+}
+
+/// Whether a channel serves this address at all.
+fn reaches(settings: &ChannelSettings, address: &Address) -> bool {
+    match address {
+        Address::Phone(phone) => within(&settings.countries, phone),
+        Address::Mail(_) => true,
+    }
+}
+
+fn within(countries: &[Arc<str>], phone: &Phone) -> bool {
+    countries.is_empty() || countries.iter().any(|prefix| phone.number().starts_with(&**prefix))
+}
+
+fn late(within: Duration) -> Refusal {
+    Refusal(format!("no answer within {} ms", within.as_millis()))
+}

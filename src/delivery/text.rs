@@ -1,0 +1,302 @@
+//! What users read and hear: one template for each kind and language, built in for English and Hungarian.
+//!
+//! A code that is spoken is read digit by digit. Invariant: what others wrote (a first name) can neither break a line nor
+//! move a cursor.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::template::{Escape, IN_TEXTS, Slot, Template};
+use crate::base::name::Label;
+use crate::base::text::is_unprintable;
+use crate::engine::delivery::{Delivery, Kind, Message};
+
+/// A text in one language.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// What it is for.
+    pub kind: Kind,
+    /// Its language in lower case, as in RFC 5646: `hu`, `en-gb`.
+    pub language: Arc<str>,
+    /// The subject of a mail.
+    pub subject: Option<Template>,
+    /// What is sent, or said.
+    pub body: Template,
+}
+
+/// Every text that there is.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    /// `{server}`.
+    pub server: Label,
+    /// The language of users whose own is not known, or has no text.
+    pub language: Arc<str>,
+    /// The site that a phone may fill a texted code into by itself: its last line is then `@site #code`.
+    pub autofill: Option<Arc<str>>,
+    /// The admin's, which go before those built in.
+    pub written: Vec<Text>,
+}
+
+/// A text as it goes out. Wiped when dropped; prints nothing of it.
+pub struct Rendered {
+    /// The language it came to, in lower case.
+    pub language: Arc<str>,
+    /// The subject of a mail.
+    pub subject: String,
+    /// It.
+    pub text: Zeroizing<String>,
+    /// The code as it stands in the text; empty where there is none.
+    pub code: Zeroizing<String>,
+    /// The code's digits; empty where there is none.
+    pub digits: Zeroizing<String>,
+    /// `{minutes}`.
+    pub minutes: u64,
+}
+
+impl fmt::Debug for Rendered {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Rendered").field("language", &self.language).finish_non_exhaustive()
+    }
+}
+
+/// Kind, language, subject, body.
+const BUILT_IN: &[(Kind, &str, &str, &str)] = &[
+    (Kind::Sms, "en", "", "{code} is your code for {app}, good for {minutes} min. Tell it to nobody."),
+    (Kind::Sms, "hu", "", "{code} a kódod ({app}), {minutes} percig él. Ne add meg senkinek!"),
+    (Kind::Voice, "en", "", "Hello. Your code is {code}. I repeat: {code}. Goodbye."),
+    (Kind::Voice, "hu", "", "Jó napot! A kódja: {code}. Ismétlem: {code}. Viszonthallásra!"),
+    (
+        Kind::Email,
+        "en",
+        "Your code for {app}",
+        "{code} is your code for {app}. It is good for {minutes} minutes, once.\n\nNobody will ever ask you for it. If you are \
+         not logging in right now, somebody knows your password: please change it, and tell your help desk.\n",
+    ),
+    (
+        Kind::Email,
+        "hu",
+        "Belépési kód: {app}",
+        "{code} a belépési kódod ({app}). {minutes} percig él, és egyszer használható.\n\nSoha senki nem fogja kérni tőled. Ha \
+         most nem te lépsz be, akkor valaki tudja a jelszavadat: kérlek, változtasd meg, és szólj az ügyfélszolgálatnak.\n",
+    ),
+];
+
+/// What an admin's trial says, in the language of those who administer.
+const TEST: &str = "radmfa test message from {server}. It holds no code.";
+
+impl Texts {
+    /// The texts built in, for a server of this name.
+    pub fn new(server: Label) -> Texts {
+        Texts { server, language: "en".into(), autofill: None, written: Vec::new() }
+    }
+
+    /// Every language that `kind` has a text in.
+    pub fn languages(&self, kind: Kind) -> Vec<Arc<str>> {
+        let mut languages: Vec<Arc<str>> = self
+            .written
+            .iter()
+            .filter(|text| text.kind == kind)
+            .map(|text| Arc::clone(&text.language))
+            .collect();
+        languages.extend(
+            BUILT_IN
+                .iter()
+                .filter(|(known, ..)| *known == kind)
+                .map(|(_, language, ..)| Arc::from(*language)),
+        );
+        languages.sort();
+        languages.dedup();
+        languages
+    }
+
+    /// A message of `kind` in `language` with a code of zeros for a login at `client`: to see how long one gets.
+    pub fn sample(&self, kind: Kind, language: &str, client: &Label, lifetime: Duration) -> String {
+        let filled = Filling {
+            kind,
+            digits: "000000",
+            client: client.as_str(),
+            first: "",
+            minutes: minutes(lifetime),
+        };
+        self.fill(&self.choose(kind, Some(language)), &filled).text.to_string()
+    }
+
+    /// The words of `delivery`.
+    pub fn render(&self, delivery: &Delivery) -> Rendered {
+        let (digits, lifetime) = match &delivery.message {
+            Message::Code { code, lifetime } => {
+                (Zeroizing::new(String::from_utf8_lossy(code.expose()).into_owned()), *lifetime)
+            }
+            Message::Test => (Zeroizing::default(), Duration::ZERO),
+        };
+        let text = match &delivery.message {
+            Message::Code { .. } => self.choose(delivery.kind, delivery.language.as_deref()),
+            Message::Test => plain(delivery.kind, "en", "radmfa test", TEST),
+        };
+        let filling = Filling {
+            kind: delivery.kind,
+            digits: &digits,
+            client: delivery.client.as_str(),
+            first: delivery.first.as_deref().unwrap_or_default(),
+            minutes: minutes(lifetime),
+        };
+        self.fill(&text, &filling)
+    }
+
+    fn fill(&self, text: &Text, filling: &Filling<'_>) -> Rendered {
+        let Filling { kind, digits, client, first, minutes } = *filling;
+        let code = match kind {
+            Kind::Voice => spoken(digits),
+            Kind::Sms | Kind::Email | Kind::Push => Zeroizing::new(digits.to_owned()),
+        };
+        let fill = |template: &Template| {
+            template.fill(Escape::Raw, |slot| match slot {
+                Slot::Code => Cow::Borrowed(code.as_str()),
+                Slot::App => Cow::Borrowed(client),
+                Slot::Server => Cow::Borrowed(self.server.as_str()),
+                Slot::Minutes => Cow::Owned(minutes.to_string()),
+                Slot::First => one_line(first).into(),
+                _ => Cow::Borrowed(""),
+            })
+        };
+        let mut body = fill(&text.body);
+        if let (Kind::Sms, Some(site), false) = (kind, &self.autofill, digits.is_empty()) {
+            // The origin-bound one-time code format: the last line, by itself.
+            body.push_str("\n\n@");
+            body.push_str(site);
+            body.push_str(" #");
+            body.push_str(digits);
+        }
+        let subject = text.subject.as_ref().map_or(String::new(), |subject| one_line(&fill(subject)));
+        let digits = Zeroizing::new(digits.to_owned());
+        Rendered { language: Arc::clone(&text.language), subject, text: body, code, digits, minutes }
+    }
+
+    /// The text of `kind` for somebody who speaks `language`: of that very tag, of its first part, of the language of this
+    /// server, English; the admin's before one built in.
+    fn choose(&self, kind: Kind, language: Option<&str>) -> Text {
+        let wanted = language.unwrap_or(&self.language).to_ascii_lowercase();
+        let first = wanted.split(['-', '_']).next().unwrap_or("en").to_owned();
+        for tag in [&*wanted, &*first, &*self.language, "en"] {
+            if let Some(text) = self.written.iter().find(|text| text.kind == kind && &*text.language == tag) {
+                return text.clone();
+            }
+            if let Some((kind, language, subject, body)) =
+                BUILT_IN.iter().find(|(known, language, ..)| *known == kind && *language == tag)
+            {
+                return plain(*kind, language, subject, body);
+            }
+        }
+        plain(kind, "en", "", "{code}")
+    }
+}
+
+/// What goes into a text.
+struct Filling<'a> {
+    kind: Kind,
+    digits: &'a str,
+    client: &'a str,
+    first: &'a str,
+    minutes: u64,
+}
+
+/// `{minutes}`: rounded down, so that nobody is promised more, and at least 1.
+fn minutes(lifetime: Duration) -> u64 {
+    (lifetime.as_secs() / 60).max(1)
+}
+
+/// A text of the program's own.
+fn plain(kind: Kind, language: &str, subject: &str, body: &str) -> Text {
+    #[expect(clippy::expect_used, reason = "a constant, and the tests render each")]
+    let read = |written: &str| Template::parse(written, IN_TEXTS).expect("a template built in");
+    Text {
+        kind,
+        language: language.into(),
+        subject: (!subject.is_empty()).then(|| read(subject)),
+        body: read(body),
+    }
+}
+
+/// `123456` as it is read out: `1, 2, 3, 4, 5, 6`.
+fn spoken(digits: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(digits.len() * 3));
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 {
+            text.push_str(", ");
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `text` without what breaks a line or cannot be seen.
+fn one_line(text: &str) -> String {
+    text.chars().filter(|character| !is_unprintable(*character)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::fixtures::delivery;
+
+    fn texts() -> Texts {
+        Texts::new(Label::new("mfa-a").unwrap())
+    }
+
+    fn rendered(texts: &Texts, kind: Kind, language: Option<&str>) -> String {
+        let delivery =
+            Delivery { kind, language: language.map(Into::into), ..delivery("+36301234567", "123456") };
+        texts.render(&delivery).text.to_string()
+    }
+
+    #[test]
+    fn every_text_built_in_has_the_code_and_fits_one_message() {
+        for (kind, language, subject, body) in BUILT_IN {
+            let text = plain(*kind, language, subject, body);
+            assert!(text.body.has(Slot::Code), "{body}");
+            let said = rendered(&texts(), *kind, Some(language));
+            if *kind == Kind::Sms {
+                assert_eq!(crate::delivery::gsm::measure(&said).parts, 1, "{said}");
+            }
+        }
+        assert_eq!(
+            rendered(&texts(), Kind::Sms, None),
+            "123456 is your code for vpn, good for 5 min. Tell it to nobody."
+        );
+        assert!(rendered(&texts(), Kind::Voice, Some("hu")).contains("A kódja: 1, 2, 3, 4, 5, 6."));
+    }
+
+    #[test]
+    fn a_user_reads_their_own_language_where_there_is_a_text() {
+        let german = plain(Kind::Sms, "de", "", "Ihr Code: {code}");
+        let british = plain(Kind::Sms, "en-gb", "", "Code {code}, cheers");
+        let texts = Texts { written: vec![german, british], language: "de".into(), ..texts() };
+        assert_eq!(rendered(&texts, Kind::Sms, Some("de-AT")), "Ihr Code: 123456");
+        assert_eq!(rendered(&texts, Kind::Sms, Some("en-GB")), "Code 123456, cheers");
+        assert!(rendered(&texts, Kind::Sms, Some("hu")).contains("a kódod"));
+        assert_eq!(rendered(&texts, Kind::Sms, Some("fr")), "Ihr Code: 123456");
+        assert_eq!(rendered(&texts, Kind::Sms, None), "Ihr Code: 123456");
+        // No German voice: English is what is left.
+        assert!(rendered(&texts, Kind::Voice, None).starts_with("Hello."));
+    }
+
+    #[test]
+    fn a_phone_can_fill_a_texted_code_in_by_its_last_line() {
+        let texts = Texts { autofill: Some("vpn.example.com".into()), ..texts() };
+        let said = rendered(&texts, Kind::Sms, None);
+        assert_eq!(said.lines().last(), Some("@vpn.example.com #123456"));
+        assert!(!rendered(&texts, Kind::Email, None).contains('@'));
+    }
+
+    #[test]
+    fn a_first_name_cannot_break_the_line() {
+        let hello = plain(Kind::Sms, "en", "", "{first}: {code}");
+        let texts = Texts { written: vec![hello], ..texts() };
+        let delivery = Delivery { first: Some("Eve\r\n999999".into()), ..delivery("+36301234567", "123456") };
+        assert_eq!(texts.render(&delivery).text.as_str(), "Eve999999: 123456");
+    }
+}
