@@ -14,8 +14,12 @@ mod cli_support;
 mod support;
 
 use std::process::Command;
+use std::sync::Arc;
 
 use cli_support::Desk;
+use radmfa::server::system::{SystemClock, SystemEntropy};
+use radmfa::store::admin::{Admin as _, AuditFilter};
+use radmfa::store::sqlite::{Settings, SqliteAdmin};
 use serde_json::Value;
 
 /// RFC 4226's seed, in Base32.
@@ -207,4 +211,55 @@ fn what_is_known_of_a_token_is_shown_and_changed() {
     assert_eq!(json(&desk, "token show T-1 --format json")[0]["expires"], Value::Null);
     assert!(desk.fails("token set T-1 --expires soon", 2).contains("takes a date such as"));
     assert!(desk.fails("token set T-9 --label x", 1).contains("there is no token T-9"));
+}
+
+#[test]
+fn what_an_admin_does_to_tokens_stands_in_the_trail_with_who_and_why() {
+    let desk = desk_with_counter_token("cli-token-trail", "0");
+    desk.write("stock.csv", &format!("serial,secret\nS-1,{SEED}\n"));
+    desk.ok("token import stock.csv");
+    desk.ok("token disable H-1 --reason=left-in-a-taxi");
+    desk.ok("token enable H-1");
+    desk.ok(&format!("token verify H-1 {} --reason=ticket-4711", hotp(0)));
+    desk.ok(&format!("token resync H-1 {} {}", hotp(50), hotp(51)));
+    desk.ok("token rename H-1 H-2 --reason=mistyped");
+    desk.ok("token set H-2 --label keyring");
+    desk.ok("token replace H-2 S-1 --reason=lost");
+    desk.ok("token unassign S-1");
+    desk.ok("token assign S-1 alice");
+    desk.ok("token remove H-2");
+    for wrong in ["token disable S-1 --reason=", "token disable S-1 --reason=a\u{7}b"] {
+        assert!(desk.fails(wrong, 2).contains("printable characters"));
+    }
+
+    let settings = Settings::new(desk.scratch.join("store/radmfa.db"));
+    let entropy = SystemEntropy::new().unwrap();
+    let mut admin = SqliteAdmin::open(&settings, Arc::new(SystemClock), Box::new(entropy)).unwrap();
+    let rows = admin.audit(&AuditFilter::default()).unwrap();
+    let told: Vec<_> = rows
+        .iter()
+        .rev()
+        .filter(|row| row.device.is_some())
+        .map(|row| {
+            assert_eq!(row.verdict, "noted");
+            assert!(row.actor.as_ref().is_some_and(|actor| !actor.is_empty()), "{row:?}");
+            assert_eq!(row.user.as_deref(), Some("alice"), "{row:?}");
+            (row.reason.as_str(), row.device.as_deref().unwrap(), row.note.as_deref().unwrap_or(""))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("token-disabled", "H-1", "left-in-a-taxi"),
+            ("token-enabled", "H-1", ""),
+            ("token-verified", "H-1", "ticket-4711"),
+            ("token-resynchronised", "H-1", ""),
+            ("token-renamed", "H-2", "was H-1; mistyped"),
+            ("token-changed", "H-2", ""),
+            ("token-replaced", "H-2", "by S-1; lost"),
+            ("token-unassigned", "S-1", ""),
+            ("token-assigned", "S-1", ""),
+            ("token-removed", "H-2", ""),
+        ]
+    );
 }

@@ -47,6 +47,15 @@ pub(crate) fn entropy() -> anyhow::Result<SystemEntropy> {
 
 /// Opens the store that `flags` name. Read root's own files before.
 pub(crate) fn open(flags: &StoreFlags, missing: Missing) -> anyhow::Result<Box<dyn Admin>> {
+    open_because(flags, missing, None)
+}
+
+/// The same, for something whose reason is to stand in the trail.
+pub(crate) fn open_because(
+    flags: &StoreFlags,
+    missing: Missing,
+    why: Option<Arc<str>>,
+) -> anyhow::Result<Box<dyn Admin>> {
     let (said, warnings) = config::load_store(flags, &machine()).map_err(|errors| wrong(&errors))?;
     warn(&warnings);
     let settings = settings(&said.store, said.seal_key.as_ref())?;
@@ -60,7 +69,8 @@ pub(crate) fn open(flags: &StoreFlags, missing: Missing) -> anyhow::Result<Box<d
         }
         owner::become_owner(path)?;
     }
-    let settings = Settings { create: missing == Missing::Create, ..settings };
+    let origin = Origin { why, ..settings.origin };
+    let settings = Settings { create: missing == Missing::Create, origin, ..settings };
     Ok(store::open_admin(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?)
 }
 
@@ -94,7 +104,7 @@ fn origin() -> Origin {
     };
     let host = machine().host_name().and_then(|host| Label::new(&host).ok());
     let default = Origin::default();
-    Origin { server: host.unwrap_or(default.server), actor: Some(actor.into()) }
+    Origin { server: host.unwrap_or(default.server), actor: Some(actor.into()), why: None }
 }
 
 /// Makes the directory that a new store is to lie in.

@@ -19,11 +19,13 @@ pub struct Origin {
     pub server: Label,
     /// The system user, as `name` or, through sudo, `name (root)`; `None` where it cannot be told.
     pub actor: Option<Arc<str>>,
+    /// Why, as its user said: added to what an act says of itself.
+    pub why: Option<Arc<str>>,
 }
 
 impl Default for Origin {
     fn default() -> Origin {
-        Origin { server: command_line(), actor: None }
+        Origin { server: command_line(), actor: None, why: None }
     }
 }
 
@@ -124,7 +126,10 @@ impl Act {
             durations: Durations::default(),
             count: self.count,
             actor: origin.actor.clone(),
-            note: self.note,
+            note: match (self.note, origin.why.clone()) {
+                (Some(what), Some(why)) => Some(format!("{what}; {why}").into()),
+                (what, why) => what.or(why),
+            },
         }
     }
 }

@@ -1,10 +1,10 @@
 //! `radmfa token set`, and the flags that say what is known of a token.
 
+use super::why::Why;
 use crate::base::text::is_unprintable;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
-use crate::cli::store::{Missing, open};
 use crate::config::flags::StoreFlags;
 use crate::config::value;
 use crate::factor::token_csv::WORDS_MAX;
@@ -72,13 +72,15 @@ pub(super) struct Set {
     #[command(flatten)]
     known: Known,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     store: StoreFlags,
 }
 
 impl Set {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut edit = |fields: &mut TokenFields| self.known.edit(fields);
-        open(&self.store, Missing::Refuse)?.set_token(&self.serial, &mut edit).map_err(Failure::from)?;
+        self.why.open(&self.store)?.set_token(&self.serial, &mut edit).map_err(Failure::from)?;
         Ok(say(format!("changed token {}", printable(&self.serial)))?)
     }
 }

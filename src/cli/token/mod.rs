@@ -8,10 +8,12 @@ mod replace;
 mod resync;
 mod spend;
 mod verify;
+mod why;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use self::why::Why;
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, printable, say};
 use super::store::{Missing, open};
@@ -69,6 +71,8 @@ enum Action {
         #[arg(value_parser = user_name)]
         user: UserName,
         #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
         store: StoreFlags,
     },
     /// Take a token from its user
@@ -90,6 +94,8 @@ enum Action {
 struct OneToken {
     /// The serial number
     serial: String,
+    #[command(flatten)]
+    why: Why,
     #[command(flatten)]
     store: StoreFlags,
 }
@@ -114,24 +120,24 @@ impl Token {
                 let token = open(&store, Missing::Refuse)?.token(&serial).map_err(Failure::from)?;
                 show(&token).print(format.format)
             }
-            Action::Assign { serial, user, store } => {
-                open(&store, Missing::Refuse)?.assign_token(&serial, Some(&user)).map_err(Failure::from)?;
+            Action::Assign { serial, user, why, store } => {
+                why.open(&store)?.assign_token(&serial, Some(&user)).map_err(Failure::from)?;
                 Ok(say(format!("token {} belongs to {user} now", printable(&serial)))?)
             }
-            Action::Unassign(OneToken { serial, store }) => {
-                open(&store, Missing::Refuse)?.assign_token(&serial, None).map_err(Failure::from)?;
+            Action::Unassign(OneToken { serial, why, store }) => {
+                why.open(&store)?.assign_token(&serial, None).map_err(Failure::from)?;
                 Ok(say(format!("token {} belongs to nobody now", printable(&serial)))?)
             }
-            Action::Enable(OneToken { serial, store }) => {
-                open(&store, Missing::Refuse)?.enable_token(&serial, true).map_err(Failure::from)?;
+            Action::Enable(OneToken { serial, why, store }) => {
+                why.open(&store)?.enable_token(&serial, true).map_err(Failure::from)?;
                 Ok(say(format!("enabled token {}", printable(&serial)))?)
             }
-            Action::Disable(OneToken { serial, store }) => {
-                open(&store, Missing::Refuse)?.enable_token(&serial, false).map_err(Failure::from)?;
+            Action::Disable(OneToken { serial, why, store }) => {
+                why.open(&store)?.enable_token(&serial, false).map_err(Failure::from)?;
                 Ok(say(format!("disabled token {}", printable(&serial)))?)
             }
-            Action::Remove(OneToken { serial, store }) => {
-                open(&store, Missing::Refuse)?.remove_token(&serial).map_err(Failure::from)?;
+            Action::Remove(OneToken { serial, why, store }) => {
+                why.open(&store)?.remove_token(&serial).map_err(Failure::from)?;
                 Ok(say(format!("removed token {}", printable(&serial)))?)
             }
         }

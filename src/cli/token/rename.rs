@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::why::Why;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
-use crate::cli::store::{Missing, open};
 use crate::config::flags::StoreFlags;
 
 /// Give a token another serial number
@@ -15,12 +15,14 @@ pub(super) struct Rename {
     /// The new one
     new: Arc<str>,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     store: StoreFlags,
 }
 
 impl Rename {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        open(&self.store, Missing::Refuse)?.rename_token(&self.serial, &self.new).map_err(Failure::from)?;
+        self.why.open(&self.store)?.rename_token(&self.serial, &self.new).map_err(Failure::from)?;
         Ok(say(format!("token {} is called {} now", printable(&self.serial), printable(&self.new)))?)
     }
 }

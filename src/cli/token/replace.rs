@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::make::{new_seed, new_serial, show};
+use super::why::Why;
 use crate::base::name::UserName;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
-use crate::cli::store::{Missing, entropy, open};
+use crate::cli::store::entropy;
 use crate::config::flags::StoreFlags;
 use crate::factor::otpauth;
 use crate::store::admin::{AdminFault, NewToken, Replacement};
@@ -22,12 +23,14 @@ pub(super) struct Replace {
     #[arg(long, default_value = "radmfa")]
     issuer: String,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     store: StoreFlags,
 }
 
 impl Replace {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut admin = open(&self.store, Missing::Refuse)?;
+        let mut admin = self.why.open(&self.store)?;
         let by = if let Some(serial) = self.new {
             Replacement::Stock(serial)
         } else {

@@ -1,9 +1,9 @@
 //! `radmfa token resync`: two codes in a row bring a token back that has lost its step. Both are used up.
 
 use super::spend::{Found, Opened, open_token};
+use super::why::Why;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
-use crate::cli::store::{Missing, open};
 use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
 use crate::factor::oath::{self, Drift, Moving, RESYNC_STEPS, RESYNC_WINDOW};
@@ -20,12 +20,14 @@ pub(super) struct Resync {
     /// The code that it shows next
     second: String,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     store: StoreFlags,
 }
 
 impl Resync {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut admin = open(&self.store, Missing::Refuse)?;
+        let mut admin = self.why.open(&self.store)?;
         let opened = open_token(&mut *admin, &self.serial)?;
         let found = find(&opened, [&self.first, &self.second])?;
         opened.spend(&mut *admin, &found)?;

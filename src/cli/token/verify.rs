@@ -1,9 +1,9 @@
 //! `radmfa token verify`: whether a code is right. A right one is used up, as by a login.
 
 use super::spend::{Found, Opened, open_token};
+use super::why::Why;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
-use crate::cli::store::{Missing, open};
 use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
 use crate::factor::oath::{self, LOOK_AHEAD, Moving};
@@ -16,6 +16,8 @@ pub(crate) struct Verify {
     /// The code that the token shows
     code: String,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     store: StoreFlags,
 }
 
@@ -24,7 +26,7 @@ const FAR: u64 = 120;
 
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut admin = open(&self.store, Missing::Refuse)?;
+        let mut admin = self.why.open(&self.store)?;
         let opened = open_token(&mut *admin, &self.serial)?;
         let step = find(&opened, &self.code)?;
         opened.spend(&mut *admin, &Found { step, drift: None, reason: Reason::TokenVerified })?;
