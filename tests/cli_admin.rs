@@ -227,7 +227,7 @@ fn every_bad_row_is_named_and_nothing_is_imported() {
         desk.fails("token import header.csv", 1).contains("line 1: secret: the first line does not name")
     );
     desk.write("empty.csv", "user,serial,secret\n");
-    assert!(desk.fails("token import empty.csv", 1).contains("there are no rows"));
+    assert!(desk.fails("token import empty.csv", 1).contains("there are no tokens in it"));
     assert!(desk.fails("token import missing.csv", 2).contains("missing.csv cannot be read"));
 }
 

@@ -9,5 +9,6 @@ pub mod name;
 pub mod phone;
 pub mod secret;
 pub mod system;
+pub mod table;
 pub mod text;
 pub mod time;

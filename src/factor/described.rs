@@ -1,9 +1,7 @@
-//! A token as a file describes it, whatever the file's format, and what can be wrong with such a description.
+//! A token as a file describes it, whatever the file's format.
 //!
-//! The readers ([`super::pskc`] and its like) make these; a command gives them to the
-//! store. No fault quotes a secret.
+//! The readers ([`super::pskc`], [`super::token_csv`], [`super::apps`]) make these; a command gives them to the store.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::oath::Parameters;
@@ -43,41 +41,6 @@ pub struct Described {
     /// Which kind it is.
     pub model: Option<Arc<str>>,
 }
-
-/// What is wrong with one description, or with the file as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The line, from 1.
-    pub line: u64,
-    /// Which column or element; `None` where the row or file as a whole is meant.
-    pub part: Option<String>,
-    /// What is wrong, and what is taken instead.
-    pub what: String,
-}
-
-impl Fault {
-    /// A fault of the part that is named `part`.
-    pub fn of(line: u64, part: impl Into<String>, what: impl Into<String>) -> Fault {
-        Fault { line, part: Some(part.into()), what: what.into() }
-    }
-
-    /// A fault of a whole row or file.
-    pub fn whole(line: u64, what: impl Into<String>) -> Fault {
-        Fault { line, part: None, what: what.into() }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "line {}: ", self.line)?;
-        if let Some(part) = &self.part {
-            write!(formatter, "{part}: ")?;
-        }
-        formatter.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for Fault {}
 
 /// A serial number: 1 to [`SERIAL_MAX`] printable octets, no space around them.
 pub(super) fn serial(text: &str) -> Result<Arc<str>, String> {

@@ -35,11 +35,13 @@ pub fn parse(text: &str) -> Result<Secret, SeedFault> {
         .filter(|octets| base32::encode(RFC4648, octets) == plain)
         .ok_or(SeedFault::NotBase32)?;
     zeroize::Zeroize::zeroize(&mut plain);
-    if (SEED_MIN..=SEED_MAX).contains(&octets.len()) {
-        Ok(Secret::new(octets))
-    } else {
-        Err(SeedFault::Length(octets.len()))
-    }
+    check(Secret::new(octets))
+}
+
+/// A seed whose octets are there already.
+pub fn check(octets: Secret) -> Result<Secret, SeedFault> {
+    let length = octets.len();
+    if (SEED_MIN..=SEED_MAX).contains(&length) { Ok(octets) } else { Err(SeedFault::Length(length)) }
 }
 
 /// Writes a seed without padding, as authenticator apps take it.

@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
 use crate::config::flags::StoreFlags;
 use crate::config::value;
-use crate::factor::token_csv::WORDS_MAX;
+use crate::factor::described::TEXT_MAX;
 use crate::store::admin::TokenFields;
 
 /// What is known of a token. An empty text takes back what was said.
@@ -32,8 +32,8 @@ pub(super) struct Known {
 struct End(Option<UnixTime>);
 
 fn words(text: &str) -> Result<String, String> {
-    if text.len() > WORDS_MAX || text.chars().any(is_unprintable) {
-        return Err(format!("takes up to {WORDS_MAX} printable characters"));
+    if text.len() > TEXT_MAX || text.chars().any(is_unprintable) {
+        return Err(format!("takes up to {TEXT_MAX} printable characters"));
     }
     Ok(text.trim().to_owned())
 }

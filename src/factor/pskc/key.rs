@@ -13,9 +13,10 @@ use super::xml::Element;
 use super::{Note, Opening, Sealed};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
+use crate::base::table::Fault;
 use crate::base::text::escape;
 use crate::base::time::UnixTime;
-use crate::factor::described::{self, Described, Fault};
+use crate::factor::described::{self, Described};
 use crate::factor::oath::{Algorithm, COUNTER_MAX, Digits, Moving, Parameters};
 use crate::factor::seed::{SEED_MAX, SEED_MIN};
 
@@ -88,8 +89,9 @@ impl RawKey {
         let (kind, mut algorithm) = kind(key)?;
         let mut digits = Digits::SIX;
         if let Some(parameters) = key.child("AlgorithmParameters")? {
-            if let Some(suite) = parameters.child("Suite")?.filter(|suite| !suite.text().is_empty()) {
-                let named = Algorithm::parse(suite.text())
+            let suite = parameters.child("Suite")?.map(|suite| (suite, suite_of(suite)));
+            if let Some((suite, name)) = suite.filter(|(_, name)| !name.is_empty()) {
+                let named = Algorithm::parse(name)
                     .ok_or_else(|| suite.fault("is not known; HMAC-SHA1, HMAC-SHA256 and HMAC-SHA512 are"))?;
                 if algorithm.is_some_and(|algorithm| algorithm != named) {
                     return Err(suite.fault("says another hash than the key's Algorithm"));
@@ -124,7 +126,7 @@ impl RawKey {
             counter: value("Counter")?,
             time: value("Time")?,
             interval: value("TimeInterval")?,
-            drift: value("TimeDrift")?,
+            drift: if is_no_steps(data)? { None } else { value("TimeDrift")? },
             user: user(key)?.or_else(|| device.user.clone()),
             label: text(key, "FriendlyName")?,
             manufacturer: device.manufacturer.clone(),
@@ -138,8 +140,8 @@ impl RawKey {
             let until = date(policy, "ExpiryDate")?;
             raw.expires = raw.expires.into_iter().chain(until).min();
         }
-        if let Some(start) = start {
-            notes.push(Note { line: key.line, what: format!("the maker's start date {start} is not kept") });
+        if start.is_some() {
+            notes.push(Note { line: key.line, what: "the start date is not kept".into() });
         }
         Ok(raw)
     }
@@ -248,6 +250,18 @@ fn kind(key: &Element) -> Result<(Kind, Option<Algorithm>), Fault> {
     })
 }
 
+/// The hash: by RFC 6030 the element's text; privacyIDEA writes it as an attribute.
+fn suite_of(suite: &Element) -> &str {
+    if suite.text().is_empty() { suite.attribute("hashalgo").unwrap_or_default() } else { suite.text() }
+}
+
+/// Whether the drift is one of privacyIDEA's, in seconds with a point, or none at all. It is learned anew.
+fn is_no_steps(data: &Element) -> Result<bool, Fault> {
+    let Some(drift) = data.child("TimeDrift")? else { return Ok(false) };
+    let text = drift.text_of("PlainValue")?;
+    Ok(text == "None" || (text.contains('.') && text.parse::<f64>().is_ok()))
+}
+
 fn response(format: &Element) -> Result<Digits, Fault> {
     match format.attribute("Encoding") {
         None => {}
@@ -267,7 +281,7 @@ fn response(format: &Element) -> Result<Digits, Fault> {
 /// What the key may be used for. RFC 6030 §5 has a key left alone whose policy is not understood.
 fn check_policy(policy: &Element, notes: &mut Vec<Note>) -> Result<(), Fault> {
     for rule in &policy.children {
-        match rule.name.as_str() {
+        match rule.one_of(&["StartDate", "ExpiryDate", "KeyUsage", "NumberOfTransactions", "PINPolicy"]) {
             "StartDate" | "ExpiryDate" => {}
             "KeyUsage" => {
                 let allowed = policy.named("KeyUsage").any(|usage| usage.text().eq_ignore_ascii_case("OTP"));

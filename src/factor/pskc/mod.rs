@@ -20,9 +20,10 @@ use std::sync::Arc;
 
 use self::crypto::Cipher;
 use self::key::{Closed, RawKey};
-use super::described::{Described, Fault};
+use super::described::Described;
 use super::oath::Algorithm;
 use crate::base::secret::Secret;
+use crate::base::table::Fault;
 
 pub use self::write::{ITERATIONS, Strength, Writer};
 

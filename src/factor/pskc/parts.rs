@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::xml::Element;
 use crate::base::name::UserName;
+use crate::base::table::Fault;
 use crate::base::time::UnixTime;
-use crate::factor::described::{self, Fault};
+use crate::factor::described;
 
 pub(super) fn text(element: &Element, name: &str) -> Result<Option<Arc<str>>, Fault> {
     let Some(child) = element.child(name)? else { return Ok(None) };

@@ -8,9 +8,9 @@ use super::parts::{date, text, user};
 use super::xml::{self, Element};
 use super::{Derivation, ITERATIONS_MAX, MacMethod, NAMESPACE, Note, PBKDF2, Package, Protection, Pskc};
 use crate::base::name::UserName;
+use crate::base::table::Fault;
 use crate::base::text::escape;
 use crate::base::time::UnixTime;
-use crate::factor::described::Fault;
 use crate::factor::oath::Algorithm;
 
 /// Reads a document.
@@ -64,7 +64,7 @@ fn check_root(root: &Element) -> Result<(), Fault> {
 
 fn take(pskc: &mut Pskc, element: &Element) -> Result<(), Fault> {
     let late = |what: &str| element.fault(format!("stands after {what}"));
-    match element.name.as_str() {
+    match element.one_of(&["EncryptionKey", "MACMethod", "KeyPackage", "Signature"]) {
         "EncryptionKey" if pskc.protection != Protection::None => {
             return Err(element.fault("stands here twice"));
         }
@@ -104,7 +104,7 @@ fn protection(element: &Element) -> Result<(Protection, Option<Derivation>), Fau
         return Ok((protection, Some(derivation(method.needed("PBKDF2-params")?)?)));
     }
     if let Some(certificate) =
-        element.children.iter().find(|child| matches!(child.name.as_str(), "X509Data" | "KeyValue"))
+        element.children.iter().find(|child| !child.one_of(&["X509Data", "KeyValue"]).is_empty())
     {
         return Err(certificate.fault(
             "values sealed for a certificate are not supported; ask for a file with a pre-shared key or a passphrase",

@@ -3,7 +3,7 @@
 //! Whoever wrote the file may be hostile. No document type and no entity but XML's own five is taken, so nothing expands;
 //! depth, number of elements and length of texts are bounded, so a tree costs no more than a few times its octets.
 //! Elements and attributes go by their local names: files in the field put them into namespaces of every kind, RFC 6030's own
-//! figure 7 included.
+//! figure 7 included. Their case does not matter: privacyIDEA writes them all in small letters.
 
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use zeroize::Zeroizing;
 
 use super::ROOT;
+use crate::base::table::Fault;
 use crate::base::text::escape;
-use crate::factor::described::Fault;
 
 /// The deepest nesting taken; RFC 6030 needs 8, its signature 10.
 const DEPTH_MAX: usize = 32;
@@ -61,9 +61,19 @@ impl Element {
         self.child(name)?.ok_or_else(|| self.fault(format!("<{name}> is missing in it")))
     }
 
+    /// Whether it has that name, in whatever case.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// Which of `names` it has; none of them is the empty one.
+    pub(super) fn one_of(&self, names: &[&'static str]) -> &'static str {
+        names.iter().find(|name| self.is(name)).copied().unwrap_or_default()
+    }
+
     /// All children with that name.
     pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &Element> {
-        self.children.iter().filter(move |child| child.name == name)
+        self.children.iter().filter(move |child| child.is(name))
     }
 
     /// The text of the child with that name, without space around it; empty where there is none.
@@ -83,7 +93,10 @@ impl Element {
 
     /// An attribute's value, without space around it.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
+        self.attributes
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 }
 
@@ -118,7 +131,7 @@ pub(super) fn read(
             Event::Start(tag) => {
                 let mut element = start_of(&tag, line, start)?;
                 if root.is_none() {
-                    if element.name != ROOT {
+                    if !element.is(ROOT) {
                         return Err(
                             element.fault(format!("this is no PSKC file, whose first element is <{ROOT}>"))
                         );
