@@ -4,6 +4,7 @@
 //! standard error as `error: …` and `  hint: …`. Exit codes: 0 fine, 1 failed, 2 usage or configuration. This is the only
 //! module that uses `anyhow`, and the only one that prints.
 
+mod audit;
 mod check;
 mod client;
 mod dictionary;
@@ -22,6 +23,7 @@ mod serve;
 mod store;
 mod token;
 mod user;
+mod when;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,6 +46,7 @@ enum Command {
     User(user::User),
     Token(token::Token),
     Client(client::Client),
+    Audit(audit::Audit),
     Store(keeping::Store),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
@@ -69,6 +72,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Client(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),

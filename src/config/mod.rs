@@ -56,6 +56,7 @@ pub use show::{Section, Setting};
 pub use split::{Piece, SplitFault, quote, split};
 pub use surroundings::{Machine, Surroundings};
 pub use value::Shown;
+pub(crate) use value::parse_span as span;
 
 /// Everything that `radmfa serve` and `radmfa check` need.
 #[derive(Clone, Debug)]

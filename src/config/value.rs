@@ -86,7 +86,8 @@ pub(super) fn duration(bounds: RangeInclusive<Duration>) -> impl Fn(&Scalar) -> 
     }
 }
 
-fn parse_span(text: &str) -> Option<Duration> {
+/// A whole number and `ms`, `s`, `m`, `h` or `d`.
+pub(crate) fn parse_span(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;

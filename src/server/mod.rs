@@ -14,6 +14,7 @@ mod drives;
 pub mod drops;
 pub mod duplicates;
 pub mod floods;
+pub mod line;
 pub mod node;
 mod outbox;
 pub mod pipeline;

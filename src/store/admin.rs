@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::StoreFault;
 use super::act::Origin;
+use super::trail::Trail;
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -80,6 +81,9 @@ pub trait Admin: Send {
 
     /// Who works on the store, as rows name them.
     fn origin(&self) -> &Origin;
+
+    /// The trail as auditors need it.
+    fn trail(&mut self) -> &mut dyn Trail;
 
     /// Reads a user as a login does ([`super::Logins::find`]).
     fn account(&mut self, query: &UserQuery) -> UserAnswer;

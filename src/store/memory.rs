@@ -3,6 +3,8 @@
 //! It keeps every promise of the trait but durability. One lock, no thread; every answer is there at once.
 //! Invariant: seeds are sealed here too, under a key that exists nowhere else.
 
+mod trail;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +17,7 @@ use super::admin::{
 use super::fold::{self, Facts, TokenFacts, judge, tally};
 use super::pending::Pending;
 use super::seal::{Purpose, SealKey};
+use super::trail::Trail;
 use super::{Logins, StoreFault};
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
@@ -47,6 +50,8 @@ struct State {
     trail: VecDeque<(u64, Arc<Row>)>,
     postures: BTreeMap<(Label, IpAddr), UnixTime>,
     sequence: u64,
+    /// The newest row that was sent elsewhere.
+    forwarded: Option<u64>,
     last_user: i64,
     last_token: i64,
 }
@@ -86,6 +91,7 @@ impl MemoryStore {
             trail: VecDeque::new(),
             postures: BTreeMap::new(),
             sequence: 0,
+            forwarded: None,
             last_user: 0,
             last_token: 0,
         };
@@ -494,6 +500,10 @@ impl Admin for MemoryStore {
 
     fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    fn trail(&mut self) -> &mut dyn Trail {
+        self
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {

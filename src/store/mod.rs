@@ -16,6 +16,7 @@ pub mod packed;
 pub mod pending;
 pub mod seal;
 pub mod sqlite;
+pub mod trail;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -258,6 +258,18 @@ pub(super) fn commitment(person: &[u8]) -> Mac {
     }
 }
 
+/// What is left of a `person` once it is erased: its commitment.
+pub(super) fn erased(person: &[u8]) -> Vec<u8> {
+    let mut left = vec![ERASED];
+    left.extend_from_slice(&commitment(person));
+    left
+}
+
+/// Whether a `person` was erased.
+pub(super) fn is_erased(person: &[u8]) -> bool {
+    person.first() == Some(&ERASED)
+}
+
 /// Octets that are no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a row of the trail is damaged")]
@@ -336,7 +348,7 @@ pub(super) fn read(sequence: u64, octets: &[u8], person: &[u8]) -> Result<AuditR
         }
     }
     row.spent = token.zip(step);
-    row.erased = person.first() == Some(&ERASED);
+    row.erased = is_erased(person);
     for field in fields(person, &[PLAIN, ERASED], SALT)? {
         let (number, Value::Octets(text)) = field? else { continue };
         let place = match number {

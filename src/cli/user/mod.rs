@@ -1,5 +1,6 @@
 //! `radmfa user`: who may log in, and what is known of them.
 
+mod erase;
 mod groups;
 
 use std::path::PathBuf;
@@ -90,6 +91,17 @@ enum Action {
     /// Forget a user's wrong codes, which ends waiting times and locks
     Unlock {
         /// The user
+        #[arg(value_parser = user_name)]
+        name: UserName,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+    /// Remove a user, and take the name and all that is personal out of the audit trail
+    ///
+    /// The rows stay, each with a commitment in place of the person, so that the chain still holds. It cannot be taken
+    /// back. Logs, backups and exports are not touched.
+    Erase {
+        /// The user, also one who is in the trail alone
         #[arg(value_parser = user_name)]
         name: UserName,
         #[command(flatten)]
@@ -204,6 +216,7 @@ impl User {
                 open(&store, Missing::Refuse)?.unlock(&name).map_err(Failure::from)?;
                 say(format!("unlocked user {name}"))?;
             }
+            Action::Erase { name, store } => erase::run(&name, &store)?,
             Action::Remove { name, store } => {
                 let serials = open(&store, Missing::Refuse)?.remove_user(&name).map_err(Failure::from)?;
                 say(format!("removed user {name}"))?;

@@ -16,8 +16,9 @@ use super::import;
 use super::pen::Pen;
 use super::rows::{self, visible};
 use super::tables::{
-    delete_token, insert_token, insert_user, log_change, log_owner, owner_of, postures, restore_steps, seal,
-    serials_of, token_columns, token_details, token_id, user_details, user_fields, user_id,
+    delete_token, delete_user, insert_token, insert_user, log_change, log_owner, owner_of, postures,
+    restore_steps, seal, serials_of, token_columns, token_details, token_id, user_details, user_fields,
+    user_id,
 };
 use super::tokens;
 use super::view::FRESH;
@@ -38,6 +39,7 @@ use crate::store::admin::{
 use crate::store::fold::judge;
 use crate::store::packed::Packer;
 use crate::store::seal::Purpose;
+use crate::store::trail::Trail;
 
 /// Rows of a list read in one transaction.
 const PAGE: usize = 1_000;
@@ -252,9 +254,7 @@ impl Admin for SqliteAdmin {
         self.change(|transaction, pen| {
             let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
             let serials = serials_of(transaction, id)?;
-            transaction.execute("UPDATE token SET user = NULL WHERE user = ?1", [id])?;
-            transaction.execute("DELETE FROM user WHERE id = ?1", [id])?;
-            transaction.execute("DELETE FROM user_state WHERE user = ?1", [id])?;
+            delete_user(transaction, id)?;
             pen.act(transaction, Act::new(Reason::UserRemoved).on(name, UserId(id)))?;
             log_change(transaction, Some(name))?;
             Ok(serials)
@@ -445,6 +445,10 @@ impl Admin for SqliteAdmin {
 
     fn origin(&self) -> &Origin {
         &self.pen.origin
+    }
+
+    fn trail(&mut self) -> &mut dyn Trail {
+        self
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {

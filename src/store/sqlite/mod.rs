@@ -35,6 +35,8 @@ mod seat;
 mod strangers;
 mod tables;
 mod tokens;
+mod trail;
+mod verify;
 mod view;
 mod writer;
 

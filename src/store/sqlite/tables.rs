@@ -206,6 +206,14 @@ pub(super) fn insert_token(
     Ok(TokenId(id))
 }
 
+/// Removes a user; its tokens stay, and belong to nobody.
+pub(super) fn delete_user(connection: &Connection, id: i64) -> rusqlite::Result<()> {
+    connection.execute("UPDATE token SET user = NULL WHERE user = ?1", [id])?;
+    connection.execute("DELETE FROM user WHERE id = ?1", [id])?;
+    connection.execute("DELETE FROM user_state WHERE user = ?1", [id])?;
+    Ok(())
+}
+
 /// Removes a visible token with its seed, and keeps its last step, which is `recent` where rows after the watermark say
 /// so: a code that was accepted once is not accepted again because its token was removed and came back.
 pub(super) fn delete_token(connection: &Connection, id: i64, recent: Option<u64>) -> rusqlite::Result<()> {

@@ -63,6 +63,8 @@ impl Bench for OnDisk {
     }
 }
 
+mod trail;
+
 battery!(OnDisk);
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -265,6 +267,8 @@ fn commands_and_a_server_that_write_at_once_lose_nothing() {
     let mut sequences: Vec<_> =
         rows.iter().filter(|row| row.verdict != "noted").map(|row| row.sequence).collect();
     sequences.reverse();
+    let verified = bench.admin().trail().verify(&[], &mut |_, _| {}).unwrap();
+    assert_eq!(verified.broken, None, "one chain, whoever wrote");
     let mut wins = wins;
     wins.sort_unstable();
     assert_eq!(sequences, wins, "each row that was confirmed is there, once");

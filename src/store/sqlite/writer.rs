@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection};
 
 use super::Tail;
-use super::hot::{ById, Count, Hot};
+use super::hot::{ById, Count, Hot, Spent};
 use super::keeper::Keeper;
 use super::mailbox::Post;
 use super::queue::{Chores, Job, Queue, Turn};
@@ -289,27 +289,36 @@ impl Writer {
                 }
             }
         }
-        let mut statement =
-            self.connection.prepare_cached("REPLACE INTO user_state VALUES (?1, ?2, ?3, ?4)")?;
-        for (user, count) in &users {
-            statement.execute(rusqlite::params![
-                user,
-                count.failures,
-                int(count.last_failure.0),
-                int(count.seq)
-            ])?;
-        }
-        let mut statement = self.connection.prepare_cached(
-            "INSERT INTO token_state (token, last_step, drift) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET last_step = excluded.last_step, drift = coalesce(excluded.drift, drift)",
-        )?;
-        for (token, spent) in &tokens {
-            let drift = spent.drift.map(Drift::sixteenths);
-            statement.execute(rusqlite::params![token, int(spent.step), drift])?;
-        }
+        write_states(&self.connection, &users, &tokens)?;
         self.pages += (users.len() + tokens.len()) / 16;
         Ok(())
     }
+}
+
+/// Writes state rows.
+pub(super) fn write_states(
+    connection: &Connection,
+    users: &[(i64, Count)],
+    tokens: &[(i64, Spent)],
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("REPLACE INTO user_state VALUES (?1, ?2, ?3, ?4)")?;
+    for (user, count) in users {
+        statement.execute(rusqlite::params![
+            user,
+            count.failures,
+            int(count.last_failure.0),
+            int(count.seq)
+        ])?;
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO token_state (token, last_step, drift) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET last_step = excluded.last_step, drift = coalesce(excluded.drift, drift)",
+    )?;
+    for (token, spent) in tokens {
+        let drift = spent.drift.map(Drift::sixteenths);
+        statement.execute(rusqlite::params![token, int(spent.step), drift])?;
+    }
+    Ok(())
 }
 
 /// What taking a group in needs, beside the group.
