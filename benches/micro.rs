@@ -191,6 +191,7 @@ fn engine(criterion: &mut Criterion) {
                 policy: Arc::clone(&policy),
                 ruling: None,
                 began: Tick(0),
+                answer_by: Tick(0),
                 durations: Durations::default(),
             });
             let entered = Entered::Password(Secret::from("correct horse"));

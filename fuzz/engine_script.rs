@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Clock as _;
+use radmfa::engine::delivery::{DeliveryId, Sent};
 use radmfa::engine::policy::{Overrides, Unenrolled};
 use radmfa::engine::record::{Method, Row, Verdict};
-use radmfa::engine::step::{Answer, DeliveryId, Event, Sent};
+use radmfa::engine::step::{Answer, Event};
 use radmfa::factor::oath::{self, Parameters};
 use radmfa::store::admin::Admin as _;
 use radmfa::wire::{AttributeList, Code, number};

@@ -32,6 +32,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
     let parts = Parts {
         primaries: effective.primaries.clone(),
         kinds: kinds(dictionary),
+        delivery: effective.delivery.clone(),
         store: opened.logins,
         state_key: opened.state_key,
         other_state_keys: opened.other_state_keys,
@@ -80,6 +81,9 @@ fn announce(effective: &Effective, server: &Server) {
     }
     for primary in &effective.primaries {
         tracing::info!("primary {}: {}", primary.name, describe_primary(&primary.kind));
+    }
+    for channel in &effective.delivery.channels {
+        tracing::info!("channel {}: {} by {}", channel.name, channel.kind, channel.way.word());
     }
     tracing::info!("store {}", effective.store);
     tracing::info!("ready");

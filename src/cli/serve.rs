@@ -110,7 +110,7 @@ fn reload(
     if let Some(fault) = config::refuses_reload(old, &new) {
         return Err(Failure::usage(fault.to_string()).into());
     }
-    server.reload(&new.server.clients, &new.primaries)?;
+    server.reload(&new.server.clients, &new.primaries, &new.delivery)?;
     logging::warn(&warnings);
     for key in RESTART {
         let shown = |effective: &Effective| effective.shown(key);

@@ -1,5 +1,7 @@
 //! Everything about what is sent, put together: `[[channel]]`, `[sms]`, `[voice]`, `[email]`, `[[text]]`.
 
+use std::time::Duration;
+
 use super::origin::{Findings, Origin};
 use super::reader::Reader;
 use super::show::Section;
@@ -10,6 +12,8 @@ use super::{channel, sending};
 use crate::base::name::Label;
 use crate::delivery::settings::Settings;
 use crate::delivery::text::Texts;
+use crate::engine::delivery::Kind;
+use crate::engine::policy;
 
 /// Reads it all, recording a section for each table that is there, and of those that stand once also where nobody wrote
 /// them once there is a channel.
@@ -20,7 +24,7 @@ pub(super) fn decode(
     around: &dyn Surroundings,
     findings: &mut Findings,
     sections: &mut Vec<Section>,
-) -> Option<Settings> {
+) -> Option<(Settings, policy::Sending)> {
     only_tables(table, "channel", findings);
     let mut channels = Vec::new();
     for table in table.tables("channel") {
@@ -38,7 +42,7 @@ pub(super) fn decode(
     };
     let sms = single_table(table, "sms", findings).unwrap_or(&none);
     let mut reader = Reader::new(sms, "sms", around, findings);
-    let (sms, autofill) = sending::sms(&mut reader);
+    let (sms, limits, autofill) = sending::sms(&mut reader);
     shown("sms", reader.finish());
     let voice = single_table(table, "voice", findings).unwrap_or(&none);
     let mut reader = Reader::new(voice, "voice", around, findings);
@@ -64,5 +68,10 @@ pub(super) fn decode(
     let texts = Texts { autofill, written, ..Texts::new(server?.clone()) };
     let settings = Settings { channels, texts, sms, voice, email };
     sending::compare(&settings, &origins, clients, findings);
-    Some(settings)
+    let mut ways: Vec<(Kind, Duration)> = Vec::new();
+    for channel in &settings.channels {
+        let new = ways.iter().all(|(kind, _)| *kind != channel.kind);
+        ways.extend(settings.sending(channel.kind).filter(|_| new).map(|way| (channel.kind, way.lifetime)));
+    }
+    Some((settings, policy::Sending { ways, limits }))
 }

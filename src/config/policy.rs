@@ -1,12 +1,16 @@
 //! The keys that every stage of the policy's cascade has in common: of `[[client]]` and of `[[rule]]`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::origin::Origin;
-use super::reader::Reader;
+use super::reader::{Found, Reader};
 use super::schema::{Key, Kind, key};
-use super::value::{self, Show, boolean, choice, duration, integer};
-use crate::engine::policy::{Overrides, Policy, Unenrolled};
+use super::tree::Scalar;
+use super::value::{self, Bad, Parsed, Show, boolean, choice, duration, integer};
+use crate::engine::append::Append;
+use crate::engine::methods::{Factor, ORDER};
+use crate::engine::policy::{Choose, Overrides, Policy, Unenrolled};
 use crate::factor::oath::LOOK_AHEAD_MAX;
 
 pub(super) const KEYS: &[Key] = &[
@@ -24,18 +28,39 @@ pub(super) const KEYS: &[Key] = &[
         "DURATION",
         "no Reject leaves sooner, 0s to 10s and at most a quarter of patience (1s)",
     ),
+    key(
+        "append",
+        Kind::One,
+        "MARK",
+        "a code, or the word for a method, typed behind the password: after the last of this character, or its length, 4 to 16 (none)",
+    ),
     key("reference", Kind::One, "BOOL", "show a refused user a code that the help desk can look up (true)"),
     key("unenrolled", Kind::One, "WORD", "deny or allow users who own no second factor (deny)"),
     key("tries", Kind::One, "COUNT", "codes that may be tried in one login, 1 to 5 (3)"),
     key("code-lifetime", Kind::One, "DURATION", "how long a challenge may be answered, 30s to 15m (2m)"),
+    key(
+        "methods",
+        Kind::List,
+        "WORD",
+        "what a user may be asked for, best first, of totp, sms, voice and email (all, in this order)",
+    ),
+    key(
+        "choose",
+        Kind::One,
+        "WORD",
+        "who picks among several: first (nobody), keyword (the user by typing sms, call, mail or code) or menu (keyword)",
+    ),
     key("window", Kind::One, "STEPS", "TOTP steps accepted to either side of now, 0 to 10 (1)"),
     key("look-ahead", Kind::One, "CODES", "HOTP codes that may have been skipped, 0 to 50 (10)"),
     key("prompt", Kind::One, "TEXT", "the line that asks for a code, at most 80 characters of plain ASCII"),
 ];
 
 /// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
-pub(super) const BEFORE_PASSWORD: [&str; 5] =
-    ["primary", "patience", "challenge", "reject-delay", "reference"];
+pub(super) const BEFORE_PASSWORD: [&str; 6] =
+    ["primary", "patience", "challenge", "reject-delay", "append", "reference"];
+
+const CHOOSE: &[(&str, Choose)] =
+    &[("first", Choose::First), ("keyword", Choose::Keyword), ("menu", Choose::Menu)];
 
 const UNENROLLED: &[(&str, Unenrolled)] = &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow)];
 
@@ -51,12 +76,16 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         reject_delay: reader
             .find("reject-delay", duration(Duration::ZERO..=seconds(10)))
             .map(|found| found.value),
+        append: reader.find("append", append).map(|found| found.value),
         reference: reader.find("reference", boolean).map(|found| found.value),
         unenrolled: reader.find("unenrolled", choice(UNENROLLED)).map(|found| found.value),
         tries: reader.find("tries", integer(1..=5)).map(|found| found.value),
         code_lifetime: reader
             .find("code-lifetime", duration(seconds(30)..=seconds(900)))
             .map(|found| found.value),
+        methods: reader.find_list("methods", choice(&words())).map(|found| methods(reader, found)),
+        choose: reader.find("choose", choice(CHOOSE)).map(|found| found.value),
+        sending: None,
         window: reader.find("window", integer(0..=10)).map(|found| found.value),
         look_ahead: reader.find("look-ahead", integer(0..=LOOK_AHEAD_MAX)).map(|found| found.value),
         prompt: reader.find("prompt", value::line).map(|found| found.value.into()),
@@ -72,10 +101,14 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("patience", &admission.patience, &from(stage.patience.is_some()));
     reader.record("challenge", &admission.challenge, &from(stage.challenge.is_some()));
     reader.record("reject-delay", &admission.reject_after(), &from(stage.reject_delay.is_some()));
+    reader.record("append", &append_word(admission.append), &from(stage.append.is_some()));
     reader.record("reference", &admission.reference, &from(stage.reference.is_some()));
     reader.record("unenrolled", word(login.unenrolled), &from(stage.unenrolled.is_some()));
     reader.record("tries", &login.tries, &from(stage.tries.is_some()));
     reader.record("code-lifetime", &login.code_lifetime, &from(stage.code_lifetime.is_some()));
+    let order: Vec<String> = login.methods.iter().map(|factor| factor.word().to_owned()).collect();
+    reader.record("methods", &order, &from(stage.methods.is_some()));
+    reader.record("choose", choose_word(login.choose), &from(stage.choose.is_some()));
     reader.record("window", &login.window, &from(stage.window.is_some()));
     reader.record("look-ahead", &login.look_ahead, &from(stage.look_ahead.is_some()));
     reader.record("prompt", &*login.prompt, &from(stage.prompt.is_some()));
@@ -93,10 +126,14 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
         patience,
         challenge,
         reject_delay,
+        append,
         reference,
         unenrolled,
         tries,
         code_lifetime,
+        methods,
+        choose,
+        sending: _,
         window,
         look_ahead,
         prompt,
@@ -105,13 +142,67 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "patience", patience.as_ref());
     say(reader, "challenge", challenge.as_ref());
     say(reader, "reject-delay", reject_delay.as_ref());
+    say(reader, "append", append.map(append_word).as_ref());
     say(reader, "reference", reference.as_ref());
     say(reader, "unenrolled", unenrolled.map(word));
     say(reader, "tries", tries.as_ref());
     say(reader, "code-lifetime", code_lifetime.as_ref());
+    let order: Option<Vec<String>> =
+        methods.as_ref().map(|methods| methods.iter().map(|factor| factor.word().to_owned()).collect());
+    say(reader, "methods", order.as_ref());
+    say(reader, "choose", choose.map(choose_word));
     say(reader, "window", window.as_ref());
     say(reader, "look-ahead", look_ahead.as_ref());
     say(reader, "prompt", prompt.as_deref());
+}
+
+/// The words of [`KEYS`]' `methods`.
+fn words() -> Vec<(&'static str, Factor)> {
+    ORDER.iter().map(|factor| (factor.word(), *factor)).collect()
+}
+
+/// The order of methods; a method named twice is a fault.
+fn methods(reader: &mut Reader<'_>, found: Vec<Found<Factor>>) -> Arc<[Factor]> {
+    let mut order = Vec::with_capacity(found.len());
+    for Found { value, origin } in found {
+        if order.contains(&value) {
+            reader.fault(&origin, "methods", format!("names {} twice", value.word()), "name it once");
+        } else {
+            order.push(value);
+        }
+    }
+    order.into()
+}
+
+fn append(scalar: &Scalar) -> Parsed<Append> {
+    if let Ok(length) = scalar.text.parse::<u8>() {
+        return if (4..=16).contains(&length) {
+            Ok(Append::Last(length))
+        } else {
+            Err(Bad::new("is no length of a code, 4 to 16", "such as 6"))
+        };
+    }
+    let mut characters = scalar.text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(mark), None) if !mark.is_alphanumeric() && !mark.is_control() => Ok(Append::Behind(mark)),
+        _ if *scalar.text == "none" => Ok(Append::Never),
+        _ => Err(Bad::new(
+            "is neither one character that is no letter or digit, nor a length",
+            "such as \",\", which makes it password,123456; or 6",
+        )),
+    }
+}
+
+fn append_word(append: Append) -> String {
+    match append {
+        Append::Never => "none".to_owned(),
+        Append::Behind(mark) => mark.to_string(),
+        Append::Last(length) => length.to_string(),
+    }
+}
+
+fn choose_word(choose: Choose) -> &'static str {
+    CHOOSE.iter().find(|(_, value)| *value == choose).map_or("", |(word, _)| *word)
 }
 
 fn word(unenrolled: Unenrolled) -> &'static str {

@@ -8,13 +8,14 @@ use super::origin::{Fault, Findings, Origin};
 use super::reader::Reader;
 use super::schema::{Key, Kind as Values, key};
 use super::tree::Scalar;
-use super::value::{self, Bad, Parsed, choice, duration};
+use super::value::{self, Bad, Parsed, choice, duration, integer};
 use crate::base::name::Label;
 use crate::delivery::gsm::measure;
 use crate::delivery::settings::{LIFETIME, Prefixes, Sender, Sending, Settings};
 use crate::delivery::template::{IN_TEXTS, Slot, Template};
 use crate::delivery::text::Text;
 use crate::engine::delivery::Kind;
+use crate::engine::policy::SendLimits;
 
 const LIFETIME_HELP: &str = "how long a code is good for, 30s to 15m (5m)";
 const FROM_HELP: &str =
@@ -24,6 +25,16 @@ const BLOCK_HELP: &str = "no numbers that begin so, such as +3690";
 
 pub(super) const SMS: &[Key] = &[
     key("lifetime", Values::One, "DURATION", LIFETIME_HELP),
+    key("count", Values::One, "COUNT", "texts and calls to one user within the time below, 1 to 20 (5)"),
+    key("within", Values::One, "DURATION", "that time, 1m to 1h (5m)"),
+    key("per-day", Values::One, "COUNT", "texts and calls to one user in 24 hours, 1 to 200 (20)"),
+    key("gap", Values::One, "DURATION", "between two to one user, 0s to 10m (30s)"),
+    key(
+        "budget",
+        Values::One,
+        "COUNT",
+        "texts and calls to all in 24 hours, 1 to 1000000; a user who had none gets one all the same (no limit)",
+    ),
     key("from", Values::List, "[PREFIX=]SENDER", FROM_HELP),
     key("allow", Values::List, "PREFIX", ALLOW_HELP),
     key("block", Values::List, "PREFIX", BLOCK_HELP),
@@ -61,15 +72,33 @@ pub(super) const TEXT: &[Key] = &[
     key("subject", Values::One, "TEMPLATE", "the subject of a mail, with the same places but {code}"),
 ];
 
+/// How many may be sent, of `[sms]` for calls as well.
+fn limits(reader: &mut Reader<'_>) -> SendLimits {
+    let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+    let default = SendLimits::default();
+    let limits = SendLimits {
+        count: reader.or("count", integer(1..=20), default.count),
+        within: reader.or("within", duration(minute..=60 * minute), default.within),
+        per_day: reader.or("per-day", integer(1..=200), default.per_day),
+        gap: reader.or("gap", duration(Duration::ZERO..=600 * second), default.gap),
+        budget: reader.find("budget", integer(1..=1_000_000)).map(|found| found.value),
+    };
+    if let Some(budget) = &limits.budget {
+        reader.record("budget", budget, &Origin::Default);
+    }
+    limits
+}
+
 /// `[sms]`, and the site that phones fill codes into.
-pub(super) fn sms(reader: &mut Reader<'_>) -> (Sending, Option<Arc<str>>) {
+pub(super) fn sms(reader: &mut Reader<'_>) -> (Sending, SendLimits, Option<Arc<str>>) {
+    let limits = limits(reader);
     let mut sending = Sending { lifetime: lifetime(reader), from: from(reader), ..Sending::default() };
     sending.numbers = numbers(reader);
     let autofill = reader.find("autofill", host).map(|found| found.value);
     if let Some(host) = &autofill {
         reader.record("autofill", &**host, &Origin::Default);
     }
-    (sending, autofill)
+    (sending, limits, autofill)
 }
 
 /// `[voice]`.

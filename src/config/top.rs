@@ -149,15 +149,17 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     }
     rule::compare(&rules, findings);
     let rules: Vec<Arc<Rule>> = rules.into_iter().map(|decoded| Arc::new(decoded.rule)).collect();
+    let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
+    let (delivery, sending) =
+        delivery::decode(table, server_name.as_ref(), &client_names, around, findings, &mut sections).unzip();
+    let sending = sending.filter(|sending| !sending.ways.is_empty()).map(Arc::new);
     for client::Decoded { client, .. } in &mut clients {
+        Arc::make_mut(&mut client.policy).sending.clone_from(&sending);
         client.rules = RuleSet::new(&client.name, &client.policy, &rules, &group_attributes);
     }
     primary::compare(&primaries, &listen, findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
     at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
-    let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
-    let delivery =
-        delivery::decode(table, server_name.as_ref(), &client_names, around, findings, &mut sections);
     sections.extend([lockout_section, limits_section]);
 
     Some(Effective {

@@ -9,6 +9,7 @@ use super::prompt;
 use super::proof::{FactorPassed, Outcome, PrimaryPassed, Reject, SecondFactor};
 use super::reason::Reason;
 use super::record::{CommitAnswer, Conflict, Record, Recorded, Row, Tally, Verdict};
+use super::sending::Dispatch;
 use super::step::{Env, Step};
 use crate::base::name::UserName;
 use crate::wire::AttributeList;
@@ -29,6 +30,10 @@ pub(super) enum Then {
     AcceptCode { facts: Box<Facts>, user: UserName, round: CodeRound, factor: FactorPassed },
     /// Ask for another code.
     AskAgain { facts: Box<Facts>, user: UserName, round: CodeRound },
+    /// Send something.
+    Send { facts: Box<Facts>, dispatch: Box<Dispatch> },
+    /// Nobody would send it: ask for something else.
+    SendNext { facts: Box<Facts>, dispatch: Box<Dispatch> },
     /// Reject.
     Reject { message: String, attributes: AttributeList },
 }
@@ -54,6 +59,8 @@ fn stands(row: Arc<Row>, then: Then, recorded: Recorded, env: &mut Env<'_>) -> S
             Step::Decided(Outcome::accept(password, SecondFactor::Passed(factor), recorded, row, held))
         }
         Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
+        Then::Send { facts, dispatch } => dispatch.start(facts, env),
+        Then::SendNext { facts, dispatch } => dispatch.refused(facts, Reason::DeliveryFailed, env),
         Then::Reject { message, attributes } => reject(message, attributes, row, Some(recorded.sequence())),
     }
 }
@@ -88,14 +95,28 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
         (then @ (Then::AskAgain { .. } | Then::Reject { .. }), Conflict::TooManyFailures) => {
             uncounted(row, Reason::BackOff, then)
         }
+        (Then::Send { facts, dispatch }, Conflict::SentTooOften) => {
+            dispatch.refused(facts, Reason::SendLimit, env)
+        }
         (then @ Then::Reject { .. }, Conflict::UserInactive) => uncounted(row, Reason::UserDisabled, then),
         (Then::AcceptCode { facts, .. }, Conflict::TokenGone) => refuse(&facts, Reason::TokenGone, env),
         (
-            Then::AcceptCode { facts, .. } | Then::Accept { facts, .. } | Then::AskAgain { facts, .. },
+            Then::AcceptCode { facts, .. }
+            | Then::Accept { facts, .. }
+            | Then::AskAgain { facts, .. }
+            | Then::Send { facts, .. }
+            | Then::SendNext { facts, .. },
             Conflict::UserInactive,
         ) => refuse(&facts, Reason::UserDisabled, env),
         // No other record carries the guard that would have failed.
-        (Then::Accept { facts, .. } | Then::AskAgain { facts, .. }, _) => {
+        (
+            Then::Accept { facts, .. }
+            | Then::AskAgain { facts, .. }
+            | Then::Send { facts, .. }
+            | Then::SendNext { facts, .. },
+            _,
+        )
+        | (Then::AcceptCode { facts, .. }, Conflict::SentTooOften) => {
             refuse(&facts, Reason::InternalError, env)
         }
         (Then::Reject { message, attributes }, _) => reject(message, attributes, Arc::new(row.clone()), None),
@@ -113,13 +134,18 @@ fn uncounted(row: &Row, reason: Reason, then: Then) -> Step {
 fn unavailable(row: Arc<Row>, then: Then) -> Step {
     match then {
         Then::Reject { message, attributes } => reject(message, attributes, row, None),
-        Then::Accept { facts, .. } | Then::AcceptCode { facts, .. } | Then::AskAgain { facts, .. } => {
+        Then::Accept { facts, .. }
+        | Then::AcceptCode { facts, .. }
+        | Then::AskAgain { facts, .. }
+        | Then::Send { facts, .. }
+        | Then::SendNext { facts, .. } => {
             let message = prompt::refusal(&facts);
             let row = Row {
                 verdict: Verdict::Rejected,
                 reason: Reason::StoreUnavailable,
                 spent: None,
                 drift: None,
+                sends: None,
                 tally: Tally::Keep,
                 ..Row::clone(&row)
             };

@@ -11,6 +11,7 @@ use super::question::{PrimaryAnswer, UserQuery};
 use super::reason::Reason;
 use super::step::{Challenge, Env, Step, Wait};
 use crate::base::name::UserName;
+use crate::base::secret::Secret;
 use crate::base::time::Tick;
 
 /// How many challenges of the primary's own are relayed in one login.
@@ -28,18 +29,21 @@ pub struct AwaitPrimary {
     pub(super) rounds: u8,
     /// When this was asked.
     pub(super) asked: Tick,
+    /// What was typed behind the password.
+    pub(super) behind: Option<Secret>,
 }
 
 impl AwaitPrimary {
     /// Goes on with `answer`.
     pub fn resume(self, answer: PrimaryAnswer, env: &mut Env<'_>) -> Step {
-        let AwaitPrimary { mut facts, user, rounds, asked } = self;
+        let AwaitPrimary { mut facts, user, rounds, asked, behind } = self;
         facts.durations.primary += env.mono.since(asked);
         match answer {
             PrimaryAnswer::Accepted { attributes } => {
                 let look_alikes = facts.may_waive();
-                let query = UserQuery { user: user.clone(), seeds: false, look_alikes };
-                let looking = Looking::ForMethods { password: PrimaryPassed::by_answer(), held: attributes };
+                let query = UserQuery { user: user.clone(), seeds: behind.is_some(), look_alikes };
+                let password = PrimaryPassed::by_answer();
+                let looking = Looking::ForMethods { password, held: attributes, behind };
                 Step::FindUser(query, AwaitUser { facts, user, looking })
             }
             // Outside a dialog the primary's own words would tell a wrong password from the other refusals.

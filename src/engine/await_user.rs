@@ -9,6 +9,7 @@ use super::await_commit::{AwaitCommit, Then};
 use super::codes::{self, Judgement};
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
+use super::methods;
 use super::parked::{CodeRound, Parked, Stage};
 use super::policy::{WaivedBy, Waiver};
 use super::prompt;
@@ -16,6 +17,7 @@ use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
 use super::question::UserAnswer;
 use super::reason::Reason;
 use super::record::{Guard, Method, Record, Row, Tally, Verdict};
+use super::sending::{self, Typed};
 use super::step::{Challenge, Env, Step, Wait};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
@@ -33,7 +35,7 @@ pub struct AwaitUser {
 #[derive(Debug)]
 pub(super) enum Looking {
     /// The password was right: what can be asked now?
-    ForMethods { password: PrimaryPassed, held: AttributeList },
+    ForMethods { password: PrimaryPassed, held: AttributeList, behind: Option<Secret> },
     /// A code was typed: is it right?
     AtCode { code: Secret, round: CodeRound },
 }
@@ -52,18 +54,36 @@ impl AwaitUser {
             return refuse(&facts, Reason::UserDisabled, env);
         }
         match looking {
-            Looking::ForMethods { password, held } => {
+            Looking::ForMethods { password, held, behind } => {
                 if let Some(ruling) = facts.ruling.take() {
                     let groups = account.as_ref().and_then(|account| account.groups.as_deref());
                     facts.policy = ruling.settle(groups.unwrap_or_default(), &held);
                 }
-                ask(facts, user, account.as_ref(), password, held, env)
+                ask(facts, user, account.as_ref(), password, (held, behind), env)
             }
             Looking::AtCode { code, round } => match account {
-                Some(account) => judge(facts, user, &account, &code, round, env),
+                Some(account) => entered(facts, user, &account, &code, round, env),
                 None => refuse(&facts, Reason::TokenGone, env),
             },
         }
+    }
+}
+
+/// A word for another method, or a code.
+fn entered(
+    facts: Box<Facts>,
+    user: UserName,
+    account: &Account,
+    typed: &Secret,
+    round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    let offers = methods::offers(account, &facts.policy, env.unix);
+    match methods::wanted(typed.expose(), &offers, &facts.policy.login).cloned() {
+        // What is sent, or asked for, is asked for by a challenge.
+        Some(_) if !facts.policy.admission.challenge => refuse(&facts, Reason::CannotAsk, env),
+        Some(offer) => sending::change(facts, user, account, offer, round, env),
+        None => judge(facts, user, account, typed, round, env),
     }
 }
 
@@ -73,7 +93,7 @@ fn ask(
     user: UserName,
     account: Option<&Account>,
     password: PrimaryPassed,
-    held: AttributeList,
+    (held, behind): (AttributeList, Option<Secret>),
     env: &mut Env<'_>,
 ) -> Step {
     let tokens = account.map_or(&[][..], |account| &account.tokens);
@@ -83,22 +103,39 @@ fn ask(
     if let Some(waiver) = facts.policy.login.waive_exempt() {
         return waive(facts, account, waiver, password, held, env);
     }
-    if tokens.is_empty() {
-        return match facts.policy.login.waive_unenrolled() {
-            Some(waiver) => waive(facts, account, waiver, password, held, env),
-            None => refuse(&facts, Reason::Unenrolled, env),
-        };
-    }
-    if !tokens.iter().any(|token| token.is_usable(env.unix)) {
+    let offers = account.map(|account| methods::offers(account, &facts.policy, env.unix)).unwrap_or_default();
+    let Some(account) = account.filter(|_| !offers.is_empty()) else {
+        if tokens.is_empty() {
+            return match facts.policy.login.waive_unenrolled() {
+                Some(waiver) => waive(facts, account, waiver, password, held, env),
+                None => refuse(&facts, Reason::Unenrolled, env),
+            };
+        }
         let reason = unusable(tokens, Reason::NoUsableToken);
         return refuse(&facts, reason, env);
+    };
+    let can_ask = facts.policy.admission.challenge;
+    let tries = if can_ask { facts.policy.login.tries } else { 1 };
+    let round = CodeRound::new(password, held, tries);
+    if let Some(behind) = behind {
+        return entered(facts, user, account, &behind, round, env);
     }
-    if !facts.policy.admission.challenge {
+    if !can_ask {
         return refuse(&facts, Reason::CannotAsk, env);
     }
-    let text = Arc::clone(&facts.policy.login.prompt);
-    let tries = facts.policy.login.tries;
-    ask_for_code(facts, user, CodeRound { password, held, tries, ahead: None, guesses: 1 }, &text, env)
+    sending::begin(facts, user, account, offers, round, env)
+}
+
+/// Asks for a token's code, with `text` in place of the usual line.
+pub(super) fn ask_for_token(
+    facts: Box<Facts>,
+    user: UserName,
+    round: CodeRound,
+    text: Option<&str>,
+    env: &mut Env<'_>,
+) -> Step {
+    let usual = Arc::clone(&facts.policy.login.prompt);
+    ask_for_code(facts, user, round, text.unwrap_or(&usual), env)
 }
 
 /// Why none of the user's `tokens` can be used: those that an admin did not switch off have expired, or else `otherwise`.
@@ -114,9 +151,10 @@ pub(super) fn ask_for_code(
     text: &str,
     env: &mut Env<'_>,
 ) -> Step {
-    let lifetime = facts.policy.login.code_lifetime;
+    let usual = facts.policy.login.code_lifetime;
+    let (lifetime, patience) = sending::patience(&round).unwrap_or((usual, usual));
     let tell = Challenge { attributes: prompt::question(text), lifetime };
-    let wait = Wait { tell: Some(tell), start: None, until: env.mono + lifetime };
+    let wait = Wait { tell: Some(tell), start: None, until: env.mono + patience };
     let stage = Stage::AskedCode(round);
     Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))
 }
@@ -152,18 +190,27 @@ fn judge(
     mut round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    if account.usable(env.unix).next().is_none() {
+    if account.usable(env.unix).next().is_none() && round.sent.is_none() {
         let reason = unusable(&account.tokens, Reason::TokenGone);
         return refuse(&facts, reason, env);
     }
-    round.guesses = account.guesses(env.unix);
+    let typed = sending::compare(&round, code, env.mono);
+    // Where a code was sent, nothing else is looked at: an entry is one guess.
+    round.guesses = if round.sent.is_some() { 1 } else { account.guesses(env.unix) };
     let (failures, last) = (account.failures, account.last_failure);
     let standing = lockout::standing(&facts.policy.lockout, round.guesses, failures, last, env.unix);
-    let judgement = codes::compare(account, code, &facts.policy.login, round.ahead.take(), env.unix);
+    let judgement = match round.sent {
+        Some(_) => Judgement::Wrong,
+        None => codes::compare(account, code, &facts.policy.login, round.ahead.take(), env.unix),
+    };
     let (reason, device, tally) = match (standing, &judgement) {
         // Compared all the same, so that a wait takes the time of a comparison.
         (Standing::Waits(_), _) => (Reason::BackOff, None, Tally::Keep),
         (Standing::Locked, _) => (Reason::Locked, None, Tally::Keep),
+        (Standing::Free, _) if typed == Typed::Late => return refuse(&facts, Reason::CodeExpired, env),
+        (Standing::Free, _) if let Some(kind) = typed.right() => {
+            return sending::spend(facts, user, account, kind, round, env);
+        }
         (Standing::Free, Judgement::Right(token, step)) => {
             return spend(facts, user, account, (token, *step, Reason::CodeAccepted), round, env);
         }
@@ -182,7 +229,10 @@ fn judge(
     let row = Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),
-        method: codes::method(account, &judgement, env.unix),
+        method: match &round.sent {
+            Some(sent) => sent.method(),
+            None => codes::method(account, &judgement, env.unix),
+        },
         device,
         tally,
         ..facts.row(Verdict::Retried, reason, env)

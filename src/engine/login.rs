@@ -45,6 +45,8 @@ pub struct Facts {
     pub began: Tick,
     /// Whose its time was so far.
     pub durations: Durations,
+    /// When its latest request must be answered.
+    pub answer_by: Tick,
 }
 
 /// The first Access-Request of a login.
@@ -67,17 +69,18 @@ pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
         return refuse(&facts, Reason::BadUserName, env);
     };
     let password = match entered {
-        Entered::Password(password) if password.is_empty() => {
-            return refuse(&facts, Reason::EmptyPassword, env);
-        }
         Entered::Password(password) => password,
         Entered::Undecodable => return refuse(&facts, Reason::PasswordUndecodable, env),
         Entered::Unsupported(_) => return refuse(&facts, Reason::CredentialNotSupported, env),
     };
+    let (password, behind) = facts.policy.admission.append.split(password);
+    if password.is_empty() {
+        return refuse(&facts, Reason::EmptyPassword, env);
+    }
     let primary = facts.policy.admission.primary.clone();
     Step::CheckPrimary(
         PrimaryCheck { primary, user: user.clone(), password, packet, state: None, answer_by },
-        AwaitPrimary { facts, user, rounds: 0, asked: env.mono },
+        AwaitPrimary { facts, user, rounds: 0, asked: env.mono, behind },
     )
 }
 
@@ -128,6 +131,7 @@ impl Facts {
             device: None,
             spent: None,
             drift: None,
+            sends: None,
             tally: Tally::Keep,
             took: env.mono.since(self.began),
             durations: self.durations,

@@ -14,6 +14,7 @@
 //! [`policy`] waives a factor; every end is recorded or says that it could not be; what cannot be known is refused.
 
 pub mod account;
+pub mod append;
 pub mod await_commit;
 pub mod await_primary;
 pub mod await_user;
@@ -21,6 +22,7 @@ mod codes;
 pub mod delivery;
 pub mod lockout;
 pub mod login;
+pub mod methods;
 pub mod parked;
 pub mod policy;
 mod prompt;
@@ -29,4 +31,5 @@ pub mod question;
 pub mod reason;
 pub mod record;
 pub mod rule;
+mod sending;
 pub mod step;

@@ -8,6 +8,7 @@ use super::proof::PrimaryPassed;
 use super::question::{PrimaryCheck, UserQuery};
 use super::reason::Reason;
 use super::record::LoginId;
+use super::sending::{Dispatch, SentCode};
 use super::step::{Entered, Entry, Env, Event, Receipt, Step, Wait};
 use crate::base::name::{Label, UserName};
 use crate::base::time::Tick;
@@ -30,6 +31,8 @@ pub(super) enum Stage {
     PrimaryAsks { state: Box<[u8]>, rounds: u8 },
     /// A code.
     AskedCode(CodeRound),
+    /// A message to be on its way; the request is held.
+    Sending(Box<Dispatch>),
 }
 
 /// What a login carries from code to code.
@@ -44,6 +47,19 @@ pub(super) struct CodeRound {
     pub(super) ahead: Option<Ahead>,
     /// How many guesses the last code was ([`Account::guesses`](super::account::Account::guesses)).
     pub(super) guesses: u32,
+    /// The code that was sent, if one was.
+    pub(super) sent: Option<SentCode>,
+    /// Messages sent in this login.
+    pub(super) sends: u8,
+    /// How often the user asked for something else.
+    pub(super) changes: u8,
+}
+
+impl CodeRound {
+    /// The first round after the right password.
+    pub(super) fn new(password: PrimaryPassed, held: AttributeList, tries: u8) -> CodeRound {
+        CodeRound { password, held, tries, ahead: None, guesses: 1, sent: None, sends: 0, changes: 0 }
+    }
 }
 
 impl Parked {
@@ -64,6 +80,9 @@ impl Parked {
 
     /// Wakes the login with `event`.
     pub fn resume(self: Box<Self>, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
+        if let Stage::Sending(dispatch) = self.stage {
+            return dispatch.resume(self.facts, &event, until, env);
+        }
         match event {
             Event::Entry(entry) => (Receipt::Taken, self.enter(entry, env)),
             Event::Expired => {
@@ -81,6 +100,7 @@ impl Parked {
         let Parked { mut facts, user, stage, since } = self;
         facts.durations.typing += env.mono.since(since);
         (facts.source, facts.local) = (entry.source, entry.local);
+        facts.answer_by = entry.answer_by;
         facts.protocol = entry.entered.protocol();
         let typed = match entry.entered {
             Entered::Password(typed) => typed,
@@ -95,6 +115,8 @@ impl Parked {
                     AwaitUser { facts, user, looking: Looking::AtCode { code: typed, round } },
                 )
             }
+            // The requests of such a login are held, and it takes no other: `resume` has seen to that.
+            Stage::Sending(_) => refuse(&facts, Reason::InternalError, env),
             // An upstream that binds with what it gets would take an empty answer for an anonymous one.
             Stage::PrimaryAsks { .. } if typed.is_empty() => refuse(&facts, Reason::EmptyPassword, env),
             Stage::PrimaryAsks { state, rounds } => {
@@ -106,7 +128,7 @@ impl Parked {
                     state: Some(state),
                     answer_by: entry.answer_by,
                 };
-                Step::CheckPrimary(check, AwaitPrimary { facts, user, rounds, asked: env.mono })
+                Step::CheckPrimary(check, AwaitPrimary { facts, user, rounds, asked: env.mono, behind: None })
             }
         }
     }

@@ -8,6 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::append::Append;
+use super::delivery::Kind;
+use super::methods::{Factor, ORDER};
 use crate::base::name::Label;
 use crate::factor::oath::LOOK_AHEAD;
 
@@ -32,6 +35,8 @@ pub struct Admission {
     pub challenge: bool,
     /// No Reject leaves sooner after its request; `None`: min(1 s, patience / 4).
     pub reject_delay: Option<Duration>,
+    /// Whether a code may stand behind the password.
+    pub append: Append,
     /// Whether a refused user is shown a reference that an admin can look up.
     pub reference: bool,
 }
@@ -59,6 +64,10 @@ pub struct LoginPolicy {
     pub tries: u8,
     /// How long a challenge may be answered, 30 s to 15 min.
     pub code_lifetime: Duration,
+    /// What a user may be asked for, best first.
+    pub methods: Arc<[Factor]>,
+    /// Who picks among them.
+    pub choose: Choose,
     /// TOTP: steps accepted to either side of now, 0 to 10.
     pub window: u8,
     /// HOTP: counters accepted beyond the expected one, 0 to 50.
@@ -80,6 +89,8 @@ pub struct Policy {
     pub lockout: Lockout,
     /// The rules that had a say in it.
     pub by: By,
+    /// How codes are sent; `None` where there is no way to send any.
+    pub sending: Option<Arc<Sending>>,
 }
 
 /// The rules that had a say in a policy.
@@ -89,6 +100,63 @@ pub struct By {
     pub admission: Option<Label>,
     /// In [`Policy::login`].
     pub login: Option<Label>,
+}
+
+/// Who picks the second factor where a user owns several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choose {
+    /// Nobody: it is the first one.
+    First,
+    /// The first one, unless the user types the name of another.
+    #[default]
+    Keyword,
+    /// The user, from a menu.
+    Menu,
+}
+
+/// How codes are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// The ways there are, each with how long its code is good for, 30 s to 15 min.
+    pub ways: Vec<(Kind, Duration)>,
+    /// How many may be sent.
+    pub limits: SendLimits,
+}
+
+impl Sending {
+    /// How long a code sent by `kind` is good for; `None` where there is no such way.
+    #[must_use]
+    pub fn lifetime(&self, kind: Kind) -> Option<Duration> {
+        self.ways.iter().find(|(way, _)| *way == kind).map(|(_, lifetime)| *lifetime)
+    }
+}
+
+/// How many messages may be sent. Texts and calls count together; mails count against their own user alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendLimits {
+    /// To one user within [`SendLimits::within`], 1 to 20.
+    pub count: u32,
+    /// 1 min to 1 h.
+    pub within: Duration,
+    /// To one user within 24 h, 1 to 200.
+    pub per_day: u32,
+    /// No sooner than this after the one before it, 0 s to 10 min.
+    pub gap: Duration,
+    /// To all users within 24 h; one who had none always gets one more. `None`: as many as are asked for.
+    pub budget: Option<u32>,
+}
+
+impl Default for SendLimits {
+    /// 5 in 5 minutes, 20 a day, 30 s apart, no budget.
+    fn default() -> SendLimits {
+        SendLimits {
+            count: 5,
+            within: Duration::from_mins(5),
+            per_day: 20,
+            gap: Duration::from_secs(30),
+            budget: None,
+        }
+    }
 }
 
 /// One stage of the cascade: what is `None` is left as it was.
@@ -102,6 +170,8 @@ pub struct Overrides {
     pub challenge: Option<bool>,
     /// [`Admission::reject_delay`].
     pub reject_delay: Option<Duration>,
+    /// [`Admission::append`].
+    pub append: Option<Append>,
     /// [`Admission::reference`].
     pub reference: Option<bool>,
     /// [`LoginPolicy::unenrolled`].
@@ -110,6 +180,12 @@ pub struct Overrides {
     pub tries: Option<u8>,
     /// [`LoginPolicy::code_lifetime`].
     pub code_lifetime: Option<Duration>,
+    /// [`LoginPolicy::methods`].
+    pub methods: Option<Arc<[Factor]>>,
+    /// [`LoginPolicy::choose`].
+    pub choose: Option<Choose>,
+    /// [`Policy::sending`]: the server's, said once in the first stage.
+    pub sending: Option<Arc<Sending>>,
     /// [`LoginPolicy::window`].
     pub window: Option<u8>,
     /// [`LoginPolicy::look_ahead`].
@@ -131,12 +207,15 @@ impl Policy {
                 patience: Duration::from_secs(10),
                 challenge: true,
                 reject_delay: None,
+                append: Append::Never,
                 reference: true,
             },
             login: LoginPolicy {
                 unenrolled: Unenrolled::Deny,
                 tries: 3,
                 code_lifetime: Duration::from_mins(2),
+                methods: ORDER.into(),
+                choose: Choose::default(),
                 window: 1,
                 look_ahead: LOOK_AHEAD,
                 prompt: PROMPT.into(),
@@ -144,6 +223,7 @@ impl Policy {
             },
             lockout,
             by: By::default(),
+            sending: None,
         };
         for stage in cascade {
             policy.apply(stage);
@@ -159,10 +239,14 @@ impl Policy {
             patience,
             challenge,
             reject_delay,
+            append,
             reference,
             unenrolled,
             tries,
             code_lifetime,
+            methods,
+            choose,
+            sending,
             window,
             look_ahead,
             prompt,
@@ -171,10 +255,14 @@ impl Policy {
         set(&mut policy.admission.patience, patience.as_ref());
         set(&mut policy.admission.challenge, challenge.as_ref());
         policy.admission.reject_delay = reject_delay.or(policy.admission.reject_delay);
+        set(&mut policy.admission.append, append.as_ref());
         set(&mut policy.admission.reference, reference.as_ref());
         set(&mut policy.login.unenrolled, unenrolled.as_ref());
         set(&mut policy.login.tries, tries.as_ref());
         set(&mut policy.login.code_lifetime, code_lifetime.as_ref());
+        set(&mut policy.login.methods, methods.as_ref());
+        set(&mut policy.login.choose, choose.as_ref());
+        policy.sending = sending.clone().or(policy.sending.take());
         set(&mut policy.login.window, window.as_ref());
         set(&mut policy.login.look_ahead, look_ahead.as_ref());
         set(&mut policy.login.prompt, prompt.as_ref());

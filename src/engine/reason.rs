@@ -62,6 +62,14 @@ reasons! {
     BackOff = "back-off",
     /// The code was not looked at: so many were wrong that an admin has to unlock the user.
     Locked = "locked",
+    /// The code was right, but came after its time.
+    CodeExpired = "code-expired",
+    /// A code was made and handed over to be sent; the login goes on.
+    CodeSent = "code-sent",
+    /// No provider took the message.
+    DeliveryFailed = "delivery-failed",
+    /// So many messages were sent, to the user or in all, that no more may be sent yet.
+    SendLimit = "send-limit",
     /// The token was removed or disabled while the login was under way.
     TokenGone = "token-gone",
     /// No code came before the challenge expired.
@@ -88,7 +96,7 @@ reasons! {
     Overloaded = "overloaded",
     /// The login could not be recorded, so it could not be accepted.
     StoreUnavailable = "store-unavailable",
-    /// The primary authentication kept asking questions beyond the limit.
+    /// The primary authentication kept asking questions, or the user for another method, beyond the limit.
     TooManyRounds = "too-many-rounds",
     /// An admin cleared the count of wrong codes.
     Unlocked = "unlocked",

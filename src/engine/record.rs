@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Contact, Token, TokenId, UserId};
+use super::delivery::Kind;
+use super::policy::SendLimits;
 use super::reason::Reason;
 use crate::base::name::{Label, UserName};
 use crate::base::time::UnixTime;
@@ -40,6 +42,15 @@ pub enum Guard {
         /// The first count that is too many.
         limit: u32,
     },
+    /// One more message may be sent to the user by now.
+    MaySend {
+        /// Which user.
+        user: UserId,
+        /// By which way.
+        kind: Kind,
+        /// How many there may be.
+        limits: SendLimits,
+    },
     /// The user is there and not disabled.
     UserActive {
         /// Which user.
@@ -58,6 +69,8 @@ pub enum Conflict {
     TooManyFailures,
     /// The user was removed or disabled meanwhile.
     UserInactive,
+    /// So many messages were sent, to the user or in all, that there may not be another yet.
+    SentTooOften,
 }
 
 /// The answer to an append.
@@ -206,6 +219,12 @@ pub enum Method {
     Hotp,
     /// None was asked for: the policy waived it.
     Waived,
+    /// A code sent by text message.
+    Sms,
+    /// A code told by a call.
+    Voice,
+    /// A code sent by e-mail.
+    Email,
 }
 
 impl Method {
@@ -216,6 +235,9 @@ impl Method {
             Method::Totp => "totp",
             Method::Hotp => "hotp",
             Method::Waived => "waived",
+            Method::Sms => "sms",
+            Method::Voice => "voice",
+            Method::Email => "email",
         }
     }
 
@@ -231,7 +253,7 @@ impl Method {
     /// Back from [`Method::code`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Method> {
-        [Method::None, Method::Totp, Method::Hotp, Method::Waived]
+        [Method::None, Method::Totp, Method::Hotp, Method::Waived, Method::Sms, Method::Voice, Method::Email]
             .into_iter()
             .find(|method| method.code() == text)
     }
@@ -274,6 +296,8 @@ pub struct Row {
     pub spent: Option<(TokenId, u64)>,
     /// What is known from now on of the drift of the token in [`Row::spent`]; `None` leaves it as it was.
     pub drift: Option<Drift>,
+    /// The message that leaves with this row, and counts against what may be sent.
+    pub sends: Option<Kind>,
     /// What this row does to the count of failures.
     pub tally: Tally,
     /// From the first Access-Request of the login to this decision.

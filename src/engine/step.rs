@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::await_commit::AwaitCommit;
 use super::await_primary::AwaitPrimary;
 use super::await_user::AwaitUser;
+use super::delivery::{Delivery, DeliveryId, Sent};
 use super::parked::Parked;
 use super::proof::Outcome;
 use super::question::{PrimaryCheck, UserQuery};
@@ -19,8 +20,6 @@ use crate::base::secret::Secret;
 use crate::base::system::Entropy;
 use crate::base::time::{Tick, UnixTime};
 use crate::wire::{AttributeList, Verified};
-
-pub use super::delivery::{Delivery, DeliveryId, Sent};
 
 /// What the engine is lent for one step. Two clocks, since one does not survive a stepped clock.
 pub struct Env<'a> {

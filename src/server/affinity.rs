@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use super::intents::Intent;
 use crate::base::name::{Label, UserName};
 use crate::base::secret::{Secret, same};
 use crate::base::time::UnixTime;
@@ -135,6 +136,20 @@ impl Mint {
         let mac = mac_of(&self.keyed, &plain, client, user);
         plain.extend(mac);
         URL_SAFE_NO_PAD.encode(plain)
+    }
+
+    /// The MAC that stands for a login's intent: `parts`, each with its length, under this server's key.
+    pub(super) fn intent(&self, parts: &[Option<&[u8]>]) -> Intent {
+        let mut mac = self.keyed.clone();
+        mac.update(b"intent");
+        for part in parts {
+            // A part that is missing differs from one that is empty.
+            mac.update(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+            mac.update(part.unwrap_or_default());
+        }
+        let mut octets = [0; 16];
+        octets.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(target, source)| *target = source);
+        Intent(octets)
     }
 
     /// Reads a State that came from `client` with the name of `user`. Everything in `received` may be an attacker's.

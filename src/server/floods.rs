@@ -120,6 +120,7 @@ mod tests {
             device: None,
             spent: None,
             drift: None,
+            sends: None,
             tally: Tally::Keep,
             took: Duration::ZERO,
             durations: Durations::default(),

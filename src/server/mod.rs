@@ -14,6 +14,7 @@ mod drives;
 pub mod drops;
 pub mod duplicates;
 pub mod floods;
+mod intents;
 pub mod line;
 pub mod node;
 mod outbox;
@@ -39,6 +40,8 @@ use tokio::sync::watch;
 
 use crate::base::secret::Secret;
 use crate::base::system::Clock;
+use crate::delivery::{self, Channels};
+use crate::engine::delivery::Arrival;
 use crate::primary;
 use crate::store::{Logins, StoreFault};
 use affinity::Mint;
@@ -61,6 +64,8 @@ pub struct Parts {
     pub primaries: Vec<primary::settings::Settings>,
     /// Which attributes of a primary's answers are encrypted: the dictionaries' word.
     pub kinds: primary::Kinds,
+    /// How codes are sent.
+    pub delivery: delivery::settings::Settings,
     /// Users, tokens and the trail.
     pub store: Arc<dyn Logins>,
     /// The key that State attributes are made under; 32 octets that only this store's servers know.
@@ -102,6 +107,9 @@ pub enum Fault {
     /// A primary authentication cannot be opened.
     #[error(transparent)]
     Primary(#[from] primary::Fault),
+    /// A channel cannot be opened.
+    #[error("{}\n  hint: {}", .0.what, .0.hint)]
+    Delivery(#[from] delivery::Fault),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -132,10 +140,13 @@ impl Server {
             .iter()
             .map(|address| socket::probe(*address).map_err(|fault| Fault::Bind { address: *address, fault }))
             .collect::<Result<Vec<_>, _>>()?;
-        let Parts { primaries, kinds, store, state_key, other_state_keys, clock, journal } = parts;
+        let Parts { primaries, kinds, delivery, store, state_key, other_state_keys, clock, journal } = parts;
         let upstreams = primary::Shared::new();
         let shared = Arc::new(Shared {
-            live: ArcSwap::from_pointee(Live { clients: Clients::new(&settings.clients) }),
+            live: ArcSwap::from_pointee(Live {
+                clients: Clients::new(&settings.clients),
+                channels: channels(&delivery, &clock)?,
+            }),
             node: Node::new(
                 Mint::new(&settings.server_name, &state_key).also_taking(&other_state_keys),
                 settings.limits.logins,
@@ -169,8 +180,14 @@ impl Server {
 
     /// Takes new clients and primaries for new logins, or keeps what runs when anything is wrong. Logins under way
     /// keep the policy that they began with.
-    pub fn reload(&self, clients: &[Client], primaries: &[primary::settings::Settings]) -> Result<(), Fault> {
+    pub fn reload(
+        &self,
+        clients: &[Client],
+        primaries: &[primary::settings::Settings],
+        delivery: &delivery::settings::Settings,
+    ) -> Result<(), Fault> {
         let raised = self.shared.store.raised()?;
+        let channels = channels(delivery, &self.shared.clock)?;
         let mut opened = Vec::new();
         for worker in &self.workers {
             let (tell, told) = mpsc::channel();
@@ -186,7 +203,7 @@ impl Server {
             worker.commands.send(Command::ChangeOver).map_err(|_| gone())?;
         }
         self.shared.ratchet.replace(raised);
-        self.shared.live.store(Arc::new(Live { clients: Clients::new(clients) }));
+        self.shared.live.store(Arc::new(Live { clients: Clients::new(clients), channels }));
         Ok(())
     }
 
@@ -256,6 +273,18 @@ impl Start {
         let opener = Opener { upstreams: self.upstreams, kinds: self.kinds };
         Worker::new(self.shared, &self.addresses, opener, &self.primaries, entropy)
     }
+}
+
+/// Opens the channels; what providers say later of a message goes to the log.
+fn channels(settings: &delivery::settings::Settings, clock: &Arc<dyn Clock>) -> Result<Arc<Channels>, Fault> {
+    let arrived = |arrival: Arrival| {
+        tracing::info!(
+            login = %arrival.login, channel = %arrival.provider, reference = &*arrival.reference,
+            state = &*arrival.state, arrived = arrival.arrived, "a provider tells what became of a message"
+        );
+    };
+    let means = delivery::Means { clock: Arc::clone(clock), arrived: Arc::new(arrived) };
+    Ok(Arc::new(Channels::open(settings, means)?))
 }
 
 fn gone() -> Fault {

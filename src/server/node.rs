@@ -19,13 +19,15 @@ use dashmap::DashMap;
 
 use super::affinity::{Mint, RoundHasher, RoundId};
 use super::duplicates::PacketKey;
-use super::slot::{Brought, Slot, turn_away};
+use super::intents::{Intents, JOINED};
+use super::slot::{Brought, Original, Slot, turn_away};
 use crate::base::name::{Label, UserName};
 use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
 use crate::engine::await_primary::AwaitPrimary;
 use crate::engine::await_user::AwaitUser;
+use crate::engine::delivery::Delivery;
 use crate::engine::login::{Facts, FirstRequest, begin, refuse};
 use crate::engine::parked::Parked;
 use crate::engine::policy::Policy;
@@ -90,6 +92,13 @@ pub enum Output {
         row: Arc<Row>,
         /// Its place in the audit trail, where the store took it.
         sequence: Option<u64>,
+    },
+    /// Bring this to a user, and wake the login with how it went.
+    Deliver {
+        /// Which login.
+        round: RoundId,
+        /// What, to whom.
+        delivery: Box<Delivery>,
     },
     /// A reply could not be built: the primary's attributes do not fit into one packet.
     Oversized {
@@ -158,13 +167,20 @@ pub struct Node {
     count: AtomicUsize,
     capacity: usize,
     mint: Mint,
+    intents: Intents,
 }
 
 impl Node {
     /// For at most `capacity` logins under way.
     #[must_use]
     pub fn new(mint: Mint, capacity: usize) -> Node {
-        Node { slots: DashMap::default(), count: AtomicUsize::new(0), capacity, mint }
+        Node {
+            slots: DashMap::default(),
+            count: AtomicUsize::new(0),
+            capacity,
+            mint,
+            intents: Intents::default(),
+        }
     }
 
     /// What makes and reads this node's State attributes.
@@ -220,7 +236,8 @@ impl Node {
             slot.hang(arrival);
             return None;
         }
-        let Some((parked, until)) = slot.take() else {
+        let taken = if slot.is_held() { None } else { slot.take() };
+        let Some((parked, until)) = taken else {
             drop(slot);
             return self.refuse(arrival, Reason::StateSpent, env, out);
         };
@@ -316,10 +333,13 @@ impl Node {
             integrity: arrival.packet.integrity(),
             policy: Arc::clone(&arrival.policy),
             ruling: arrival.ruling.clone(),
+            answer_by: arrival.came + arrival.policy.admission.answer_within(),
             began: arrival.came,
             durations: Durations::default(),
         };
-        let (slot, brought) = Slot::new(facts.clone(), arrival);
+        // Only a login that may send something is ever looked for by what it means.
+        let original = facts.policy.sending.as_ref().and_then(|_| Original::of(&arrival));
+        let (slot, brought) = Slot::new(facts.clone(), arrival, original);
         self.slots.insert(round, slot);
         Some((round, facts, brought))
     }
@@ -327,6 +347,9 @@ impl Node {
     fn close(&self, round: RoundId) -> Option<Slot> {
         let (_, slot) = self.slots.remove(&round)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(intent) = slot.intent {
+            self.intents.release(intent, round);
+        }
         Some(slot)
     }
 
@@ -351,12 +374,20 @@ impl Node {
         match step {
             Step::CheckPrimary(check, state) => Some(Ask::Primary(check, Ticket { round, state })),
             Step::FindUser(query, state) => Some(Ask::User(query, Ticket { round, state })),
-            Step::Commit(record, state) => Some(Ask::Commit(record, Ticket { round, state })),
+            Step::Commit(record, state) => {
+                if record.row.sends.is_some() && self.joins(round, env, out) {
+                    return None;
+                }
+                Some(Ask::Commit(record, Ticket { round, state }))
+            }
             Step::Wait(wait, parked) => {
                 let round = match &wait.tell {
                     Some(challenge) => self.tell(round, challenge, &parked, env, out)?,
                     None => round,
                 };
+                if let Some(delivery) = wait.start {
+                    out.push(Output::Deliver { round, delivery: Box::new(delivery) });
+                }
                 self.park(round, parked, wait.until, env, out)
             }
             Step::Decided(outcome) => {
@@ -385,8 +416,35 @@ impl Node {
         let next = RoundId(random(env.entropy));
         let state = self.mint.state(next, env.unix, parked.client(), parked.user());
         slot.tell(challenge, &state, env, out);
+        if let Some(intent) = slot.intent {
+            self.intents.moved(intent, round, next);
+        }
         self.slots.insert(next, slot);
         Some(next)
+    }
+
+    /// Before its first message a login claims what it means; true if another login has it, and it has become part of that.
+    fn joins(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> bool {
+        let Some((intent, until)) = self.slots.get(&round).and_then(|slot| {
+            let until = slot.facts.began + slot.facts.policy.admission.patience.max(JOINED);
+            let first = slot.rounds == 0 && slot.intent.is_none();
+            first.then(|| slot.means(&self.mint)).flatten().map(|intent| (intent, until))
+        }) else {
+            return false;
+        };
+        if let Some(other) = self.intents.claim(intent, round, env.mono, until)
+            && self.slots.contains_key(&other)
+            && let Some(slot) = self.close(round)
+        {
+            if let Some(mut other) = self.slots.get_mut(&other) {
+                slot.join(&mut other, env, out);
+            }
+            return true;
+        }
+        if let Some(mut slot) = self.slots.get_mut(&round) {
+            slot.intent = Some(intent);
+        }
+        false
     }
 
     /// Parks a login, unless something has happened meanwhile that it takes.

@@ -24,6 +24,7 @@ use super::worker::Worker;
 use crate::base::name::UserName;
 use crate::base::text::escape;
 use crate::base::time::Tick;
+use crate::engine::delivery::Delivery;
 use crate::engine::policy::Policy;
 use crate::engine::question::UserAnswer;
 use crate::engine::reason::Reason;
@@ -232,8 +233,23 @@ impl Worker {
                 tracing::error!(%login, hint = "let the primary send fewer or shorter attributes",
                     "the primary's attributes do not fit into one packet; the login was refused");
             }
+            Output::Deliver { round, delivery } => self.deliver(round, *delivery),
             Output::TurnedAway { client } => self.shared.turned_away(&client),
         }
+    }
+
+    /// Has something brought to a user, and wakes its login with how that went.
+    fn deliver(self: &Arc<Self>, round: RoundId, delivery: Delivery) {
+        let worker = Arc::clone(self);
+        let id = delivery.id;
+        let sending = self.shared.live.load().channels.send(delivery);
+        tokio::spawn(async move {
+            let sent = sending.await;
+            let answer_by = worker.shared.clock.mono() + STORE_LEAST;
+            worker.turn(answer_by, |worker, env, out| {
+                worker.shared.node.wake(round, Event::Delivered(id, sent), env, out)
+            });
+        });
     }
 
     fn status(&self, origin: Origin, reply_to: ReplyTo) -> Result<(), DropReason> {

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::affinity::Mint;
+use super::intents::Intent;
 use super::node::{Arrival, Origin, Output};
 use crate::base::secret::Secret;
 use crate::base::system::random;
@@ -14,7 +16,7 @@ use crate::engine::parked::Parked;
 use crate::engine::policy::Admission;
 use crate::engine::proof::Outcome;
 use crate::engine::step::{Challenge, Entered, Env, Event};
-use crate::wire::{AttributeList, Code, ReplyTo, Verified, number};
+use crate::wire::{Attribute, AttributeList, Code, ReplyTo, Verified, number};
 
 /// Events that may queue at a busy login.
 const QUEUE_MAX: usize = 8;
@@ -30,7 +32,16 @@ pub(super) struct Slot {
     waiting: Vec<Waiting>,
     /// The request being worked on, which copies may join. `None` before the first challenge: nobody has a State yet.
     original: Option<Original>,
+    /// What it claimed before it sent something.
+    pub(super) intent: Option<Intent>,
+    /// The challenge that whoever joins it is told: of a login with an intent, once it was told.
+    told: Option<Box<Told>>,
     at: At,
+}
+
+/// A challenge as it was told.
+struct Told {
+    attributes: AttributeList,
 }
 
 enum At {
@@ -55,12 +66,14 @@ pub(super) struct Brought {
 
 impl Slot {
     /// Busy, with its first request.
-    pub(super) fn new(facts: Facts, arrival: Arrival) -> (Slot, Brought) {
+    pub(super) fn new(facts: Facts, arrival: Arrival, original: Option<Original>) -> (Slot, Brought) {
         let mut slot = Slot {
             facts,
             rounds: 0,
             waiting: Vec::with_capacity(1),
-            original: None,
+            original,
+            intent: None,
+            told: None,
             at: At::Busy { queue: VecDeque::new() },
         };
         let brought = slot.hang(arrival);
@@ -71,6 +84,11 @@ impl Slot {
         matches!(self.at, At::Busy { .. })
     }
 
+    /// Whether it waits with requests that hang on it: for a message to be on its way, or for somebody out of band.
+    pub(super) fn is_held(&self) -> bool {
+        !self.is_busy() && !self.waiting.is_empty()
+    }
+
     /// Whether it has waited long enough at `now`.
     pub(super) fn is_over(&self, now: Tick) -> bool {
         matches!(self.at, At::Parked { until, .. } if now >= until)
@@ -78,21 +96,41 @@ impl Slot {
 
     /// Whether a request with this hash may join what is being worked on.
     pub(super) fn takes_copy(&self, arrival: &Arrival) -> bool {
-        self.is_busy()
+        (self.is_busy() || self.is_held())
             && self.waiting.len() < COPIES_MAX
             && self.original.as_ref().is_some_and(|original| original.is_repeated_by(arrival))
     }
 
     /// From here on, whatever repeats this request is a copy.
     pub(super) fn works_on(&mut self, arrival: &Arrival) {
-        self.original = match &arrival.entered {
-            Entered::Password(password) => Some(Original {
-                source: arrival.origin.key.source.ip(),
-                password: password.clone(),
-                packet: Arc::clone(&arrival.packet),
-            }),
-            Entered::Undecodable | Entered::Unsupported(_) => None,
-        };
+        self.original = Original::of(arrival);
+    }
+
+    /// What the request being worked on means, whatever packet carries it.
+    pub(super) fn means(&self, mint: &Mint) -> Option<Intent> {
+        let Original { password, packet, .. } = self.original.as_ref()?;
+        let session = packet.attributes().find(|attribute| attribute.number() == ACCT_SESSION_ID);
+        Some(mint.intent(&[
+            Some(self.facts.client.as_str().as_bytes()),
+            self.facts.user.as_ref().map(|user| user.as_str().as_bytes()),
+            self.facts.station.as_deref().map(str::as_bytes),
+            session.as_ref().map(Attribute::value),
+            Some(password.expose()),
+        ]))
+    }
+
+    /// Hands what hangs here over to another login that means the same: it hangs there, or is told what was told there.
+    pub(super) fn join(mut self, other: &mut Slot, env: &mut Env<'_>, out: &mut Vec<Output>) {
+        for waiting in self.waiting.drain(..) {
+            match &other.told {
+                Some(told) if other.waiting.is_empty() => {
+                    waiting.answer(Code::ACCESS_CHALLENGE, &told.attributes, &other.facts, env, out);
+                }
+                _ if other.waiting.len() < COPIES_MAX => other.waiting.push(waiting),
+                // So many copies of one login: this one meets silence, as a retransmission would.
+                _ => {}
+            }
+        }
     }
 
     /// Hangs a request on the login.
@@ -156,6 +194,7 @@ impl Slot {
         for waiting in self.waiting.drain(..) {
             waiting.answer(Code::ACCESS_CHALLENGE, &attributes, &self.facts, env, out);
         }
+        self.told = self.intent.map(|_| Box::new(Told { attributes }));
     }
 
     /// Answers every request with the verdict.
@@ -185,17 +224,32 @@ impl Slot {
 }
 
 /// The request that a login works on.
-struct Original {
+pub(super) struct Original {
     source: IpAddr,
     password: Secret,
     packet: Arc<Verified<Box<[u8]>>>,
 }
+
+/// Acct-Session-Id (RFC 2866 §5.5).
+const ACCT_SESSION_ID: u8 = 44;
 
 /// Attributes that differ between a request and its copy under a new authenticator: the hidden password, the proxy's
 /// marks, the signature and the time of sending (Event-Timestamp, 55).
 const VOLATILE: [u8; 4] = [number::USER_PASSWORD, number::PROXY_STATE, number::MESSAGE_AUTHENTICATOR, 55];
 
 impl Original {
+    /// `arrival`, where it has a password.
+    pub(super) fn of(arrival: &Arrival) -> Option<Original> {
+        match &arrival.entered {
+            Entered::Password(password) => Some(Original {
+                source: arrival.origin.key.source.ip(),
+                password: password.clone(),
+                packet: Arc::clone(&arrival.packet),
+            }),
+            Entered::Undecodable | Entered::Unsupported(_) => None,
+        }
+    }
+
     /// Whether `arrival` is this request again: source address, password and every attribute but the volatile ones.
     fn is_repeated_by(&self, arrival: &Arrival) -> bool {
         let Entered::Password(password) = &arrival.entered else { return false };

@@ -24,6 +24,7 @@ use super::{Fault, STOP_WITHIN};
 use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
+use crate::delivery::Channels;
 use crate::engine::step::Env;
 use crate::primary::settings::Settings;
 use crate::primary::{self, Means, Primaries, Randomness};
@@ -38,6 +39,7 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// What a reload replaces.
 pub(super) struct Live {
     pub(super) clients: Clients,
+    pub(super) channels: Arc<Channels>,
 }
 
 /// What all workers share.

@@ -120,6 +120,7 @@ impl Act {
             protocol: "none",
             device: self.device,
             spent: None,
+            sends: None,
             drift: None,
             tally: self.tally,
             took: Duration::ZERO,

@@ -14,6 +14,7 @@ use super::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, Replacement,
     TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial,
 };
+use super::budget::{DAY, Sends, class};
 use super::fold::{self, Facts, TokenFacts, judge, tally};
 use super::pending::Pending;
 use super::seal::{Purpose, SealKey};
@@ -26,7 +27,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Record, Recorded, Row, Tally};
+use crate::engine::record::{CommitAnswer, Conflict, Guard, Record, Recorded, Row, Tally};
 use crate::factor::oath::{Drift, Moving, Parameters};
 
 /// The longest trail kept, in rows; the oldest go first.
@@ -49,6 +50,8 @@ struct State {
     removed: HashMap<(Arc<str>, Moving), u64>,
     trail: VecDeque<(u64, Arc<Row>)>,
     postures: BTreeMap<(Label, IpAddr), UnixTime>,
+    /// Messages of the last day: to whom, of which class, when.
+    sent: Vec<(UserId, i64, UnixTime)>,
     sequence: u64,
     /// The newest row that was sent elsewhere.
     forwarded: Option<u64>,
@@ -90,6 +93,7 @@ impl MemoryStore {
             removed: HashMap::new(),
             trail: VecDeque::new(),
             postures: BTreeMap::new(),
+            sent: Vec::new(),
             sequence: 0,
             forwarded: None,
             last_user: 0,
@@ -147,6 +151,22 @@ impl State {
     fn resembles(&self, name: &UserName) -> bool {
         let skeleton = name.skeleton();
         self.users.values().any(|user| !user.tokens.is_empty() && user.skeleton == skeleton)
+    }
+
+    fn may_send(&self, guard: &Guard, now: UnixTime) -> bool {
+        let Guard::MaySend { user, kind, limits } = guard else { return true };
+        let mut sends = Sends::default();
+        for (whose, _, when) in
+            self.sent.iter().filter(|(_, of, when)| *of == class(*kind) && *when > now - DAY)
+        {
+            sends.all += 1;
+            if whose == user {
+                sends.today += 1;
+                sends.lately += u32::from(*when > now - limits.within);
+                sends.newest = sends.newest.max(Some(*when));
+            }
+        }
+        sends.leave_one(*kind, limits, now)
     }
 
     fn find(&self, query: &UserQuery) -> UserAnswer {
@@ -211,6 +231,9 @@ impl State {
                 })
                 .collect(),
         });
+        if !record.guards.iter().all(|guard| self.may_send(guard, record.row.time)) {
+            return CommitAnswer::Refused(Conflict::SentTooOften);
+        }
         if let Err(conflict) = judge(record, facts.as_ref()) {
             return CommitAnswer::Refused(conflict);
         }
@@ -226,6 +249,10 @@ impl State {
                     }
                 }
             }
+        }
+        if let (Some(kind), Some(user)) = (row.sends, row.user_id) {
+            self.sent.retain(|(_, _, when)| *when > row.time - DAY);
+            self.sent.push((user, class(kind), row.time));
         }
         self.sequence += 1;
         if self.trail.len() == TRAIL_MAX {

@@ -8,6 +8,7 @@ pub mod act;
 pub mod admin;
 #[cfg(test)]
 mod battery;
+mod budget;
 mod chain;
 mod fold;
 pub mod keyring;

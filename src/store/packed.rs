@@ -562,6 +562,7 @@ mod tests {
             device: Some("T1".into()),
             spent: Some((TokenId(300), u64::MAX)),
             drift: Some(Drift::from_sixteenths(-9)),
+            sends: None,
             tally: Tally::Clear,
             took: Duration::from_micros(1_234_567),
             durations: Durations {

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use radmfa::base::name::{GroupName, Label};
 use radmfa::base::time::UnixTime;
-use radmfa::engine::policy::{Overrides, Unenrolled};
+use radmfa::engine::append::Append;
+use radmfa::engine::delivery::{DeliveryId, Message, Sent};
+use radmfa::engine::methods::Factor;
+use radmfa::engine::policy::{Choose, Overrides, SendLimits, Sending, Unenrolled};
 use radmfa::engine::reason::Reason;
 use radmfa::engine::record::{LoginId, Row};
 use radmfa::engine::rule::{GroupAttributes, Match, Rule, RuleSet, UserPattern};
-use radmfa::engine::step::{Answer, DeliveryId, Event, Sent};
+use radmfa::engine::step::{Answer, Event};
 use radmfa::factor::oath::{Algorithm, Digits, Moving, Parameters};
 use radmfa::factor::seed;
 use radmfa::server::settings::{Client, MessageAuthenticator};
@@ -47,6 +50,8 @@ struct Run {
     states: HashMap<String, Vec<u8>>,
     requests: HashMap<String, usize>,
     said: HashMap<usize, Box<[u8]>>,
+    /// Codes that were sent, by label.
+    codes: HashMap<String, String>,
     audited: usize,
     asked: usize,
 }
@@ -90,7 +95,8 @@ impl Run {
                 self.clients.push(client);
             }
             "user" => {
-                self.world().add_member(&rest[0].text(), &options(rest, "group"));
+                let contact = (option(rest, "phone"), option(rest, "mail"));
+                self.world().add_member(&rest[0].text(), &options(rest, "group"), contact);
             }
             "rule" => self.rules.push(Arc::new(rule_of(rest)?)),
             "token" => {
@@ -148,6 +154,7 @@ impl Run {
                     return Err(format!("the drift is {drift}"));
                 }
             }
+            "sent:" => self.sent(rest)?,
             "event" => self.event(rest)?,
             "state" => self.forge(rest)?,
             "logins" => {
@@ -184,7 +191,7 @@ impl Run {
         let user = rest[0].text();
         knock.entered = match (rest[1].text().as_str(), rest.get(2)) {
             ("nothing", _) => None,
-            ("password", Some(password)) => Some(password.value.clone()),
+            ("password", Some(password)) => Some(self.with_codes(&user, &password.value)?),
             ("code", Some(code)) if code.quoted => Some(code.value.clone()),
             ("code", Some(code)) if code.is("wrong") => Some(self.world().wrong_code().into_bytes()),
             ("code", Some(code)) => Some(self.code(&user, &code.text())?.into_bytes()),
@@ -223,7 +230,20 @@ impl Run {
     }
 
     /// `+0`, `-1`, or with a token's serial `T2+0`.
+    /// `"pin,{T1+0}"`: a code within what is typed.
+    fn with_codes(&mut self, user: &str, typed: &[u8]) -> Result<Vec<u8>, String> {
+        let Some((before, rest)) = std::str::from_utf8(typed).ok().and_then(|text| text.split_once('{'))
+        else {
+            return Ok(typed.to_vec());
+        };
+        let (code, after) = rest.split_once('}').ok_or("a { without }")?;
+        Ok(format!("{before}{}{after}", self.code(user, code)?).into_bytes())
+    }
+
     fn code(&mut self, user: &str, text: &str) -> Result<String, String> {
+        if let Some(code) = self.codes.get(text) {
+            return Ok(code.clone());
+        }
         let cut = text.rfind(['+', '-']).ok_or_else(|| format!("`{text}` is no offset of steps"))?;
         let (serial, offset) = text.split_at(cut);
         let serial = (!serial.is_empty()).then_some(serial);
@@ -367,6 +387,32 @@ impl Run {
         .map_err(|fault| fault.to_string())
     }
 
+    /// `sent: sms +36301234567 as=c1`, `sent: sms +36301234567 as=c2 attempt=1 and=fails`, `sent: nothing-more`
+    fn sent(&mut self, rest: &[Word]) -> Outcome {
+        let next = self.world().deliveries.pop_front();
+        if rest[0].is("nothing-more") {
+            return next.map_or(Ok(()), |(_, delivery)| Err(format!("to {} was sent", delivery.to)));
+        }
+        let (round, delivery) = next.ok_or("nothing was sent")?;
+        let attempt = option(rest, "attempt").map_or(Ok(0), |attempt| parse(&attempt))?;
+        let kind = Factor::Sent(delivery.kind).word();
+        let found = (kind, &*delivery.to, delivery.attempt);
+        if found != (&rest[0].text(), &rest[1].text(), attempt) {
+            return Err(format!("sent was {found:?}"));
+        }
+        let Message::Code { code, .. } = &delivery.message else { return Err("no code was sent".to_owned()) };
+        let code = String::from_utf8(code.expose().to_vec()).map_err(|fault| fault.to_string())?;
+        self.codes.extend(option(rest, "as").map(|label| (label, code)));
+        let how = match option(rest, "and").as_deref() {
+            None => taken(),
+            Some("fails") => Sent::Failed,
+            Some("hangs") => return Ok(()),
+            Some(other) => return Err(format!("nothing sent ever `{other}`")),
+        };
+        self.world().wake(round, Event::Delivered(delivery.id, how));
+        Ok(())
+    }
+
     /// `event s1 alice phone times=20`
     fn event(&mut self, rest: &[Word]) -> Outcome {
         let state = self.states.get(&rest[0].text()).cloned().ok_or("no such State")?;
@@ -376,10 +422,7 @@ impl Run {
         for _ in 0..times {
             let event = match rest[2].text().as_str() {
                 "phone" => Event::Phone(Answer::Approved),
-                "delivered" => Event::Delivered(
-                    DeliveryId(1),
-                    Sent::Accepted { provider: Label::new("sink").unwrap(), reference: None },
-                ),
+                "delivered" => Event::Delivered(DeliveryId(1), taken()),
                 "expired" => Event::Expired,
                 other => return Err(format!("`{other}` never happens")),
             };
@@ -551,10 +594,47 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         tries: option(rest, "tries").map(|tries| parse(&tries)).transpose()?,
         code_lifetime: time("lifetime")?.or(None::<Duration>),
         window: option(rest, "window").map(|window| parse(&window)).transpose()?,
+        methods: option(rest, "methods").map(|text| factors(&text)).transpose()?.map(Into::into),
+        append: option(rest, "append").map(|text| append(&text)).transpose()?,
+        choose: match option(rest, "choose").as_deref() {
+            None => None,
+            Some("first") => Some(Choose::First),
+            Some("keyword") => Some(Choose::Keyword),
+            Some("menu") => Some(Choose::Menu),
+            Some(other) => return Err(format!("choose is never `{other}`")),
+        },
+        sending: option(rest, "sends").map(|text| sending(&text, rest)).transpose()?,
         look_ahead: option(rest, "look-ahead").map(|codes| parse(&codes)).transpose()?,
         prompt: option(rest, "prompt").map(Into::into),
         ..Overrides::default()
     })
+}
+
+fn append(text: &str) -> Result<Append, String> {
+    match text.parse() {
+        Ok(length) => Ok(Append::Last(length)),
+        Err(_) => text.chars().next().map(Append::Behind).ok_or_else(|| "append=".to_owned()),
+    }
+}
+
+/// What a provider says that takes a message.
+fn taken() -> Sent {
+    Sent::Accepted { provider: Label::new("provider").unwrap(), reference: None }
+}
+
+fn factors(text: &str) -> Result<Vec<Factor>, String> {
+    text.split(',').map(|word| Factor::parse(word).ok_or_else(|| format!("no method is `{word}`"))).collect()
+}
+
+/// `sends=sms,voice budget=10`
+fn sending(text: &str, rest: &[Word]) -> Result<Arc<Sending>, String> {
+    let kinds = factors(text)?.into_iter().filter_map(|factor| match factor {
+        Factor::Sent(kind) => Some((kind, Duration::from_mins(5))),
+        Factor::Token => None,
+    });
+    let budget = option(rest, "budget").map(|budget| parse(&budget)).transpose()?;
+    let limits = SendLimits { budget, ..SendLimits::default() };
+    Ok(Arc::new(Sending { ways: kinds.collect(), limits }))
 }
 
 fn parameters(rest: &[Word]) -> Result<Parameters, String> {

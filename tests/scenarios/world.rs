@@ -15,6 +15,7 @@ use radmfa::base::secret::Secret;
 use radmfa::base::system::{Clock, Entropy, Fixed, random};
 use radmfa::base::text::escape;
 use radmfa::base::time::{Tick, UnixTime};
+use radmfa::engine::delivery::Delivery;
 use radmfa::engine::policy::{Lockout, Overrides, Policy};
 use radmfa::engine::question::{PrimaryAnswer, UserAnswer};
 use radmfa::engine::record::{CommitAnswer, Row};
@@ -175,6 +176,8 @@ pub struct World {
     pub primary_asked: Vec<(String, Vec<u8>, Option<Vec<u8>>)>,
     pub ended: Vec<(Arc<Row>, Option<u64>)>,
     pub turned_away: usize,
+    /// What is to be brought to users, and which login waits for it.
+    pub deliveries: VecDeque<(RoundId, Delivery)>,
     pub oversized: usize,
     /// What no reply may look like, but one did.
     pub faults: Vec<String>,
@@ -227,6 +230,7 @@ impl World {
             primary_asked: Vec::new(),
             ended: Vec::new(),
             turned_away: 0,
+            deliveries: VecDeque::new(),
             oversized: 0,
             faults: Vec::new(),
         }
@@ -241,14 +245,17 @@ impl World {
     }
 
     pub fn add_user(&mut self, user: &str) {
-        self.add_member(user, &[]);
+        self.add_member(user, &[], (None, None));
     }
 
-    pub fn add_member(&mut self, user: &str, groups: &[String]) {
+    /// A user in `groups`, with a phone and a mail address.
+    pub fn add_member(&mut self, user: &str, groups: &[String], contact: (Option<String>, Option<String>)) {
         let groups: Vec<_> =
             groups.iter().map(|group| GroupName::canonical(group.as_bytes()).unwrap()).collect();
         let groups = (!groups.is_empty()).then(|| groups.into());
-        self.store.add_user(&name(user), &UserFields { groups, ..UserFields::default() }).unwrap();
+        let (phone, mail) = contact;
+        let fields = UserFields { groups, phone, mail, ..UserFields::default() };
+        self.store.add_user(&name(user), &fields).unwrap();
     }
 
     pub fn add_token(&mut self, user: &str, serial: &str, seed: Secret, parameters: Parameters) {
@@ -532,6 +539,7 @@ impl World {
                     }
                     self.ended.push((row, sequence));
                 }
+                Output::Deliver { round, delivery } => self.deliveries.push_back((round, *delivery)),
                 Output::Oversized { .. } => self.oversized += 1,
                 Output::TurnedAway { .. } => self.turned_away += 1,
             }

@@ -46,6 +46,7 @@ pub mod radclient;
 pub mod radmfa;
 pub mod radsecproxy;
 pub mod scratch;
+pub mod sink;
 pub mod site;
 
 pub use freeradius::FreeRadius;

@@ -129,6 +129,7 @@ pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>
         device: account.tokens.first().map(|token| Arc::clone(&token.serial)),
         spent,
         drift: None,
+        sends: None,
         tally,
         took: Duration::from_millis(1234),
         durations: Durations { primary: Duration::from_millis(20), typing: Duration::from_millis(1200) },

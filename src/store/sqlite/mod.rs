@@ -32,6 +32,7 @@ pub mod restore;
 mod rows;
 mod schema;
 mod seat;
+mod sent;
 mod strangers;
 mod tables;
 mod tokens;

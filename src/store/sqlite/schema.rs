@@ -4,7 +4,7 @@
 //! index but its key; its columns are what [`crate::store::packed`] and [`crate::store::chain`] make. `user_state` and
 //! `token_state` are what rows up to a point add up to, written behind; rows after `meta.watermark` are folded
 //! on top of them. `removed` keeps the last steps of tokens that are gone, for those that come back under the same
-//! serial. An `interval` of 0 is a counter. A row of a `batch` that is still listed belongs to an import under way and is invisible.
+//! serial. `sent` has the messages of the last day. An `interval` of 0 is a counter. A row of a `batch` that is still listed belongs to an import under way and is invisible.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -113,7 +113,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
      ALTER TABLE token ADD COLUMN manufacturer TEXT;
      ALTER TABLE token ADD COLUMN model TEXT;
      ALTER TABLE token ADD COLUMN expires INTEGER;
-     ALTER TABLE token_state ADD COLUMN drift INTEGER;",
+     ALTER TABLE token_state ADD COLUMN drift INTEGER;
+     CREATE TABLE sent (user INTEGER NOT NULL, class INTEGER NOT NULL, time INTEGER NOT NULL);
+     CREATE INDEX sent_user ON sent (user, time);
+     CREATE INDEX sent_time ON sent (time);",
 ];
 
 /// Brings an empty or older database up to [`VERSION`]. A new one keeps `fingerprint` to know its key again.

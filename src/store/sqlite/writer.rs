@@ -16,10 +16,11 @@ use super::keeper::Keeper;
 use super::mailbox::Post;
 use super::queue::{Chores, Job, Queue, Turn};
 use super::rows::{self, int};
+use super::sent;
 use super::view::{Seen, View};
 use crate::base::system::Clock;
 use crate::base::time::Tick;
-use crate::engine::record::{CommitAnswer, Recorded, Row};
+use crate::engine::record::{CommitAnswer, Conflict, Recorded, Row};
 use crate::factor::oath::Drift;
 use crate::store::chain::Mac;
 use crate::store::fold::{Facts, apply, judge};
@@ -355,12 +356,18 @@ impl Taking<'_> {
             }
         };
         let row = &record.row;
+        if row.sends.is_some() && !sent::allows(self.connection, record)? {
+            return Ok(CommitAnswer::Refused(Conflict::SentTooOften));
+        }
         let touched = self.touch(row, group)?;
         if let Err(conflict) = judge(record, touched.as_deref().map(|touched| &touched.facts)) {
             return Ok(CommitAnswer::Refused(conflict));
         }
         if let Some(touched) = touched {
             apply(row, &mut touched.facts);
+        }
+        if let (Some(kind), Some(user)) = (row.sends, row.user_id) {
+            sent::remember(self.connection, user, kind, row.time)?;
         }
         group.mac = rows::append(appender, self.packer, &group.mac, seq, row)?;
         group.rows.push((seq, Arc::clone(row)));

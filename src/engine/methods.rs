@@ -1,0 +1,169 @@
+//! Which second factors a user can be asked for at a gateway, in which order, and by which words the user picks one.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::account::{Account, Contact};
+use super::delivery::Kind;
+use super::policy::{Choose, LoginPolicy, Policy, Sending};
+use super::record::Method;
+use crate::base::phone::redact;
+use crate::base::time::UnixTime;
+
+/// A second factor as policies name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Factor {
+    /// A code of an OATH token, or a recovery code in its place.
+    Token,
+    /// A code that is sent.
+    Sent(Kind),
+}
+
+/// The order where nothing else is configured.
+pub const ORDER: &[Factor] =
+    &[Factor::Token, Factor::Sent(Kind::Sms), Factor::Sent(Kind::Voice), Factor::Sent(Kind::Email)];
+
+impl Factor {
+    /// The word in configurations, in logs and at prompts.
+    pub fn word(self) -> &'static str {
+        match self {
+            Factor::Token => "totp",
+            Factor::Sent(kind) => kind.word(),
+        }
+    }
+
+    /// Back from [`Factor::word`], or from another word that people type for it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Factor> {
+        let word = text.to_ascii_lowercase();
+        Some(match word.as_str() {
+            "totp" | "hotp" | "code" | "app" | "token" => Factor::Token,
+            "sms" | "text" => Factor::Sent(Kind::Sms),
+            "voice" | "call" | "phone" => Factor::Sent(Kind::Voice),
+            "email" | "mail" => Factor::Sent(Kind::Email),
+            _ => return None,
+        })
+    }
+}
+
+/// The method that a code sent by `kind` is recorded as.
+pub(super) fn method(kind: Kind) -> Method {
+    match kind {
+        Kind::Sms => Method::Sms,
+        Kind::Voice => Method::Voice,
+        Kind::Email => Method::Email,
+        Kind::Push => Method::None,
+    }
+}
+
+/// Something that a user can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) factor: Factor,
+    /// Where it would be sent; `None` for what the user has at hand.
+    pub(super) to: Option<Arc<str>>,
+}
+
+/// What `account` can be asked for under `policy`, best first.
+pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    for factor in policy.login.methods.iter().copied() {
+        let to = match factor {
+            Factor::Token if account.usable(now).next().is_some() => None,
+            Factor::Token => continue,
+            Factor::Sent(kind) => {
+                let Some(to) = address(account.contact.as_deref(), kind, policy.sending.as_deref()) else {
+                    continue;
+                };
+                Some(to)
+            }
+        };
+        offers.push(Offer { factor, to });
+    }
+    offers
+}
+
+/// Where a message of `kind` goes, where there is a channel for it.
+fn address(contact: Option<&Contact>, kind: Kind, sending: Option<&Sending>) -> Option<Arc<str>> {
+    sending?.lifetime(kind)?;
+    let contact = contact?;
+    let to = match kind {
+        Kind::Sms | Kind::Voice => contact.phone.as_deref(),
+        Kind::Email => contact.mail.as_deref(),
+        Kind::Push => None,
+    };
+    to.filter(|to| !to.is_empty()).map(Arc::from)
+}
+
+/// The one of `offers` that an entry asks for instead of answering; none where the policy takes no words.
+pub(super) fn wanted<'a>(entry: &[u8], offers: &'a [Offer], policy: &LoginPolicy) -> Option<&'a Offer> {
+    if policy.choose == Choose::First {
+        return None;
+    }
+    let word = std::str::from_utf8(entry).ok()?.trim();
+    if let Some(factor) = Factor::parse(word) {
+        return offers.iter().find(|offer| offer.factor == factor);
+    }
+    let [digit @ b'1'..=b'9'] = word.as_bytes() else { return None };
+    offers.get(usize::from(digit - b'1'))
+}
+
+/// `1 app code, 2 text message to ···42`, as far as it fits into a prompt.
+pub(super) fn menu(offers: &[Offer]) -> String {
+    let mut text = String::from("Choose: ");
+    for (place, offer) in offers.iter().take(9).enumerate() {
+        let what = match (offer.factor, &offer.to) {
+            (Factor::Token, _) => "app code".to_owned(),
+            (Factor::Sent(kind), to) => {
+                let by = match kind {
+                    Kind::Sms => "text message",
+                    Kind::Voice => "call",
+                    Kind::Email => "e-mail",
+                    Kind::Push => "push",
+                };
+                format!("{by} to {}", to.as_deref().map(redact).unwrap_or_default())
+            }
+        };
+        let _infallible = write!(text, "{}{} {what}", if place == 0 { "" } else { ", " }, place + 1);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::policy::Lockout;
+
+    fn offer(factor: Factor, to: Option<&str>) -> Offer {
+        Offer { factor, to: to.map(Arc::from) }
+    }
+
+    #[test]
+    fn a_menu_numbers_what_there_is() {
+        let offers = [offer(Factor::Token, None), offer(Factor::Sent(Kind::Sms), Some("+36301234542"))];
+        assert_eq!(menu(&offers), "Choose: 1 app code, 2 text message to ···42");
+    }
+
+    #[test]
+    fn words_and_numbers_pick_what_is_offered_and_codes_do_not() {
+        let offers = [offer(Factor::Token, None), offer(Factor::Sent(Kind::Sms), Some("+36301234542"))];
+        let mut policy =
+            Policy::resolve(crate::base::name::Label::new("up").unwrap(), Lockout::default(), &[]).login;
+        let sms = offers.get(1);
+        for entry in ["sms", "SMS", " text ", "2"] {
+            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), sms, "{entry}");
+        }
+        for entry in ["call", "3", "0", "22", "123456", "", "s\u{e9}"] {
+            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), None, "{entry}");
+        }
+        policy.choose = Choose::First;
+        assert_eq!(wanted(b"sms", &offers, &policy), None);
+    }
+
+    #[test]
+    fn every_factor_reads_back_from_its_word() {
+        for factor in ORDER {
+            assert_eq!(Factor::parse(factor.word()), Some(*factor));
+        }
+    }
+}

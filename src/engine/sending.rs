@@ -1,0 +1,350 @@
+//! Codes that are sent: made, recorded within the budget, brought on their way, and judged when they are typed.
+//!
+//! ```text
+//! send ── Commit (budget) ── Wait, nothing told, delivery started ──┬─ Delivered: challenge ── code
+//!   ▲           │ refused                                           └─ Failed: recorded ─┐
+//!   └───────────┴────────────────── the next offer, or refused ◄─────────────────────────┘
+//! ```
+//! Invariants: a code lives in the parked login alone, in the memory of the server that made it; each send is recorded,
+//! and counted against the user, before it leaves; a new code ends the one before it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::{Account, Contact, UserId};
+use super::await_commit::{AwaitCommit, Then};
+use super::await_user::{ask_for_code, ask_for_token};
+use super::delivery::{Delivery, DeliveryId, Kind, Message, Sent};
+use super::lockout;
+use super::login::{Facts, refuse};
+use super::methods::{self, Factor, Offer};
+use super::parked::{CodeRound, Parked, Stage};
+use super::policy::Choose;
+use super::proof::FactorPassed;
+use super::reason::Reason;
+use super::record::{Guard, Method, Record, Row, Tally, Verdict};
+use super::step::{Env, Event, Receipt, Step, Wait};
+use crate::base::name::UserName;
+use crate::base::phone::redact;
+use crate::base::secret::{Secret, same};
+use crate::base::system::{Entropy, random};
+use crate::base::time::Tick;
+
+/// Digits of a code that is sent.
+const DIGITS: u32 = 6;
+/// For so long after its lifetime a code is still known, to be refused as too late.
+const LATE: Duration = Duration::from_mins(5);
+/// Where a user asks for another code before there may be one.
+const TOO_SOON: &str = "No other code can be sent yet. Enter the one we sent:";
+/// The longest that a request is held for a provider's answer; then the prompt is shown all the same.
+const HELD: Duration = Duration::from_secs(8);
+
+/// A code on its way to a user, or there.
+#[derive(Debug)]
+pub(super) struct SentCode {
+    code: Secret,
+    kind: Kind,
+    to: Arc<str>,
+    lifetime: Duration,
+    until: Tick,
+}
+
+/// A send that is being recorded or made.
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    id: DeliveryId,
+    user: UserName,
+    user_id: UserId,
+    round: CodeRound,
+    sent: SentCode,
+    /// The code before it, which is good until this one is on its way.
+    before: Option<SentCode>,
+    /// What to ask for if this fails, best first.
+    rest: Vec<Offer>,
+    contact: Option<Arc<Contact>>,
+}
+
+/// Asks for what this user owns and this gateway can show, after the right password.
+pub(super) fn begin(
+    facts: Box<Facts>,
+    user: UserName,
+    account: &Account,
+    offers: Vec<Offer>,
+    round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    if facts.policy.login.choose == Choose::Menu && offers.len() > 1 {
+        let text = methods::menu(&offers);
+        return ask_for_code(facts, user, round, &text, env);
+    }
+    let to = Addressee::of(account);
+    next(facts, user, to, offers, round, None, env)
+}
+
+/// Another factor than the one that was asked for, at the user's word.
+pub(super) fn change(
+    facts: Box<Facts>,
+    user: UserName,
+    account: &Account,
+    offer: Offer,
+    mut round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    round.changes = round.changes.saturating_add(1);
+    if round.changes > CHANGES_MAX {
+        return refuse(&facts, Reason::TooManyRounds, env);
+    }
+    next(facts, user, Addressee::of(account), vec![offer], round, None, env)
+}
+
+/// How often a user may ask for something else in one login.
+const CHANGES_MAX: u8 = 5;
+
+/// What of a user a message needs.
+#[derive(Clone, Debug)]
+pub(super) struct Addressee {
+    id: UserId,
+    contact: Option<Arc<Contact>>,
+}
+
+impl Addressee {
+    fn of(account: &Account) -> Addressee {
+        Addressee { id: account.id, contact: account.contact.clone() }
+    }
+}
+
+/// Asks for the first of `offers`; where there is none, refuses for the reason that the one before `failed` with.
+fn next(
+    facts: Box<Facts>,
+    user: UserName,
+    to: Addressee,
+    mut offers: Vec<Offer>,
+    round: CodeRound,
+    failed: Option<Reason>,
+    env: &mut Env<'_>,
+) -> Step {
+    if offers.is_empty() {
+        return refuse(&facts, failed.unwrap_or(Reason::NoUsableToken), env);
+    }
+    let Offer { factor, to: address } = offers.remove(0);
+    match (factor, address) {
+        (Factor::Sent(kind), Some(address)) => send(facts, user, to, (kind, address), offers, round, env),
+        (Factor::Token | Factor::Sent(_), _) => {
+            let round = CodeRound { sent: None, ..round };
+            let text = failed.map(|_| "The message could not be sent. Enter the code from your app:");
+            ask_for_token(facts, user, round, text, env)
+        }
+    }
+}
+
+/// Makes a code and records that it is sent.
+fn send(
+    facts: Box<Facts>,
+    user: UserName,
+    to: Addressee,
+    (kind, address): (Kind, Arc<str>),
+    rest: Vec<Offer>,
+    mut round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    let way =
+        facts.policy.sending.as_ref().and_then(|sending| Some((sending.limits, sending.lifetime(kind)?)));
+    let Some((limits, lifetime)) = way else {
+        return next(facts, user, to, rest, round, Some(Reason::DeliveryFailed), env);
+    };
+    let before = round.sent.take();
+    let sent =
+        SentCode { code: make_code(env.entropy), kind, to: address, lifetime, until: env.mono + lifetime };
+    let row = Arc::new(Row {
+        user_id: Some(to.id),
+        contact: to.contact.clone(),
+        method: methods::method(kind),
+        sends: Some(kind),
+        ..facts.row(Verdict::Noted, Reason::CodeSent, env)
+    });
+    let guards = vec![Guard::UserActive { user: to.id }, Guard::MaySend { user: to.id, kind, limits }];
+    let id = DeliveryId(u32::from_be_bytes(random(env.entropy)));
+    let Addressee { id: user_id, contact } = to;
+    let dispatch = Box::new(Dispatch { id, user, user_id, round, sent, before, rest, contact });
+    Step::Commit(
+        Record { guards, row: Arc::clone(&row) },
+        AwaitCommit { row, then: Then::Send { facts, dispatch } },
+    )
+}
+
+/// Six digits, each number as likely as any other.
+fn make_code(entropy: &mut dyn Entropy) -> Secret {
+    let bound = 10_u32.pow(DIGITS);
+    let number = loop {
+        let number = u32::from_be_bytes(random(entropy));
+        // Beyond the last whole multiple the small numbers would be likelier.
+        if number < u32::MAX - u32::MAX % bound {
+            break number % bound;
+        }
+    };
+    Secret::new(format!("{number:06}").into_bytes())
+}
+
+impl Dispatch {
+    /// The send is recorded: off it goes, and the request is held until a provider has it.
+    pub(super) fn start(mut self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
+        let said = |field: fn(&Contact) -> Option<&str>| {
+            self.contact.as_deref().and_then(field).map(Arc::<str>::from)
+        };
+        let delivery = Delivery {
+            id: self.id,
+            kind: self.sent.kind,
+            to: Arc::clone(&self.sent.to),
+            message: Message::Code { code: self.sent.code.clone(), lifetime: self.sent.lifetime },
+            attempt: self.round.sends,
+            user: self.user.clone(),
+            first: said(|contact| contact.first.as_deref()),
+            client: facts.client.clone(),
+            login: facts.id,
+            language: said(|contact| contact.language.as_deref()),
+        };
+        self.round.sends = self.round.sends.saturating_add(1);
+        let until = facts.answer_by.min(env.mono + HELD);
+        let wait = Wait { tell: None, start: Some(delivery), until };
+        let user = self.user.clone();
+        Step::Wait(wait, Box::new(Parked { facts, user, stage: Stage::Sending(self), since: env.mono }))
+    }
+
+    /// The send was not recorded: the next offer, or refused.
+    pub(super) fn refused(self: Box<Self>, facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
+        let Dispatch { user, user_id, mut round, rest, contact, before, .. } = *self;
+        if rest.is_empty() && before.is_some() {
+            round.sent = before;
+            return ask_for_code(facts, user, round, TOO_SOON, env);
+        }
+        next(facts, user, Addressee { id: user_id, contact }, rest, round, Some(reason), env)
+    }
+
+    /// What happens while the provider is waited for.
+    pub(super) fn resume(
+        self: Box<Self>,
+        facts: Box<Facts>,
+        event: &Event,
+        until: Tick,
+        env: &mut Env<'_>,
+    ) -> (Receipt, Step) {
+        match event {
+            Event::Delivered(id, Sent::Failed) if *id == self.id => (Receipt::Taken, self.failed(facts, env)),
+            Event::Delivered(id, Sent::Accepted { .. }) if *id == self.id => {
+                (Receipt::Taken, self.ask(facts, env))
+            }
+            // It may still arrive, and the gateway waits no longer.
+            Event::Expired => (Receipt::Taken, self.ask(facts, env)),
+            Event::Delivered(..) | Event::Entry(_) | Event::Phone(_) => {
+                let user = self.user.clone();
+                let parked = Box::new(Parked { facts, user, stage: Stage::Sending(self), since: env.mono });
+                (Receipt::NotAwaited, Step::Wait(Wait { tell: None, start: None, until }, parked))
+            }
+        }
+    }
+
+    fn ask(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
+        let Dispatch { user, mut round, sent, .. } = *self;
+        let where_to = redact(&sent.to);
+        let text = match sent.kind {
+            Kind::Sms | Kind::Email | Kind::Push => format!("We sent a code to {where_to}. Enter it:"),
+            Kind::Voice => format!("We call {where_to} with a code. Enter it:"),
+        };
+        round.sent = Some(sent);
+        ask_for_code(facts, user, round, &text, env)
+    }
+
+    /// No provider took it: recorded, and the next offer is made.
+    fn failed(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
+        let row = Arc::new(Row {
+            user_id: Some(self.user_id),
+            contact: self.contact.clone(),
+            method: methods::method(self.sent.kind),
+            ..facts.row(Verdict::Noted, Reason::DeliveryFailed, env)
+        });
+        let record = Record { guards: Vec::new(), row: Arc::clone(&row) };
+        Step::Commit(record, AwaitCommit { row, then: Then::SendNext { facts, dispatch: self } })
+    }
+}
+
+/// What an entry is to the code that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// It is the code.
+    Right(Kind),
+    /// It was, but its time is over.
+    Late,
+    /// It is not, or none was sent.
+    Other,
+}
+
+/// Compares an entry with the code that was sent; where one was, with nothing else: an entry is one guess.
+pub(super) fn compare(round: &CodeRound, entry: &Secret, now: Tick) -> Typed {
+    let Some(sent) = &round.sent else { return Typed::Other };
+    if !same(entry.expose().trim_ascii(), sent.code.expose()) {
+        return Typed::Other;
+    }
+    if now < sent.until { Typed::Right(sent.kind) } else { Typed::Late }
+}
+
+impl SentCode {
+    /// What an entry in its place is recorded as.
+    pub(super) fn method(&self) -> Method {
+        methods::method(self.kind)
+    }
+}
+
+impl Typed {
+    /// Which way the code came, if the entry is right.
+    pub(super) fn right(self) -> Option<Kind> {
+        match self {
+            Typed::Right(kind) => Some(kind),
+            Typed::Late | Typed::Other => None,
+        }
+    }
+}
+
+/// How long a sent code's answer is good for, and how long it is waited for: beyond that, so that a late one is told from
+/// none.
+pub(super) fn patience(round: &CodeRound) -> Option<(Duration, Duration)> {
+    round.sent.as_ref().map(|sent| (sent.lifetime, sent.lifetime + LATE))
+}
+
+/// Commits a right code.
+pub(super) fn spend(
+    facts: Box<Facts>,
+    user: UserName,
+    account: &Account,
+    kind: Kind,
+    round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    let limit = lockout::guard_limit(&facts.policy.lockout, round.guesses, account.failures);
+    let guards =
+        vec![Guard::UserActive { user: account.id }, Guard::FailuresBelow { user: account.id, limit }];
+    let row = Arc::new(Row {
+        user_id: Some(account.id),
+        contact: account.contact.clone(),
+        method: methods::method(kind),
+        tally: Tally::Clear,
+        ..facts.row(Verdict::Accepted, Reason::CodeAccepted, env)
+    });
+    let then = Then::AcceptCode { facts, user, round, factor: FactorPassed::by_code() };
+    Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::system::Fixed;
+    use crate::base::time::UnixTime;
+
+    #[test]
+    fn codes_have_six_digits_and_differ() {
+        let mut entropy = Fixed { mono: Tick(0), unix: UnixTime(0), seed: 7 };
+        let codes: std::collections::HashSet<Vec<u8>> =
+            (0..500).map(|_| make_code(&mut entropy).expose().to_vec()).collect();
+        assert!(codes.len() > 480);
+        assert!(codes.iter().all(|code| code.len() == 6 && code.iter().all(u8::is_ascii_digit)));
+    }
+}

@@ -1,0 +1,84 @@
+//! Codes by text message: radclient as the gateway, FreeRADIUS as the primary, and a provider that takes HTTP.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use support::radclient::{Radclient, Signing};
+use support::sink::Sink;
+use support::{FreeRadius, Radmfa, Scratch, User};
+
+/// A primary that knows `user`, and a server whose store knows the user's phone alone.
+struct Site {
+    radmfa: Radmfa,
+    sink: Sink,
+    _primary: FreeRadius,
+    scratch: Scratch,
+}
+
+impl Site {
+    fn start(name: &str, user: &User, more: &[&str]) -> Site {
+        let scratch = Scratch::new(name);
+        let primary = FreeRadius::primary(&scratch, std::slice::from_ref(user));
+        let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
+        Radmfa::run(&scratch, &["user", "add", &user.name, "--phone", "+36301234567", "--store", &store])
+            .expect_success("radmfa user add");
+        let server = primary.server();
+        let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
+        let sink = Sink::start();
+        let channel = sink.channel();
+        let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
+        arguments.extend(["--channel", &channel]);
+        arguments.extend(more);
+        let radmfa = Radmfa::serve(&scratch, &arguments);
+        Site { radmfa, sink, _primary: primary, scratch }
+    }
+
+    fn gateway(&self) -> Radclient<'_> {
+        Radclient::new(&self.scratch, self.radmfa.server(), Signing::Signed)
+    }
+}
+
+#[test]
+fn a_code_goes_out_after_the_right_password_and_lets_its_user_in_once() {
+    let user = User::named("u1");
+    let site = Site::start("sms", &user, &[]);
+
+    assert!(site.gateway().password("u1", "wrong").rejects());
+    assert_eq!(site.sink.count(), 0, "a message for a wrong password");
+
+    let challenge = site.gateway().password("u1", &user.password);
+    assert!(challenge.challenges(), "{challenge:?}");
+    assert!(challenge.one("Reply-Message").contains("67. Enter it:"), "{challenge:?}");
+    assert_eq!(challenge.one("Session-Timeout"), "300");
+    let (to, code) = site.sink.code(0);
+    assert_eq!(to, "+36301234567");
+
+    let again = site.gateway().answer("u1", "000000", &challenge);
+    assert!(again.challenges(), "{again:?}");
+    let accept = site.gateway().answer("u1", &code, &again);
+    assert!(accept.accepts(), "{accept:?}");
+    assert!(site.gateway().answer("u1", &code, &again).rejects(), "a State was good twice");
+    assert_eq!(site.sink.count(), 1);
+
+    let log = site.radmfa.process.log();
+    assert!(!log.contains(&code) && !log.contains("1234567"), "a code or a number in the log:\n{log}");
+}
+
+#[test]
+fn a_gateway_that_tries_again_from_a_new_port_gets_its_user_one_message() {
+    let user = User::named("u2");
+    let site = Site::start("sms-again", &user, &[]);
+    let first = site.gateway().password("u2", &user.password);
+    let second = site.gateway().password("u2", &user.password);
+    assert!(first.challenges() && second.challenges(), "{first:?} {second:?}");
+    assert_eq!(first.one("State"), second.one("State"));
+    assert_eq!(site.sink.count(), 1);
+    let (_, code) = site.sink.code(0);
+    assert!(site.gateway().answer("u2", &code, &second).accepts());
+}
