@@ -10,9 +10,10 @@ use radmfa::base::secret::Secret;
 use radmfa::base::system::Clock as _;
 use radmfa::engine::delivery::{DeliveryId, Sent};
 use radmfa::engine::policy::{Overrides, Unenrolled};
+use radmfa::engine::reason::Reason;
 use radmfa::engine::record::{Method, Row, Verdict};
 use radmfa::engine::step::{Answer, Event};
-use radmfa::factor::oath::{self, Parameters};
+use radmfa::factor::oath::{self, Drift, LOOK_AHEAD, Moving, Parameters, RESYNC_WINDOW};
 use radmfa::store::admin::Admin as _;
 use radmfa::wire::{AttributeList, Code, number};
 
@@ -44,6 +45,8 @@ fn world() -> World {
     world.add_token("alice", "T1", Secret::new(*b"12345678901234567890"), Parameters::default());
     world.add_token("bob", "T2", Secret::new(*b"09876543210987654321"), Parameters::default());
     world.add_token("bob", "T3", Secret::new(*b"abcdefghijklmnopqrst"), Parameters::default());
+    let counted = Parameters { moving: Moving::Counter, ..Parameters::default() };
+    world.add_token("alice", "H4", Secret::new(*b"tsrqponmlkjihgfedcba"), counted);
     world
 }
 
@@ -168,6 +171,12 @@ impl Run<'_> {
         let octet = self.script.octet();
         let serial = (octet % 5 == 4).then_some("T3");
         match octet {
+            0..=159 if octet % 5 == 3 && user == "alice" => {
+                let last = self.world.store.token("H4").unwrap().last_step;
+                let next = last.map_or(0, |last| last.cast_signed() + 1);
+                let offset = [0, 0, 3, 10, 11, 12, -1, 500, 501, 1001][self.script.below(10)];
+                self.world.code(user, Some("H4"), next + offset).unwrap_or_default().into_bytes()
+            }
             0..=159 => {
                 let offset = [0, 0, 0, 1, -1, 2, -2, 12][self.script.below(8)];
                 self.world.code(user, serial, offset).unwrap_or_default().into_bytes()
@@ -287,7 +296,25 @@ impl Run<'_> {
             right.as_bytes(),
             "a wrong code was accepted"
         );
-        assert!(token.parameters.step_at(row.time.secs()).abs_diff(step) <= WINDOW);
+        let before = trail.iter().filter(|(number, _)| Some(*number) < *sequence).map(|(_, row)| row);
+        let of_token =
+            before.clone().filter(|earlier| earlier.spent.is_some() && earlier.device == row.device);
+        if token.parameters.moving == Moving::Counter {
+            let last = of_token.filter_map(|earlier| earlier.spent).map(|(_, counter)| counter).next_back();
+            let expected = last.map_or(0, |last| last + 1);
+            let ahead = before.clone().rfind(|earlier| earlier.login == row.login);
+            let followed = row.reason == Reason::Resynchronised;
+            assert!(!followed || ahead.is_some_and(|earlier| earlier.reason == Reason::CodeAhead));
+            let reach = if followed { RESYNC_WINDOW + u64::from(LOOK_AHEAD) } else { LOOK_AHEAD.into() };
+            assert!((expected..=expected + reach).contains(&step), "a counter out of reach was accepted");
+        } else {
+            // The code may have been looked at before the newest of these was learned.
+            let mut known = of_token.filter_map(|earlier| earlier.drift).chain([Drift::default()]);
+            let present = token.parameters.step_at(row.time.secs());
+            let near =
+                |drift: Drift| present.saturating_add_signed(drift.steps().into()).abs_diff(step) <= WINDOW;
+            assert!(known.any(near), "a step out of reach was accepted");
+        }
     }
 
     fn finish(mut self) {

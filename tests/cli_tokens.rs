@@ -263,3 +263,25 @@ fn what_an_admin_does_to_tokens_stands_in_the_trail_with_who_and_why() {
         ]
     );
 }
+
+#[test]
+fn where_most_tokens_are_off_it_is_this_machine_s_clock() {
+    let desk = Desk::new("cli-clock-suspect");
+    let rows = [1, 2, 3, 4, 5, 6].map(|number| format!("u{number},T-{number},{SEED}\n"));
+    desk.write("tokens.csv", &format!("user,serial,secret\n{}", rows.concat()));
+    desk.ok("token import tokens.csv");
+    let resync = |number: u32| {
+        let then = now() - 5 * 30;
+        format!("token resync T-{number} {} {}", totp_at(then - 30), totp_at(then))
+    };
+    for number in 1..=5 {
+        desk.ok(&resync(number));
+    }
+    let said = desk.fails(&resync(6), 1);
+    assert!(said.contains("it is this machine's clock that is wrong; nothing was changed"), "{said}");
+    assert_eq!(json(&desk, "token show T-6 --format json")[0]["last-used"], Value::Null);
+    let check =
+        "check --client name=nas,address=10.0.0.1,secret=0123456789abcdef --primary name=up,type=local";
+    let said = desk.run(check);
+    assert!(said.stderr.contains("most tokens' clocks are off by more than a step"), "{}", said.transcript());
+}

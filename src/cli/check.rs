@@ -156,6 +156,12 @@ impl Trial {
                 "set the clock (chronyc makestep, timedatectl); codes depend on it",
             );
         }
+        if admin.clock_suspect().map_err(Failure::from)? {
+            self.fail(
+                format!("most tokens' clocks are off by more than a step, so this machine's must be: it reads {now}"),
+                "set the clock (chronyc makestep, timedatectl), and keep it set",
+            );
+        }
         Ok(())
     }
 }

@@ -80,7 +80,7 @@ fn far<'a>(account: &'a Account, code: &Secret, policy: &LoginPolicy, now: UnixT
     for token in counted() {
         let Some((entered, seed)) = entry(token, code) else { continue };
         let after = near(token, policy, now).end().saturating_add(1);
-        let steps = after..=after.saturating_add(share);
+        let steps = after..=after.saturating_add(share - 1);
         let found = oath::find_step(seed.expose(), &token.parameters, steps, entered);
         if let (Judgement::Wrong, Some(step)) = (&judgement, found) {
             let next = step.saturating_add(1);

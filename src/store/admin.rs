@@ -94,6 +94,9 @@ pub trait Admin: Send {
     /// The trail, newest first.
     fn audit(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, AdminFault>;
 
+    /// Whether most tokens' clocks are off by more than a step, so that it must be this machine's that is wrong.
+    fn clock_suspect(&mut self) -> Result<bool, AdminFault>;
+
     /// When the newest row of the trail was written; a clock well before it is wrong (`clock-behind`).
     fn newest_row_time(&mut self) -> Result<Option<UnixTime>, AdminFault>;
 

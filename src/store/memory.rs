@@ -552,6 +552,10 @@ impl Admin for MemoryStore {
         Ok(found.map(|(sequence, row)| audit_row(*sequence, row)).collect())
     }
 
+    fn clock_suspect(&mut self) -> Result<bool, AdminFault> {
+        Ok(self.lock().clock_suspect())
+    }
+
     fn newest_row_time(&mut self) -> Result<Option<UnixTime>, AdminFault> {
         Ok(self.lock().trail.back().map(|(_, row)| row.time))
     }

@@ -302,7 +302,8 @@ impl World {
                         let near = oath::window(&token.parameters, now, drift, oath::WINDOW_MAX);
                         near.start().saturating_sub(10)..=near.end() + 10
                     }
-                    Moving::Counter => 0..=3000,
+                    // Further ahead it would be as wrong to the user, if not to the trail.
+                    Moving::Counter => 0..=100,
                 };
                 oath::find_step(token.seed.expose(), &token.parameters, steps, guess.parse().unwrap())
                     .is_some()

@@ -30,6 +30,14 @@ impl Resync {
         let mut admin = self.why.open(&self.store)?;
         let opened = open_token(&mut *admin, &self.serial)?;
         let found = find(&opened, [&self.first, &self.second])?;
+        if found.drift.is_some() && admin.clock_suspect().map_err(Failure::from)? {
+            return Err(Failure::failed(
+                "most tokens' clocks are off by more than a step, so it is this machine's clock that is wrong; nothing \
+                 was changed",
+            )
+            .hint("set the clock (chronyc makestep, timedatectl), then see whether the token is still refused")
+            .into());
+        }
         opened.spend(&mut *admin, &found)?;
         let shown = printable(&self.serial);
         let now = match found.drift {

@@ -108,11 +108,13 @@ pub(in crate::store) fn drift_is_not_to_be_learned_while_most_tokens_are_off<B: 
         }
     };
     until(true);
+    assert!(bench.admin().clock_suspect().unwrap());
     for user in &users {
         commit(&bench, drifted(user, 11, Some(Drift::of_steps(1)))).unwrap();
     }
     bench.look_at_clocks();
     until(false);
+    assert!(!bench.admin().clock_suspect().unwrap());
 }
 
 pub(in crate::store) fn a_renamed_token_works_on_and_its_spent_steps_stay_under_both_numbers<B: Bench>() {

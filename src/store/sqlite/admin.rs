@@ -10,6 +10,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+use super::clocks;
 use super::file::StoreFile;
 use super::hot::Hot;
 use super::import;
@@ -479,6 +480,10 @@ impl Admin for SqliteAdmin {
 
     fn audit(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, AdminFault> {
         self.blame(rows::audit(&self.connection, filter).map_err(Trouble::Sql))
+    }
+
+    fn clock_suspect(&mut self) -> Result<bool, AdminFault> {
+        self.read(|connection, hot| Ok(clocks::is_suspect(connection, clocks::recent(hot))?))
     }
 
     fn newest_row_time(&mut self) -> Result<Option<UnixTime>, AdminFault> {
