@@ -206,6 +206,21 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> StoreFault {
     }
 }
 
+/// Logs that a server's transaction failed: its logins are refused.
+pub(super) fn log_unwritten(error: &rusqlite::Error) {
+    let (what, hint) = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => ("the disk is full", "make room; radmfa goes on by itself"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            ("another process holds its lock", "does a shell or another program hold a transaction open?")
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            ("it is damaged", "stop the server and bring back a backup: radmfa store restore")
+        }
+        _ => ("the disk or the system refuses", "see the system's log for faults of the disk"),
+    };
+    tracing::error!(%error, hint, "the store cannot be written, so logins are refused: {what}");
+}
+
 /// The version of the store that `connection` has open, 0 for an empty file. Refused: another program's database, and
 /// a version that this program does not know.
 pub(super) fn version(path: &Path, connection: &Connection) -> Result<i64, StoreFault> {

@@ -117,7 +117,7 @@ impl Writer {
                 Turn::Work => self.group(&mut jobs),
             };
             if let Err(error) = result {
-                tracing::warn!(%error, "the store cannot be written");
+                super::file::log_unwritten(&error);
                 self.doubt = true;
                 self.pass = None;
                 if turn == Turn::Idle {
