@@ -134,6 +134,16 @@ reasons! {
     TokenRemoved = "token-removed",
     /// An admin let a gateway's addresses go without Message-Authenticator again.
     ClientRelaxed = "client-relaxed",
+    /// An admin backed the store up.
+    StoreBackedUp = "store-backed-up",
+    /// An admin put a backup in the store's place; what came after that backup is not in the trail.
+    StoreRestored = "store-restored",
+    /// An admin gave the store a new sealing key.
+    StoreRekeyed = "store-rekeyed",
+    /// An admin brought the store up to a newer version.
+    StoreMigrated = "store-migrated",
+    /// The primary's attributes do not fit into one packet, so the login could not be accepted; no code was spent.
+    ReplyTooLarge = "reply-too-large",
     /// A fault in this program ended the login; the log has the details.
     InternalError = "internal-error",
 }

@@ -97,6 +97,11 @@ impl SqliteAdmin {
         })
     }
 
+    /// Leaves a row of something that was done to the store as a whole.
+    pub fn note(&mut self, act: Act) -> Result<(), AdminFault> {
+        self.change(|transaction, pen| Ok(pen.act(transaction, act)?))
+    }
+
     /// One change, durable and seen by every server when this returns.
     fn change<T>(
         &mut self,

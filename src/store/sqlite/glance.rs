@@ -14,6 +14,9 @@ use super::{keyfile, keys, schema};
 use crate::store::StoreFault;
 use crate::store::keyring::print_fingerprint;
 
+/// The version of stores that this program writes.
+pub const VERSION: i64 = schema::VERSION;
+
 /// A store opened without its key. Read only, by agreement.
 pub(super) struct Glance {
     pub(super) path: PathBuf,

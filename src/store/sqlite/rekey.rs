@@ -21,7 +21,9 @@ use super::tables::log_change;
 use super::view::FRESH;
 use super::{Settings, import, keyfile, keys};
 use crate::base::system::{Clock, Entropy};
+use crate::engine::reason::Reason;
 use crate::store::StoreFault;
+use crate::store::act::Act;
 use crate::store::admin::AdminFault;
 use crate::store::keyring::print_fingerprint;
 use crate::store::seal::{Purpose, SealKey};
@@ -265,7 +267,7 @@ fn chunk(
 /// Makes the store want the new key, unless there is something left to re-seal or an import may still bring it.
 fn finish(admin: &mut SqliteAdmin, new: &SealKey, report: &mut Report) -> Result<bool, Trouble> {
     let alone = admin.file.hold.try_alone().map_err(AdminFault::Store)?;
-    let done = want(admin, new, alone);
+    let done = want(admin, new, alone, report);
     admin.file.hold.share_again(&admin.file.path).map_err(AdminFault::Store)?;
     report.shared = !alone;
     if done? {
@@ -275,8 +277,9 @@ fn finish(admin: &mut SqliteAdmin, new: &SealKey, report: &mut Report) -> Result
     Ok(false)
 }
 
-fn want(admin: &mut SqliteAdmin, new: &SealKey, alone: bool) -> Result<bool, Trouble> {
-    let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn want(admin: &mut SqliteAdmin, new: &SealKey, alone: bool, report: &Report) -> Result<bool, Trouble> {
+    let SqliteAdmin { connection, pen, .. } = admin;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if transaction.query_row("SELECT count(*) FROM batch", [], |row| row.get::<_, i64>(0))? > 0
         || left(&transaction)?
     {
@@ -287,6 +290,8 @@ fn want(admin: &mut SqliteAdmin, new: &SealKey, alone: bool) -> Result<bool, Tro
     if alone {
         keys::forget_heirs(&transaction)?;
     }
+    let note = format!("{} after {}", report.now, report.before);
+    pen.act(&transaction, Act::new(Reason::StoreRekeyed).note(note))?;
     log_change(&transaction, None)?;
     transaction.commit()?;
     Ok(true)

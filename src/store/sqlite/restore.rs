@@ -27,7 +27,9 @@ use super::tables::{log_change, postures};
 use super::{Settings, keys, schema};
 use crate::base::system::{Clock, Entropy};
 use crate::base::time::UnixTime;
+use crate::engine::reason::Reason;
 use crate::store::StoreFault;
+use crate::store::act::Act;
 use crate::store::keyring::print_fingerprint;
 use crate::store::seal::SealKey;
 
@@ -119,7 +121,7 @@ pub fn restore(
         Arc::clone(clock),
         entropy,
     )?;
-    let mut report = secure(&mut admin, was.as_ref().and_then(Option::as_ref), &**clock)
+    let mut report = secure(&mut admin, &from, was.as_ref().and_then(Option::as_ref), &**clock)
         .map_err(|error| unfit(&from, &error))?;
     let log = admin.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     if log.map_err(|error| unfit(&from, &error))? != 0 {
@@ -265,10 +267,16 @@ fn know(connection: &Connection) -> rusqlite::Result<Known> {
 }
 
 /// Makes an older store fit to go on from now, in one transaction.
-fn secure(admin: &mut SqliteAdmin, known: Option<&Known>, clock: &dyn Clock) -> rusqlite::Result<Report> {
+fn secure(
+    admin: &mut SqliteAdmin,
+    from: &Path,
+    known: Option<&Known>,
+    clock: &dyn Clock,
+) -> rusqlite::Result<Report> {
     let newest = rows::newest_time(&admin.connection)?;
     let migrated = admin.file.migrated;
-    let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let SqliteAdmin { connection, pen, .. } = admin;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let seconds = int(clock.unix().secs());
     // One step more: the window lets the next one in, and a token whose clock is ahead is ahead by what it drifted.
     let spend = "SELECT id, ?1 / interval + 1 + (max(coalesce(drift, 0), 0) + 15) / 16
@@ -287,6 +295,7 @@ fn secure(admin: &mut SqliteAdmin, known: Option<&Known>, clock: &dyn Clock) -> 
     let voided =
         if has(&transaction, "bypass")? { transaction.execute("DELETE FROM bypass", [])? } else { 0 };
     let taken_over = known.map(|known| take_over(&transaction, known)).transpose()?;
+    pen.act(&transaction, Act::new(Reason::StoreRestored).note(from.display().to_string()))?;
     log_change(&transaction, None)?;
     let count = |sql: &str| transaction.query_row(sql, [], |row| row.get(0).map(nat));
     let recovery = if has(&transaction, "recovery")? { count("SELECT count(*) FROM recovery")? } else { 0 };
