@@ -39,6 +39,27 @@ pub(super) enum Then {
 }
 
 impl AwaitCommit {
+    /// What an Accept will carry, where the record is for one. A driver that cannot send it says so before it commits:
+    /// [`AwaitCommit::too_large`].
+    pub fn to_send(&self) -> Option<&AttributeList> {
+        match &self.then {
+            Then::Accept { held, .. } => Some(held),
+            Then::AcceptCode { round, .. } => Some(&round.held),
+            Then::AskAgain { .. } | Then::Reject { .. } | Then::Send { .. } | Then::SendNext { .. } => None,
+        }
+    }
+
+    /// Goes on without the record: its Accept fits into no packet, so nothing is spent.
+    pub fn too_large(self, env: &mut Env<'_>) -> Step {
+        let AwaitCommit { row, then } = self;
+        match then {
+            Then::Accept { facts, .. } | Then::AcceptCode { facts, .. } => {
+                refuse(&facts, Reason::ReplyTooLarge, env)
+            }
+            then => unavailable(row, then),
+        }
+    }
+
     /// Goes on with `answer`.
     pub fn resume(self, answer: CommitAnswer, env: &mut Env<'_>) -> Step {
         let AwaitCommit { row, then } = self;

@@ -35,13 +35,20 @@ pub(super) fn question(text: &str) -> AttributeList {
     attributes
 }
 
-/// The primary's own challenge, fit to be shown: several gateways drop a challenge without Reply-Message, and none may
-/// stand beside EAP-Message (RFC 3579 §2.6.5).
+/// The primary's own challenge, fit to be shown: several gateways drop a challenge without Reply-Message or show the first
+/// one alone, so there is exactly one; and none may stand beside EAP-Message (RFC 3579 §2.6.5).
 pub(super) fn relayed(mut attributes: AttributeList) -> AttributeList {
-    let shown = [number::REPLY_MESSAGE, number::EAP_MESSAGE];
-    if !attributes.plain_attributes().any(|attribute| shown.contains(&attribute.number())) {
-        #[expect(clippy::expect_used, reason = "a literal that fits")]
-        attributes.push_text(number::REPLY_MESSAGE, ANSWER).expect("a line fits");
+    let count =
+        |wanted| attributes.plain_attributes().filter(|attribute| attribute.number() == wanted).count();
+    match (count(number::EAP_MESSAGE), count(number::REPLY_MESSAGE)) {
+        (0, 0) => {
+            #[expect(clippy::expect_used, reason = "a literal that fits")]
+            attributes.push_text(number::REPLY_MESSAGE, ANSWER).expect("a line fits");
+        }
+        (0, 1) => {}
+        (0, _) => attributes.join_texts(number::REPLY_MESSAGE),
+        (_, 0) => {}
+        (..) => attributes.remove(number::REPLY_MESSAGE),
     }
     attributes
 }

@@ -374,6 +374,12 @@ impl Node {
         match step {
             Step::CheckPrimary(check, state) => Some(Ask::Primary(check, Ticket { round, state })),
             Step::FindUser(query, state) => Some(Ask::User(query, Ticket { round, state })),
+            Step::Commit(_, state) if !self.fits(round, &state) => {
+                let login = self.slots.get(&round)?.facts.id;
+                out.push(Output::Oversized { login });
+                let step = state.too_large(env);
+                self.advance(round, step, env, out)
+            }
             Step::Commit(record, state) => {
                 if record.row.sends.is_some() && self.joins(round, env, out) {
                     return None;
@@ -394,6 +400,17 @@ impl Node {
                 self.close(round)?.decide(&outcome, env, out);
                 None
             }
+        }
+    }
+
+    /// Whether what an Accept will carry fits into every answer. Looked at before the record: a row that says accepted, and
+    /// a code that is spent, are then never followed by a Reject.
+    fn fits(&self, round: RoundId, state: &AwaitCommit) -> bool {
+        match state.to_send() {
+            Some(attributes) if !attributes.is_empty() => {
+                self.slots.get(&round).is_none_or(|slot| slot.fits(attributes))
+            }
+            _ => true,
         }
     }
 

@@ -55,6 +55,8 @@ struct Waiting {
     reply_to: ReplyTo,
     came: Tick,
     floor: Duration,
+    /// It brought an EAP-Message with this identifier, so a Reject has to carry an EAP-Failure (RFC 3579 §2.6.3).
+    eap: Option<u8>,
 }
 
 /// What is left of an arrival once its answer's way hangs on a slot.
@@ -136,8 +138,14 @@ impl Slot {
     /// Hangs a request on the login.
     pub(super) fn hang(&mut self, arrival: Arrival) -> Brought {
         let Arrival { entered, packet, origin, reply_to, came, floor, .. } = arrival;
-        self.waiting.push(Waiting { origin, reply_to, came, floor });
+        let eap = eap_identifier(&entered, &packet);
+        self.waiting.push(Waiting { origin, reply_to, came, floor, eap });
         Brought { entered, packet, origin }
+    }
+
+    /// Whether `attributes` fit into an Accept of every request that hangs on the login.
+    pub(super) fn fits(&self, attributes: &AttributeList) -> bool {
+        self.waiting.iter().all(|waiting| waiting.reply_to.fits(attributes))
     }
 
     /// Takes the parked login out, leaving the slot busy.
@@ -215,6 +223,8 @@ impl Slot {
                     &reject.attributes
                 };
                 for waiting in self.waiting {
+                    let failure = waiting.eap.map(eap_failure);
+                    let attributes = failure.as_ref().unwrap_or(attributes);
                     waiting.answer(Code::ACCESS_REJECT, attributes, &self.facts, env, out);
                 }
                 out.push(Output::Ended { row: Arc::clone(&reject.row), sequence: reject.sequence });
@@ -300,11 +310,31 @@ impl Waiting {
 /// Refuses a request that is not even looked at, because too much is going on.
 pub(super) fn turn_away(arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) {
     let not_before = not_before(&arrival.policy.admission, arrival.came, arrival.floor, env);
-    let Arrival { client, origin, reply_to, .. } = arrival;
-    if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &message("Login refused."), env.entropy) {
+    let Arrival { client, origin, reply_to, entered, packet, .. } = arrival;
+    let eap = eap_identifier(&entered, &packet);
+    let attributes = eap.map_or_else(|| message("Login refused."), eap_failure);
+    if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &attributes, env.entropy) {
         out.push(Output::Reply { to: origin, datagram, not_before });
     }
     out.push(Output::TurnedAway { client });
+}
+
+/// The identifier of the EAP packet in a request (RFC 3748 §4); `None` for a request without one.
+fn eap_identifier(entered: &Entered, packet: &Verified<Box<[u8]>>) -> Option<u8> {
+    if !matches!(entered, Entered::Unsupported("eap")) {
+        return None;
+    }
+    let first = packet.attributes().find(|attribute| attribute.number() == number::EAP_MESSAGE)?;
+    Some(first.value().get(1).copied().unwrap_or_default())
+}
+
+/// An EAP-Failure (RFC 3748 §4.2), alone: no Reply-Message may stand beside EAP-Message (RFC 3579 §2.6.5).
+fn eap_failure(identifier: u8) -> AttributeList {
+    const FAILURE: u8 = 4;
+    let mut attributes = AttributeList::new();
+    #[expect(clippy::expect_used, reason = "four octets fit")]
+    attributes.push(number::EAP_MESSAGE, &[FAILURE, identifier, 0, 4]).expect("an EAP-Failure fits");
+    attributes
 }
 
 fn message(text: &str) -> AttributeList {

@@ -16,7 +16,7 @@ use crate::base::secret::Secret;
 use crate::base::system::{Entropy, random};
 
 use super::access::{AccessRequest, Credential};
-use super::attribute::{Attribute, AttributeId, Attributes, number};
+use super::attribute::{Attribute, AttributeId, Attributes, VALUE_MAX, number};
 use super::held::Held;
 use super::hide::{Hidden, HideKind};
 use super::reader::Reader;
@@ -196,6 +196,52 @@ impl AttributeList {
             }
         }
         (list, dropped)
+    }
+
+    /// Takes every attribute of this number out that is not encrypted.
+    pub fn remove(&mut self, number: u8) {
+        self.rewrite(|attribute, plain| {
+            if attribute.number() != number {
+                attribute.write(plain);
+            }
+        });
+    }
+
+    /// Makes one text of all attributes of this number that are not encrypted, where the first of them stands: a space
+    /// between two, cut where it would not fit into an attribute.
+    pub fn join_texts(&mut self, number: u8) {
+        let mut joined = String::new();
+        for attribute in self.plain_attributes().filter(|attribute| attribute.number() == number) {
+            let text = String::from_utf8_lossy(attribute.value());
+            if !joined.is_empty() && !text.is_empty() {
+                joined.push(' ');
+            }
+            joined.push_str(&text);
+        }
+        joined.truncate(joined.floor_char_boundary(VALUE_MAX));
+        let mut first = true;
+        self.rewrite(|attribute, plain| {
+            if attribute.number() != number {
+                attribute.write(plain);
+            } else if std::mem::take(&mut first)
+                && let Ok(length) = u8::try_from(joined.len() + 2)
+            {
+                plain.extend_from_slice(&[number, length]);
+                plain.extend_from_slice(joined.as_bytes());
+            }
+        });
+    }
+
+    /// Writes the attributes that are not encrypted anew, as `edit` wants each; the others keep their places among them.
+    fn rewrite(&mut self, mut edit: impl FnMut(Attribute<'_>, &mut Vec<u8>)) {
+        let mut new = AttributeList { held: Vec::new(), plain: Vec::with_capacity(self.plain.len()) };
+        for (plain, held) in self.runs() {
+            Attributes::of(plain).for_each(|attribute| edit(attribute, &mut new.plain));
+            if let Some(held) = held {
+                new.put(held.clone());
+            }
+        }
+        *self = new;
     }
 
     /// Its attributes, in order.

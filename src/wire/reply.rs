@@ -55,6 +55,12 @@ impl ReplyTo {
         }
     }
 
+    /// Whether `attributes` fit into the reply, beside what it carries anyway.
+    pub fn fits(&self, attributes: &AttributeList) -> bool {
+        let stamp = if self.send_message_authenticator || attributes.has_eap() { STAMP } else { 0 };
+        HEADER + stamp + attributes.wire_len() + self.proxy_states.len() <= MAX_PACKET
+    }
+
     /// The reply's octets: Message-Authenticator first (CVE-2024-3596), `attributes`, then the request's
     /// Proxy-States in their order. `entropy` is asked for a salt when something is encrypted.
     pub fn seal(
