@@ -29,6 +29,9 @@ fn a_user_is_added_shown_changed_and_removed() {
         desk.ok("user add Alice --password-file password --display-name Alice-A --mail a@example.com"),
         "added user alice\n"
     );
+    let made = desk.run("user add bob --store sqlite:other/radmfa.db");
+    assert_eq!(made.stderr, "made the store sqlite:other/radmfa.db\n");
+    assert_eq!(desk.run("user add carol --store sqlite:other/radmfa.db").stderr, "");
     assert_eq!(desk.mode("store"), 0o700);
     assert_eq!((desk.mode("store/radmfa.db"), desk.mode("store/radmfa.db.key")), (0o600, 0o600));
     assert!(!desk.scratch.join("store/radmfa.db-journal").exists());

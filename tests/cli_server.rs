@@ -119,6 +119,8 @@ fn wrong_passwords_and_codes_are_rejected_with_exit_code_1() {
     let too_few = desk.run(&format!("{line} --code {wrong}"));
     assert_eq!(too_few.status.code(), Some(1));
     assert!(too_few.stderr.contains("challenge 2 came, and no --code is left"), "{}", too_few.stderr);
+    let closing = too_few.stdout.lines().last();
+    assert_eq!(closing, Some("Broken off after 2 round trips, neither accepted nor rejected."));
     assert!(desk.ok("user show alice").contains("wrong codes     1,"));
 }
 
@@ -260,6 +262,7 @@ fn a_taken_port_is_named() {
     let quick = desk.run(&format!("quickstart --listen 127.0.0.1:{port}"));
     assert_eq!(quick.status.code(), Some(1), "{}", quick.transcript());
     assert!(quick.stderr.contains("hint: another program has it"), "{}", quick.stderr);
+    assert!(quick.stderr.contains("--listen 127.0.0.1:18120"), "{}", quick.stderr);
 }
 
 #[test]

@@ -69,9 +69,15 @@ pub(crate) fn open_because(
         }
         owner::become_owner(path)?;
     }
+    let fresh = matches!(&settings.place, Place::Sqlite(path) if !path.exists());
     let origin = Origin { why, ..settings.origin };
     let settings = Settings { create: missing == Missing::Create, origin, ..settings };
-    Ok(store::open_admin(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?)
+    let opened = store::open_admin(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
+    if fresh {
+        // A store in a place that nobody meant is found again by this.
+        output::note(format!("made the store {}", settings.place));
+    }
+    Ok(opened)
 }
 
 /// The settings of the store at `place`, its key read.

@@ -124,7 +124,8 @@ pub enum Fault {
 fn bind_hint(fault: &io::Error) -> &'static str {
     match fault.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program has it (another radmfa, FreeRADIUS?): stop that, or listen elsewhere"
+            "another program has it (another radmfa, FreeRADIUS?): stop that, or listen elsewhere, as in --listen \
+             127.0.0.1:18120"
         }
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
         io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",

@@ -124,7 +124,13 @@ pub(crate) fn login(
 ) -> anyhow::Result<()> {
     let mut printer = Printer::new(dictionary);
     let mut watch = |event: walk::Event<'_>| printer.event(&event);
-    let ending = walk::walk(gateway, user, password, &SystemClock, answer, &mut watch)?;
+    let ending = match walk::walk(gateway, user, password, &SystemClock, answer, &mut watch) {
+        Ok(ending) => ending,
+        Err(error) => {
+            printer.broken_off()?;
+            return Err(error);
+        }
+    };
     printer.ending(&ending, gateway)?;
     match ending {
         Ending::Accepted => Ok(()),

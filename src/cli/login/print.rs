@@ -48,8 +48,7 @@ impl<'a> Printer<'a> {
     }
 
     pub(crate) fn ending(&self, ending: &Ending, gateway: &Gateway) -> anyhow::Result<()> {
-        let trips =
-            if self.trips == 1 { "1 round trip".into() } else { format!("{} round trips", self.trips) };
+        let trips = self.trips();
         match ending {
             Ending::Accepted => say(format!("\nAccepted after {trips}, {} of waiting.", span(self.took)))?,
             Ending::Rejected => say(format!(
@@ -59,6 +58,18 @@ impl<'a> Printer<'a> {
             Ending::Silent(silence) => say(format!("\n{}", explain(silence, gateway)))?,
         }
         Ok(())
+    }
+
+    /// Closes a login that was not walked to its end, once something was printed of it.
+    pub(crate) fn broken_off(&self) -> anyhow::Result<()> {
+        if self.trips > 0 {
+            say(format!("\nBroken off after {}, neither accepted nor rejected.", self.trips()))?;
+        }
+        Ok(())
+    }
+
+    fn trips(&self) -> String {
+        if self.trips == 1 { "1 round trip".into() } else { format!("{} round trips", self.trips) }
     }
 
     fn lines(&self, attributes: &[u8]) -> String {
