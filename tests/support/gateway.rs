@@ -7,7 +7,7 @@ use radmfa::server::system::SystemEntropy;
 use radmfa::wire::{
     AttributeId, AttributeList, Code, HideKind, MaRule, RequestBuilder, SharedSecret, UpstreamReply, number,
 };
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use super::Server;
@@ -29,12 +29,18 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(server: Server, patience: Duration) -> Gateway {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(server.address()).unwrap();
+        Gateway::at(server.address(), server.secret, patience)
+    }
+
+    /// One that asks this address, and hears what comes from exactly there.
+    pub fn at(address: SocketAddr, secret: &str, patience: Duration) -> Gateway {
+        let any = if address.is_ipv4() { "127.0.0.1:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any).unwrap();
+        socket.connect(address).unwrap();
         socket.set_read_timeout(Some(patience)).unwrap();
         Gateway {
             socket,
-            secret: SharedSecret::new(Secret::from(server.secret)),
+            secret: SharedSecret::new(Secret::from(secret)),
             entropy: SystemEntropy::new().unwrap(),
             identifier: 0,
         }
