@@ -25,6 +25,7 @@ fn help_names_every_command_and_no_command_is_a_mistake() {
         "quickstart",
         "check",
         "user",
+        "channel",
         "token",
         "store",
         "login",

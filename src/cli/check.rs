@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::login::walk::{Gateway, Silence, probe};
-use super::output::{count, note, say};
+use super::output::{count, note, printable, say};
 use super::store::{clock, entropy, machine, warn, wrong};
 use super::{owner, running};
 use crate::base::system::Clock;
 use crate::config::flags::ServeFlags;
 use crate::config::{self, Effective};
-use crate::primary::settings::{Kind, Radius};
+use crate::delivery::gsm::{Alphabet, Measure, measure};
+use crate::engine::delivery::Kind;
+use crate::primary::settings::{self as first_factor, Radius};
 use crate::server::system::SystemClock;
 use crate::store::admin::{Admin, TokenFilter, UserFilter};
 use crate::store::{self, Place, Settings};
@@ -49,10 +51,13 @@ impl Check {
         }
         for primary in &effective.primaries {
             match &primary.kind {
-                Kind::Radius(radius) => trial.radius(primary.name.as_str(), radius)?,
-                Kind::Local => say(format!("primary {}: local passwords in the store", primary.name))?,
+                first_factor::Kind::Radius(radius) => trial.radius(primary.name.as_str(), radius)?,
+                first_factor::Kind::Local => {
+                    say(format!("primary {}: local passwords in the store", primary.name))?;
+                }
             }
         }
+        trial.channels(&effective)?;
         trial.store(&effective)?;
         if trial.failed { Err(Failure::said().into()) } else { Ok(()) }
     }
@@ -118,6 +123,25 @@ impl Trial {
         Ok(())
     }
 
+    fn channels(&mut self, effective: &Effective) -> anyhow::Result<()> {
+        if effective.delivery.channels.is_empty() {
+            return Ok(());
+        }
+        let channels = super::channel::open(effective)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        for channel in channels.list() {
+            let Some(probe) = channels.probe(&channel.name) else { continue };
+            match runtime.block_on(probe) {
+                Ok(said) => say(format!("channel {}: {}", channel.name, printable(&said)))?,
+                Err(refusal) => self.fail(
+                    format!("channel {}: {}", channel.name, printable(&refusal.0)),
+                    "is it the right address, and does a firewall stand between?",
+                ),
+            }
+        }
+        texts(effective)
+    }
+
     fn store(&mut self, effective: &Effective) -> anyhow::Result<()> {
         let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
         let Place::Sqlite(path) = &settings.place else {
@@ -164,4 +188,28 @@ impl Trial {
         }
         Ok(())
     }
+}
+
+/// How long the messages get that users are sent.
+fn texts(effective: &Effective) -> anyhow::Result<()> {
+    let delivery = &effective.delivery;
+    if !delivery.channels.iter().any(|channel| channel.kind == Kind::Sms) {
+        return Ok(());
+    }
+    let clients = effective.server.clients.iter().map(|client| &client.name);
+    let Some(longest) = clients.max_by_key(|name| name.as_str().len()) else { return Ok(()) };
+    for language in delivery.texts.languages(Kind::Sms) {
+        let sample = delivery.texts.sample(Kind::Sms, &language, longest, delivery.sms.lifetime);
+        let Measure { alphabet, units, parts, because } = measure(&sample);
+        let (alphabet, most) = match alphabet {
+            Alphabet::Gsm7 => ("GSM-7", 160),
+            Alphabet::Ucs2 => ("UCS-2", 70),
+        };
+        let why = because.map_or(String::new(), |letter| format!(" for the sake of {letter:?}"));
+        say(format!(
+            "text in {language}: {units} of {most} {alphabet} units{why}, {} (client {longest})",
+            count(parts, "message")
+        ))?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! module that uses `anyhow`, and the only one that prints.
 
 mod audit;
+mod channel;
 mod check;
 mod client;
 mod dictionary;
@@ -47,6 +48,7 @@ enum Command {
     Token(token::Token),
     Client(client::Client),
     Audit(audit::Audit),
+    Channel(channel::Channel),
     Store(keeping::Store),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
@@ -73,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Token(command) => command.run(),
         Command::Client(command) => command.run(),
         Command::Audit(command) => command.run(),
+        Command::Channel(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),

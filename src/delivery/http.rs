@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -326,13 +326,9 @@ async fn read(mut response: Response) -> Result<Zeroizing<String>, Refusal> {
     }
 }
 
-fn authorities(path: &std::path::Path) -> Result<Vec<Certificate>, Fault> {
-    let hint = "a file with one or more certificates, -----BEGIN CERTIFICATE-----";
-    let wrong = |what: String| Fault::new(format!("ca-file {}: {what}", path.display()), hint);
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&pem)
-        .map_err(|_| wrong("holds something else than certificates".into()))?;
-    if found.is_empty() { Err(wrong("holds no certificate".into())) } else { Ok(found) }
+fn authorities(path: &Path) -> Result<Vec<Certificate>, Fault> {
+    Certificate::from_pem_bundle(&trust::authorities(path)?)
+        .map_err(|_| Fault::new(format!("ca-file {}: cannot be read", path.display()), ""))
 }
 
 /// What caused `fault`, from the outermost cause in.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! engine: Delivery ─► Channels::send ─► texts: in words ─► the channels of its kind, in turn ─► Sent
-//!                                                           http · …                       └─► Arrival, later
+//!                                                           http · smtp · command          └─► Arrival, later
 //! ```
 //! It sends, and decides nothing: which code, to whom, how often and whether at all is the engine's. All channels live on
 //! one thread with a runtime of its own, so that neither a TLS handshake nor a slow provider takes time from a worker.
@@ -12,11 +12,13 @@
 //! in, or a secret; of an address a line shows the last digits.
 
 pub mod answer;
+pub mod command;
 pub mod gsm;
 pub mod http;
 mod order;
 pub mod preset;
 pub mod settings;
+pub mod smtp;
 pub mod template;
 pub mod text;
 mod trust;
@@ -45,6 +47,7 @@ use http::Http;
 use order::{Address, Order};
 pub use order::{Handed, Refusal};
 use settings::{ChannelSettings, Sender, Settings, Way};
+use smtp::Smtp;
 
 /// How long all channels together may take over one message.
 pub const WITHIN: Duration = Duration::from_secs(45);
@@ -117,18 +120,24 @@ struct Channel {
 
 enum Open {
     Http(Http),
+    Command(command::Settings),
+    Smtp(Smtp),
 }
 
 impl Open {
     async fn send(&self, order: &Order<'_>) -> Result<Handed, Refusal> {
         match self {
             Open::Http(http) => http.send(order).await,
+            Open::Command(program) => command::send(program, order).await,
+            Open::Smtp(smtp) => smtp.send(order).await,
         }
     }
 
     async fn probe(&self) -> Result<String, Refusal> {
         match self {
             Open::Http(http) => http.probe().await,
+            Open::Command(program) => command::probe(program),
+            Open::Smtp(smtp) => smtp.probe().await,
         }
     }
 }
@@ -154,6 +163,8 @@ impl Channels {
                     Way::Http(http) => {
                         Open::Http(Http::open((**http).clone(), settings.timeout).map_err(named)?)
                     }
+                    Way::Command(program) => Open::Command(program.clone()),
+                    Way::Smtp(smtp) => Open::Smtp(Smtp::open(smtp.clone(), settings.timeout).map_err(named)?),
                 };
                 Ok(Channel { settings: settings.clone(), way, failed: AtomicU64::new(0) })
             })

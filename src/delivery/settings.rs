@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::http;
 use super::text::Texts;
+use super::{command, http, smtp};
 use crate::base::name::Label;
 use crate::base::phone::Phone;
 use crate::engine::delivery::Kind;
@@ -135,6 +135,10 @@ pub struct ChannelSettings {
 pub enum Way {
     /// A request to a provider.
     Http(Box<http::Settings>),
+    /// A program of the admin's.
+    Command(command::Settings),
+    /// A mail server.
+    Smtp(smtp::Settings),
 }
 
 impl Way {
@@ -142,6 +146,8 @@ impl Way {
     pub fn word(&self) -> &'static str {
         match self {
             Way::Http(_) => "http",
+            Way::Command(_) => "command",
+            Way::Smtp(_) => "smtp",
         }
     }
 }

@@ -1,176 +1,20 @@
-//! `[[channel]]`: a way out to a user's phone or mailbox.
+//! `type = "http"` of a channel.
 
-use std::time::Duration;
-
-use super::origin::{Fault, Findings, Origin};
-use super::reader::Reader;
-use super::schema::{Key, Kind as Values, key};
-use super::sending;
-use super::tree::Scalar;
-use super::value::{self, Bad, Parsed, choice, duration};
-use crate::base::name::Label;
+use super::super::SecretSource;
+use super::super::origin::Origin;
+use super::super::reader::{Found, Reader};
+use super::super::tree::Scalar;
+use super::super::value::{self, Bad, Parsed, choice};
+use super::{ca_file, credential, only};
 use crate::base::secret::Secret;
 use crate::delivery::answer::{Condition, Pointer};
 use crate::delivery::http::{self, BodyType, Verb};
 use crate::delivery::preset::{self, Preset};
-use crate::delivery::settings::{ChannelSettings, TIMEOUT, Way};
 use crate::delivery::template::{IN_REQUESTS, Slot, Template};
 use crate::engine::delivery::Kind;
 
-pub(super) const KEYS: &[Key] = &[
-    key("name", Values::One, "NAME", "its name, which the log shows"),
-    key("kind", Values::One, "KIND", "what it brings: sms, voice or email"),
-    key("type", Values::One, "TYPE", "how: http (a request to a provider)"),
-    key(
-        "timeout",
-        Values::One,
-        "DURATION",
-        "how long it may take, then the next channel is asked, 1s to 30s (10s)",
-    ),
-    key(
-        "from",
-        Values::List,
-        "[PREFIX=]SENDER",
-        "whom messages come from; after +36= for numbers that begin so",
-    ),
-    key(
-        "countries",
-        Values::List,
-        "PREFIX",
-        "only for numbers that begin so, such as +36; all others pass it over",
-    ),
-    key(
-        "preset",
-        Values::One,
-        "NAME",
-        "http: a provider that is known: twilio, vonage, messagebird, clickatell, kannel or gammu",
-    ),
-    key("method", Values::One, "WORD", "http: GET, POST or PUT (POST with a body, else GET)"),
-    key("url", Values::One, "URL", "http: where to, with {to}, {text} and others in path and query"),
-    key("header", Values::Secret, "NAME: VALUE", "http: a header; the value may be file:PATH or env:NAME"),
-    key("body", Values::One, "TEMPLATE", "http: what is sent, with {to}, {text} and others"),
-    key(
-        "body-type",
-        Values::One,
-        "WORD",
-        "http: what the body is, and so how it is escaped: raw, form, json or xml (raw)",
-    ),
-    key(
-        "username",
-        Values::One,
-        "NAME",
-        "the name at the provider: {username}, or with password basic authentication",
-    ),
-    key("password", Values::Secret, "SECRET", "the password at the provider: file:PATH, env:NAME or itself"),
-    key(
-        "token",
-        Values::Secret,
-        "SECRET",
-        "a key instead, sent as Authorization: Bearer unless {token} has a place",
-    ),
-    key(
-        "token-scheme",
-        Values::One,
-        "WORD",
-        "http: what stands before the token instead of Bearer; may be empty",
-    ),
-    key(
-        "ok-status",
-        Values::List,
-        "STATUS",
-        "http: answers that mean sent, such as 202 or 200-299 (200-299)",
-    ),
-    key(
-        "ok-body",
-        Values::List,
-        "CONDITION",
-        "http: what must hold as well: a text in the answer, or /json/pointer=value with * for every element",
-    ),
-    key(
-        "reference",
-        Values::One,
-        "POINTER",
-        "http: where in a JSON answer the message's name stands, such as /sid",
-    ),
-    key(
-        "ca-file",
-        Values::One,
-        "FILE",
-        "trust these certification authorities instead of the system's (PEM)",
-    ),
-    key("proxy", Values::One, "URL", "http: go through this proxy"),
-];
-
-/// The keys that every type has.
-const COMMON: &[&str] = &["name", "kind", "type", "timeout", "from", "countries"];
-
-pub(super) const KINDS: &[(&str, Kind)] =
-    &[("sms", Kind::Sms), ("voice", Kind::Voice), ("email", Kind::Email)];
-
-#[derive(Clone, Copy, PartialEq)]
-enum Type {
-    Http,
-}
-
-/// A channel, and where its name was written.
-pub(super) struct Decoded {
-    pub(super) settings: ChannelSettings,
-    name: Origin,
-}
-
-/// Reads one channel; `None` after a fault.
-pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
-    const TYPES: &[(&str, Type)] = &[("http", Type::Http)];
-    let name = reader.required("name", value::label);
-    let kind = word(reader, "kind", KINDS);
-    let timeout = reader.or("timeout", duration(Duration::from_secs(1)..=Duration::from_secs(30)), TIMEOUT);
-    let from = sending::from(reader);
-    let countries = sending::prefixes(reader, "countries");
-    let kind_of_way = word(reader, "type", TYPES)?;
-    let kind = kind?;
-    if kind == Kind::Email && !countries.is_empty() {
-        let origin = reader.origin_of("countries").unwrap_or(reader.origin());
-        reader.fault(origin, "countries", "belongs to channels that reach numbers", "remove it");
-    }
-    let way = match kind_of_way {
-        Type::Http => Way::Http(Box::new(http(reader, kind, !from.is_empty())?)),
-    };
-    let name = name?;
-    let settings = ChannelSettings { name: name.value, kind, timeout, from, countries, way };
-    Some(Decoded { settings, name: name.origin })
-}
-
-/// Refuses two channels of one name.
-pub(super) fn compare(channels: &[Decoded], findings: &mut Findings) {
-    let mut names: Vec<(&Label, &Origin)> = Vec::new();
-    for Decoded { settings, name } in channels {
-        match names.iter().find(|(other, _)| **other == settings.name) {
-            Some((_, first)) => findings.faults.push(Fault::new(
-                name,
-                "channel.name",
-                format!("\"{}\" is named twice, first at {first}", settings.name),
-                "give each channel its own name; channels of one kind are tried in the order in which they stand",
-            )),
-            None => names.push((&settings.name, name)),
-        }
-    }
-}
-
-/// Faults for the keys of other types.
-fn only(reader: &mut Reader<'_>, kind: &str, own: &[&str]) {
-    for key in KEYS.iter().filter(|key| !COMMON.contains(&key.name) && !own.contains(&key.name)) {
-        if let Some(origin) = reader.origin_of(key.name) {
-            reader.fault(
-                origin,
-                key.name,
-                format!("does not belong to type = \"{kind}\""),
-                "remove it, or change the type",
-            );
-        }
-    }
-}
-
-fn http(reader: &mut Reader<'_>, kind: Kind, has_from: bool) -> Option<http::Settings> {
+/// Reads what a channel of `type = "http"` is told.
+pub(super) fn decode(reader: &mut Reader<'_>, kind: Kind, has_from: bool) -> Option<http::Settings> {
     const OWN: &[&str] = &[
         "preset",
         "method",
@@ -349,9 +193,9 @@ fn headers(reader: &mut Reader<'_>) -> Vec<(String, Secret)> {
             reader.fault(&found.origin, "header", "takes NAME: VALUE", "such as X-Api-Key: file:sms.key");
             continue;
         };
-        let source = super::SecretSource::parse(text.trim(), found.origin.directory());
+        let source = SecretSource::parse(text.trim(), found.origin.directory());
         shown.push(format!("{}: {source}", name.trim()));
-        let found = super::reader::Found { value: source, origin: found.origin };
+        let found = Found { value: source, origin: found.origin };
         let Some(value) = reader.fetch("header", &found) else { continue };
         match http::header(name.trim(), &value) {
             Ok(_) => headers.push((name.trim().to_owned(), value)),
@@ -362,13 +206,6 @@ fn headers(reader: &mut Reader<'_>) -> Vec<(String, Secret)> {
         reader.record("header", &shown, &Origin::Default);
     }
     headers
-}
-
-/// A password or token at a provider: their length is the provider's choice, so no word on it.
-fn credential(reader: &mut Reader<'_>, key: &'static str) -> Option<Secret> {
-    let found = reader.find(key, value::secret)?;
-    reader.record(key, &found.value, &Origin::Default);
-    reader.fetch(key, &found)
 }
 
 fn ok_body(reader: &mut Reader<'_>, preset: Option<&'static Preset>, otherwise: &Origin) -> Vec<Condition> {
@@ -414,16 +251,6 @@ fn reference(
     let (pointer, text) = found?;
     reader.record("reference", &text, otherwise);
     Some(pointer)
-}
-
-fn ca_file(reader: &mut Reader<'_>) -> Option<std::path::PathBuf> {
-    let found = reader.find("ca-file", value::path)?;
-    reader.record("ca-file", &found.value, &Origin::Default);
-    if let Err(error) = std::fs::File::open(&found.value) {
-        let what = format!("{} cannot be read: {error}", found.value.display());
-        reader.fault(&found.origin, "ca-file", what, "check the path and who may read the file");
-    }
-    Some(found.value)
 }
 
 fn proxy(reader: &mut Reader<'_>) -> Option<String> {
@@ -477,17 +304,4 @@ fn status(scalar: &Scalar) -> Parsed<(u16, u16)> {
     } else {
         Err(bad())
     }
-}
-
-/// One of a few words that has to be there; recorded.
-fn word<T: Copy + PartialEq>(
-    reader: &mut Reader<'_>,
-    key: &'static str,
-    words: &[(&'static str, T)],
-) -> Option<T> {
-    reader.demand(key);
-    let found = reader.find(key, choice(words))?;
-    let shown = words.iter().find(|(_, value)| *value == found.value).map_or("", |(word, _)| *word);
-    reader.record(key, shown, &Origin::Default);
-    Some(found.value)
 }

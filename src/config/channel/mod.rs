@@ -1,0 +1,237 @@
+//! `[[channel]]`: a way out to a user's phone or mailbox. One file for each `type`.
+
+mod command;
+mod http;
+mod smtp;
+
+use std::time::Duration;
+
+use super::origin::{Fault, Findings, Origin};
+use super::reader::Reader;
+use super::schema::{Key, Kind as Values, key};
+use super::sending;
+use super::tree::Scalar;
+use super::value::{self, Parsed, choice, duration};
+use crate::base::name::Label;
+use crate::base::secret::Secret;
+use crate::delivery::settings::{ChannelSettings, TIMEOUT, Way};
+use crate::engine::delivery::Kind;
+
+pub(super) const KEYS: &[Key] = &[
+    key("name", Values::One, "NAME", "its name, which the log shows"),
+    key("kind", Values::One, "KIND", "what it brings: sms, voice or email"),
+    key(
+        "type",
+        Values::One,
+        "TYPE",
+        "how: http (a request to a provider), smtp (a mail server) or command (a program)",
+    ),
+    key(
+        "timeout",
+        Values::One,
+        "DURATION",
+        "how long it may take, then the next channel is asked, 1s to 30s (10s)",
+    ),
+    key(
+        "from",
+        Values::List,
+        "[PREFIX=]SENDER",
+        "whom messages come from; after +36= for numbers that begin so",
+    ),
+    key(
+        "countries",
+        Values::List,
+        "PREFIX",
+        "only for numbers that begin so, such as +36; all others pass it over",
+    ),
+    key(
+        "preset",
+        Values::One,
+        "NAME",
+        "http: a provider that is known: twilio, vonage, messagebird, clickatell, kannel or gammu",
+    ),
+    key("method", Values::One, "WORD", "http: GET, POST or PUT (POST with a body, else GET)"),
+    key("url", Values::One, "URL", "http: where to, with {to}, {text} and others in path and query"),
+    key("header", Values::Secret, "NAME: VALUE", "http: a header; the value may be file:PATH or env:NAME"),
+    key("body", Values::One, "TEMPLATE", "http: what is sent, with {to}, {text} and others"),
+    key(
+        "body-type",
+        Values::One,
+        "WORD",
+        "http: what the body is, and so how it is escaped: raw, form, json or xml (raw)",
+    ),
+    key(
+        "username",
+        Values::One,
+        "NAME",
+        "the name at the provider: {username}, or with password basic authentication",
+    ),
+    key("password", Values::Secret, "SECRET", "the password at the provider: file:PATH, env:NAME or itself"),
+    key(
+        "token",
+        Values::Secret,
+        "SECRET",
+        "a key instead, sent as Authorization: Bearer unless {token} has a place",
+    ),
+    key(
+        "token-scheme",
+        Values::One,
+        "WORD",
+        "http: what stands before the token instead of Bearer; may be empty",
+    ),
+    key(
+        "ok-status",
+        Values::List,
+        "STATUS",
+        "http: answers that mean sent, such as 202 or 200-299 (200-299)",
+    ),
+    key(
+        "ok-body",
+        Values::List,
+        "CONDITION",
+        "http: what must hold as well: a text in the answer, or /json/pointer=value with * for every element",
+    ),
+    key(
+        "reference",
+        Values::One,
+        "POINTER",
+        "http: where in a JSON answer the message's name stands, such as /sid",
+    ),
+    key(
+        "ca-file",
+        Values::One,
+        "FILE",
+        "trust these certification authorities instead of the system's (PEM)",
+    ),
+    key("server", Values::One, "HOST[:PORT]", "smtp: the mail server, port 587, or 465 with tls = \"tls\""),
+    key(
+        "tls",
+        Values::One,
+        "WORD",
+        "smtp: starttls, tls (from the first octet) or none (this machine alone) (starttls)",
+    ),
+    key(
+        "argv",
+        Values::List,
+        "ARGUMENT",
+        "command: the program's path and its arguments; one that is {to}, {from} or {language} is filled in",
+    ),
+    key("proxy", Values::One, "URL", "http: go through this proxy"),
+];
+
+/// The keys that every type has.
+const COMMON: &[&str] = &["name", "kind", "type", "timeout", "from", "countries"];
+
+pub(super) const KINDS: &[(&str, Kind)] =
+    &[("sms", Kind::Sms), ("voice", Kind::Voice), ("email", Kind::Email)];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Http,
+    Command,
+    Smtp,
+}
+
+/// A channel, and where its name was written.
+pub(super) struct Decoded {
+    pub(super) settings: ChannelSettings,
+    name: Origin,
+}
+
+/// Reads one channel; `None` after a fault.
+pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
+    const TYPES: &[(&str, Type)] = &[("http", Type::Http), ("smtp", Type::Smtp), ("command", Type::Command)];
+    let name = reader.required("name", value::label);
+    let kind = word(reader, "kind", KINDS);
+    let timeout = reader.or("timeout", duration(Duration::from_secs(1)..=Duration::from_secs(30)), TIMEOUT);
+    let from = sending::from(reader);
+    let countries = sending::prefixes(reader, "countries");
+    let kind_of_way = word(reader, "type", TYPES)?;
+    let kind = kind?;
+    if kind == Kind::Email && !countries.is_empty() {
+        let origin = reader.origin_of("countries").unwrap_or(reader.origin());
+        reader.fault(origin, "countries", "belongs to channels that reach numbers", "remove it");
+    }
+    let way = match kind_of_way {
+        Type::Http => Way::Http(Box::new(http::decode(reader, kind, !from.is_empty())?)),
+        Type::Command => Way::Command(command::decode(reader)?),
+        Type::Smtp => Way::Smtp(smtp::decode(reader, kind)?),
+    };
+    let name = name?;
+    let settings = ChannelSettings { name: name.value, kind, timeout, from, countries, way };
+    Some(Decoded { settings, name: name.origin })
+}
+
+/// Refuses two channels of one name.
+pub(super) fn compare(channels: &[Decoded], findings: &mut Findings) {
+    let mut names: Vec<(&Label, &Origin)> = Vec::new();
+    for Decoded { settings, name } in channels {
+        match names.iter().find(|(other, _)| **other == settings.name) {
+            Some((_, first)) => findings.faults.push(Fault::new(
+                name,
+                "channel.name",
+                format!("\"{}\" is named twice, first at {first}", settings.name),
+                "give each channel its own name; channels of one kind are tried in the order in which they stand",
+            )),
+            None => names.push((&settings.name, name)),
+        }
+    }
+}
+
+/// Faults for the keys of other types.
+fn only(reader: &mut Reader<'_>, kind: &str, own: &[&str]) {
+    for key in KEYS.iter().filter(|key| !COMMON.contains(&key.name) && !own.contains(&key.name)) {
+        if let Some(origin) = reader.origin_of(key.name) {
+            reader.fault(
+                origin,
+                key.name,
+                format!("does not belong to type = \"{kind}\""),
+                "remove it, or change the type",
+            );
+        }
+    }
+}
+
+/// A password or token at a provider: their length is the provider's choice, so no word on it.
+fn credential(reader: &mut Reader<'_>, key: &'static str) -> Option<Secret> {
+    let found = reader.find(key, value::secret)?;
+    reader.record(key, &found.value, &Origin::Default);
+    reader.fetch(key, &found)
+}
+
+fn ca_file(reader: &mut Reader<'_>) -> Option<std::path::PathBuf> {
+    let found = reader.find("ca-file", value::path)?;
+    reader.record("ca-file", &found.value, &Origin::Default);
+    if let Err(error) = std::fs::File::open(&found.value) {
+        let what = format!("{} cannot be read: {error}", found.value.display());
+        reader.fault(&found.origin, "ca-file", what, "check the path and who may read the file");
+    }
+    Some(found.value)
+}
+
+/// One of a few words that has to be there; recorded.
+fn word<T: Copy + PartialEq>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    words: &[(&'static str, T)],
+) -> Option<T> {
+    reader.demand(key);
+    let found = reader.find(key, choice(words))?;
+    let shown = words.iter().find(|(_, value)| *value == found.value).map_or("", |(word, _)| *word);
+    reader.record(key, shown, &Origin::Default);
+    Some(found.value)
+}
+
+/// The word for `value`.
+fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    words.iter().find(|(_, other)| other == value).map_or("", |(word, _)| *word)
+}
+
+/// A host name or an address, with `default` where no port is written.
+fn host_and_port(default: u16) -> impl Fn(&Scalar) -> Parsed<(String, u16)> {
+    move |scalar| {
+        let (host, port) = value::host_and_port(scalar)?;
+        let written = port != value::PORT || scalar.text.ends_with(&format!(":{port}"));
+        Ok((host, if written { port } else { default }))
+    }
+}
