@@ -11,6 +11,10 @@ use radmfa::base::system::Fixed;
 use radmfa::base::text::is_unprintable;
 use radmfa::base::time::{Tick, UnixTime};
 use radmfa::dictionary::Dictionary;
+use radmfa::factor::apps;
+use radmfa::factor::described::Described;
+use radmfa::factor::pskc::{Pskc, Strength, Writer};
+use radmfa::factor::token_csv::TokenCsv;
 use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::wire::{
     AccessRequest, AttributeId, AttributeList, Attributes, Code, Credential, Forward, Hidden, MAX_ATTRIBUTES,
@@ -35,6 +39,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "state", body: state, seeds: states },
     Target { name: "upstream_reply", body: upstream_reply, seeds: packets },
     Target { name: "dictionary", body: dictionary, seeds: dictionaries },
+    Target { name: "pskc", body: pskc, seeds: containers },
+    Target { name: "token_csv", body: token_csv, seeds: token_files },
     Target { name: "engine_script", body: engine_script::run, seeds: scripts },
 ];
 
@@ -228,6 +234,110 @@ fn dictionaries() -> Vec<Vec<u8>> {
         "ATTRIBUTE Tunnel-Password 69 string encrypt=2,has_tag\nATTRIBUTE Prefix 97 ipv6prefix\nATTRIBUTE When 55 date\n",
     ]
     .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+/// The key of figure 6 of RFC 6030, and the passphrase of figure 7.
+const KEYS: [&[u8]; 2] = [
+    &[0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12],
+    b"qwerty",
+];
+
+/// A key container from anybody: what is taken can be written and read again, and what was sealed is what was sealed.
+pub fn pskc(octets: &[u8]) {
+    let Ok(container) = Pskc::parse(octets) else { return };
+    // Rounds are taken up to ten million, for which there is no time here.
+    if octets.windows(16).any(|window| window.starts_with(b"IterationCount>") && window[15] > b'1') {
+        return;
+    }
+    for key in KEYS.map(Secret::new) {
+        let Ok(opened) = container.open(Some(&key)) else { continue };
+        let lines = u64::try_from(octets.split(|octet| *octet == b'\n').count()).unwrap();
+        for fault in &opened.faults {
+            assert!((1..=lines).contains(&fault.line), "line {} of {lines}", fault.line);
+            assert!(!fault.to_string().chars().any(is_unprintable), "unprintable: {fault}");
+        }
+        rewritten(&opened.tokens);
+        let _mended = Pskc::parse(&container.refused(octets, &opened.faults));
+    }
+}
+
+/// What reads back the same from a container of our own.
+fn rewritten(tokens: &[Described]) {
+    let mut entropy = entropy();
+    let passphrase = Secret::from("correct horse");
+    let (writer, mut text) = Writer::new(&passphrase, Strength::Aes128, 1, &mut entropy);
+    let tokens: Vec<Described> = tokens
+        .iter()
+        .enumerate()
+        .map(|(place, token)| Described { line: 0, serial: format!("T-{place}").into(), ..token.clone() })
+        .collect();
+    for token in &tokens {
+        text.push_str(&writer.package(token, &mut entropy));
+    }
+    text.push_str(Writer::END);
+    if tokens.is_empty() {
+        return;
+    }
+    let read = Pskc::parse(text.as_bytes()).unwrap().open(Some(&passphrase)).unwrap();
+    assert!(read.faults.is_empty(), "{:?}", read.faults);
+    let read: Vec<Described> = read.tokens.into_iter().map(|token| Described { line: 0, ..token }).collect();
+    assert_eq!(read, tokens);
+}
+
+fn containers() -> Vec<Vec<u8>> {
+    ["3", "5", "6", "7", "10"]
+        .map(|figure| {
+            let path = format!(
+                "{}/tests/pskc/figure-{figure}.xml",
+                env!("CARGO_MANIFEST_DIR").trim_end_matches("/fuzz")
+            );
+            std::fs::read(path).unwrap()
+        })
+        .into()
+}
+
+/// A token file from anybody, and the octets as what authenticator apps keep.
+pub fn token_csv(octets: &[u8]) {
+    if let Ok(mut rows) = TokenCsv::new(octets) {
+        let mut refused = rows.refused();
+        let (mut tokens, mut wrong) = (Vec::new(), 0);
+        while let Some(row) = rows.next() {
+            match row {
+                Ok(token) => tokens.push(token),
+                Err(fault) => {
+                    assert!(!fault.to_string().chars().any(is_unprintable), "unprintable: {fault}");
+                    wrong += 1;
+                    refused.add(rows.record(), &fault);
+                }
+            }
+        }
+        rewritten(&tokens);
+        let refused = refused.into_octets();
+        if wrong > 0 && !rows.has_ended() {
+            assert!(!refused.is_empty());
+        }
+    }
+    let text = String::from_utf8_lossy(octets);
+    rewritten(&apps::uris(&text, None).tokens);
+    let user = UserName::canonical(b"alice").unwrap();
+    if let Ok(contents) = apps::pam_file(&text, &user) {
+        rewritten(&contents.tokens);
+    }
+}
+
+fn token_files() -> Vec<Vec<u8>> {
+    let seed = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    [
+        format!("user,serial,secret,interval,digits,algorithm,type,counter,manufacturer,model\nalice,T-1,{seed},60,8,SHA256,totp,,A,B\n"),
+        format!("\u{feff}Serial Number;Secret Key;Time Interval\r\n1;{seed};30\r\n2;\"{seed}\";45\r\n"),
+        format!("1,{seed},30\n2,{seed},60\n"),
+        "T-1,3132333435363738393031323334353637383930,hotp,6,7\n".to_owned(),
+        format!("otpauth://totp/Example:alice?secret={seed}&issuer=Example&period=60\n# x\notpauth://hotp/b?secret={seed}&counter=7\n"),
+        "otpauth-migration://offline?data=ChoKFDEyMzQ1Njc4OTAxMjM0NTY3ODkwEgJhYhAB\n".to_owned(),
+        format!("{seed}\n\" RATE_LIMIT 3 30\n\" TOTP_AUTH\n12345678\n"),
+    ]
+    .map(String::into_bytes)
     .into()
 }
 

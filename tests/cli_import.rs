@@ -12,8 +12,13 @@
 mod cli_support;
 mod support;
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use cli_support::Desk;
 use serde_json::Value;
+use support::Process;
+use support::process::poll;
 
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
@@ -267,4 +272,73 @@ fn what_authenticator_apps_keep_is_imported_for_its_users_and_works() {
     );
     assert!(!ran.stderr.contains(SEED));
     assert_eq!(json(&desk, "token list --user alice --format json").as_array().unwrap().len(), 1);
+}
+
+/// Rows of a table of the store that an import under way has written and nobody is to see.
+fn hidden(desk: &Desk, table: &str) -> i64 {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let Ok(store) = rusqlite::Connection::open_with_flags(desk.scratch.join("store/radmfa.db"), flags) else {
+        return 0;
+    };
+    let sql = format!("SELECT count(*) FROM {table} WHERE batch IN (SELECT id FROM batch)");
+    store.query_row(&sql, [], |row| row.get(0)).unwrap_or(0)
+}
+
+/// Starts a command and kills it once so many rows of `table` are written; whether it was on its way then.
+fn cut_short(desk: &Desk, line: &str, table: &str, rows: i64) -> bool {
+    let mut import = Process::spawn("import", desk.command(line), &desk.scratch);
+    poll("rows of the import", Duration::from_mins(1), || {
+        (hidden(desk, table) >= rows || import.try_wait().is_some()).then_some(())
+    });
+    let on_its_way = import.try_wait().is_none();
+    import.kill();
+    on_its_way && hidden(desk, table) >= rows
+}
+
+#[test]
+fn an_import_that_is_killed_half_way_leaves_nothing_and_the_next_one_works() {
+    let desk = Desk::new("import-killed");
+    desk.ok("user add carol");
+    let mut many = String::from("user,serial,secret\n");
+    for number in 0..8_000 {
+        writeln!(many, "u{number},M-{number},{SEED}").unwrap();
+    }
+    desk.write("many.csv", &many);
+    assert!(
+        cut_short(&desk, "token import many.csv", "token", 500),
+        "the import was over before it was killed"
+    );
+    assert_eq!(desk.ok("token list --format csv").lines().count(), 1, "no token is to be seen");
+    assert_eq!(desk.ok("user list --format csv").lines().count(), 2, "carol alone is to be seen");
+    // What is left of it is in nobody's way.
+    desk.write("one.csv", &format!("user,serial,secret\nu7,M-7,{SEED}\n"));
+    assert_eq!(desk.ok("token import one.csv"), "1 token imported, 0 unchanged, 1 user made\n");
+    assert_eq!(hidden(&desk, "token"), 0);
+    assert_eq!(desk.ok("token import many.csv"), "7,999 tokens imported, 1 unchanged, 7,999 users made\n");
+    assert_eq!(serials(&desk).len(), 8_000);
+}
+
+#[test]
+fn an_import_of_users_that_is_killed_half_way_changes_nobody() {
+    let desk = Desk::new("import-users-killed");
+    let file = |mail: &str, from: usize, to: usize| {
+        let mut text = String::from("user,mail\n");
+        for number in from..to {
+            writeln!(text, "u{number},{mail}@example.com").unwrap();
+        }
+        text
+    };
+    desk.write("old.csv", &file("old", 0, 6_000));
+    desk.ok("user import old.csv");
+    desk.write("new.csv", &file("new", 0, 9_000));
+    assert!(
+        cut_short(&desk, "user import new.csv --update", "user_update", 300),
+        "it was over before it was killed"
+    );
+    let users = desk.ok("user list --format csv");
+    assert!(!users.contains("new@example.com") && users.lines().count() == 6_001);
+    assert_eq!(desk.ok("user import new.csv --update"), "3,000 users made, 6,000 changed, 0 unchanged\n");
+    let users = desk.ok("user list --format csv");
+    assert!(!users.contains("old@example.com") && users.lines().count() == 9_001);
+    assert_eq!(desk.ok("user import new.csv"), "0 users made, 0 changed, 9,000 unchanged\n");
 }

@@ -125,6 +125,16 @@ fn any_dictionary_can_be_taken() {
 }
 
 #[test]
+fn any_key_container_can_be_taken() {
+    fuzz("pskc");
+}
+
+#[test]
+fn any_token_file_can_be_taken() {
+    fuzz("token_csv");
+}
+
+#[test]
 fn any_engine_script_can_be_run() {
     fuzz("engine_script");
 }

@@ -15,6 +15,7 @@ mod input;
 mod keeping;
 mod logging;
 mod login;
+mod new_file;
 mod output;
 mod owner;
 mod progress;

@@ -3,10 +3,12 @@
 //! Invariant: text that somebody else wrote (names, serials) never moves a terminal's cursor.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use comfy_table::presets;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
 
 use crate::base::text::is_unprintable;
@@ -128,8 +130,24 @@ pub(crate) fn note(line: impl Display) {
     let _gone = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// `1 token`, `2 tokens`.
-pub(crate) fn count(number: usize, thing: &str) -> String {
+/// A bar on a terminal; elsewhere one line at the beginning.
+pub(crate) fn progress_bar(rows: usize, thing: &str, doing: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        note(format!("{doing} {}", count(rows, thing)));
+        return ProgressBar::hidden();
+    }
+    let length = u64::try_from(rows).unwrap_or(u64::MAX);
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message(doing.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// `1,234,567`.
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -138,6 +156,12 @@ pub(crate) fn count(number: usize, thing: &str) -> String {
         }
         grouped.push(digit);
     }
+    grouped
+}
+
+/// `1 token`, `2 tokens`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    let grouped = grouped(number);
     if number == 1 { format!("{grouped} {thing}") } else { format!("{grouped} {thing}s") }
 }
 

@@ -132,6 +132,10 @@ reasons! {
     TokenDisabled = "token-disabled",
     /// An admin removed a token.
     TokenRemoved = "token-removed",
+    /// An admin exported a token with its seed.
+    TokenExported = "token-exported",
+    /// An admin imported users, so many as the row counts.
+    UsersImported = "users-imported",
     /// An admin let a gateway's addresses go without Message-Authenticator again.
     ClientRelaxed = "client-relaxed",
     /// An admin backed the store up.

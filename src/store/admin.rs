@@ -79,6 +79,25 @@ pub trait Admin: Send {
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<ImportReport, AdminFault>;
 
+    /// Adds the users of all `rows` or of none: none where any row conflicts, or with `dry_run`. A user that is there already
+    /// is a conflict, unless it says nothing new, or `update` lets it be changed: then what a row says is set, and the rest
+    /// stays. `progress` as for [`Admin::import`].
+    fn import_users(
+        &mut self,
+        rows: &[UserRow],
+        update: bool,
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault>;
+
+    /// Gives these tokens to `take`, each with its seed: for an export, and nothing else takes seeds out. The row that says
+    /// so is durable before a seed is handed out. `false` from `take` stops it.
+    fn export(
+        &mut self,
+        serials: &[Arc<str>],
+        take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
+    ) -> Result<(), AdminFault>;
+
     /// Who works on the store, as rows name them.
     fn origin(&self) -> &Origin;
 
@@ -121,6 +140,10 @@ pub struct UserFields {
     pub mail: Option<String>,
     /// Telephone number.
     pub phone: Option<String>,
+    /// What to dial after [`UserFields::phone`] answers: digits, `*`, `#`, and commas for pauses.
+    pub extension: Option<String>,
+    /// The method that is tried first where a user has several: `totp`, `push`, `sms`, `call` or `mail`.
+    pub method: Option<String>,
     /// The language for messages, a tag such as `de` or `pt-BR` (BCP 47).
     pub language: Option<String>,
     /// The argon2id hash (PHC string) of the local password.
@@ -178,6 +201,8 @@ impl UserFields {
             ("last-name", self.last_name != other.last_name),
             ("mail", self.mail != other.mail),
             ("phone", self.phone != other.phone),
+            ("extension", self.extension != other.extension),
+            ("method", self.method != other.method),
             ("language", self.language != other.language),
             ("groups", self.groups != other.groups),
             ("password", self.password_hash != other.password_hash),
@@ -187,6 +212,43 @@ impl UserFields {
         let names: Vec<&str> =
             differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
         names.join(", ")
+    }
+}
+
+/// A user as a file describes it. What is `None` is not said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRow {
+    /// The name.
+    pub name: UserName,
+    /// What the file says; `disabled` and the password stand for nothing here.
+    pub fields: UserFields,
+    /// Whether the user may log in.
+    pub enabled: Option<bool>,
+}
+
+impl UserRow {
+    /// `fields` with all that the row says.
+    #[must_use]
+    pub fn over(&self, fields: &UserFields) -> UserFields {
+        let said = |row: &Option<String>, known: &Option<String>| row.clone().or_else(|| known.clone());
+        UserFields {
+            display_name: said(&self.fields.display_name, &fields.display_name),
+            first_name: said(&self.fields.first_name, &fields.first_name),
+            last_name: said(&self.fields.last_name, &fields.last_name),
+            mail: said(&self.fields.mail, &fields.mail),
+            phone: said(&self.fields.phone, &fields.phone),
+            // An extension belongs to its number.
+            extension: if self.fields.phone.is_some() {
+                self.fields.extension.clone()
+            } else {
+                fields.extension.clone()
+            },
+            method: said(&self.fields.method, &fields.method),
+            language: said(&self.fields.language, &fields.language),
+            disabled: self.enabled.map_or(fields.disabled, |enabled| !enabled),
+            password_hash: fields.password_hash.clone(),
+            groups: fields.groups.clone(),
+        }
     }
 }
 
@@ -487,10 +549,25 @@ pub struct ImportReport {
     pub unchanged: usize,
     /// Users that are new.
     pub users_made: usize,
-    /// Rows that cannot be taken. Nothing was changed where there are any.
+    /// Users that were there and say something else now.
+    pub users_changed: usize,
+    /// Rows that cannot be taken, in ascending order. Nothing was changed where there are any.
     pub conflicts: Vec<ImportConflict>,
     /// `progress` asked to stop; nothing was changed.
     pub abandoned: bool,
+}
+
+impl ImportReport {
+    /// Takes the rows that cannot be taken out of what was said of each row.
+    pub fn take_out<T>(&self, rows: &mut Vec<T>) {
+        let mut refused = self.conflicts.iter().map(|conflict| conflict.row).peekable();
+        let mut row = 0;
+        rows.retain(|_| {
+            let keep = refused.next_if_eq(&row).is_none();
+            row += 1;
+            keep
+        });
+    }
 }
 
 /// A row that cannot be imported.
@@ -505,6 +582,14 @@ pub struct ImportConflict {
 impl ImportConflict {
     pub(super) fn twice(serial: &str) -> String {
         format!("serial {serial} stands in an earlier row with another user, secret or parameters")
+    }
+
+    pub(super) fn user_twice(name: &UserName) -> String {
+        format!("user {name} stands in an earlier row and is described otherwise there")
+    }
+
+    pub(super) fn user_exists(name: &UserName) -> String {
+        format!("user {name} is there already and is described otherwise; --update changes it")
     }
 
     pub(super) fn differs(serial: &str) -> String {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::act::{Act, Origin};
 use super::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportConflict, ImportReport, NewToken, Posture, Replacement,
-    TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial,
+    TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
 use super::budget::{DAY, Sends, class};
 use super::fold::{self, Facts, TokenFacts, judge, tally};
@@ -531,6 +531,79 @@ impl Admin for MemoryStore {
 
     fn trail(&mut self) -> &mut dyn Trail {
         self
+    }
+
+    fn import_users(
+        &mut self,
+        rows: &[UserRow],
+        update: bool,
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault> {
+        let now = self.clock.unix();
+        let mut state = self.lock();
+        let mut report = ImportReport::default();
+        let mut wanted: BTreeMap<UserName, UserFields> = BTreeMap::new();
+        for (row, said) in rows.iter().enumerate() {
+            let known = state.users.get(&said.name).map(|user| &user.fields);
+            let after = said.over(known.unwrap_or(&UserFields::default()));
+            let what = if let Some(earlier) = wanted.get(&said.name) {
+                (*earlier != after).then(|| ImportConflict::user_twice(&said.name))
+            } else if known.is_some_and(|known| *known != after) && !update {
+                Some(ImportConflict::user_exists(&said.name))
+            } else {
+                match known {
+                    None => report.users_made += 1,
+                    Some(known) if *known == after => report.unchanged += 1,
+                    Some(_) => report.users_changed += 1,
+                }
+                wanted.insert(said.name.clone(), after);
+                None
+            };
+            report.conflicts.extend(what.map(|what| ImportConflict { row, what }));
+        }
+        if !report.conflicts.is_empty() || dry_run {
+            return Ok(report);
+        }
+        if !progress(rows.len()) {
+            report.abandoned = true;
+            return Ok(report);
+        }
+        for (name, fields) in wanted {
+            match state.users.get_mut(&name) {
+                Some(user) => user.fields = fields,
+                None => {
+                    state.make_user(&name, fields, now);
+                }
+            }
+        }
+        let count = report.users_made + report.users_changed;
+        if count > 0 {
+            self.act(&mut state, Act::new(Reason::UsersImported).count(count));
+        }
+        Ok(report)
+    }
+
+    fn export(
+        &mut self,
+        serials: &[Arc<str>],
+        take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
+    ) -> Result<(), AdminFault> {
+        for serial in serials {
+            let mut state = self.lock();
+            let held = state.tokens.get(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+            let seed = state.key.open(Purpose::TokenSeed, serial, &held.sealed);
+            let seed =
+                seed.map_err(|_| AdminFault::Invalid(format!("the seed of token {serial} is damaged")))?;
+            let (details, owner) = (token_details(serial, held), held.user.clone());
+            let whose = state.numbered(owner.as_ref());
+            self.act(&mut state, Act::new(Reason::TokenExported).token(serial).on_any(whose));
+            drop(state);
+            if !take(&details, &seed) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {

@@ -15,6 +15,7 @@ pub mod keyring;
 pub mod memory;
 pub mod packed;
 pub mod pending;
+pub mod people;
 pub mod seal;
 pub mod sqlite;
 pub mod trail;

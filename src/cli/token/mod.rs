@@ -1,5 +1,6 @@
 //! `radmfa token`: the tokens that make codes, and whose they are.
 
+mod export;
 mod import;
 mod known;
 pub(crate) mod make;
@@ -35,6 +36,7 @@ pub(crate) struct Token {
 enum Action {
     Add(make::Add),
     Import(import::Import),
+    Export(export::Export),
     /// List tokens
     List {
         /// Only those of this user
@@ -105,6 +107,7 @@ impl Token {
         match self.action {
             Action::Add(add) => add.run(),
             Action::Import(import) => import.run(),
+            Action::Export(export) => export.run(),
             Action::Verify(verify) => verify.run(),
             Action::Resync(resync) => resync.run(),
             Action::Replace(replace) => replace.run(),

@@ -2,6 +2,7 @@
 
 mod erase;
 mod groups;
+mod import;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,6 +89,7 @@ enum Action {
         #[command(flatten)]
         store: StoreFlags,
     },
+    Import(import::Import),
     /// Forget a user's wrong codes, which ends waiting times and locks
     Unlock {
         /// The user
@@ -212,6 +214,7 @@ impl User {
                 }
                 say(format!("changed user {name}"))?;
             }
+            Action::Import(import) => import.run()?,
             Action::Unlock { name, store } => {
                 open(&store, Missing::Refuse)?.unlock(&name).map_err(Failure::from)?;
                 say(format!("unlocked user {name}"))?;

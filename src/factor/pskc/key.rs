@@ -366,7 +366,7 @@ impl Value {
         }
     }
 
-    /// A number: digits, or four or eight octets with the highest first (RFC 6030 §4.2.1.2).
+    /// A number: digits, or octets with the highest first (RFC 6030 §4.2.1.2).
     fn open_number(&self, opening: Option<&Opening>) -> Result<i64, Closed> {
         let octets = self.open(opening)?;
         let octets = octets.expose();
@@ -375,7 +375,11 @@ impl Value {
             Content::Plain(_) => None,
             Content::Sealed(..) => {
                 let short = octets.try_into().ok().map(|octets| i64::from(i32::from_be_bytes(octets)));
-                short.or_else(|| octets.try_into().ok().map(i64::from_be_bytes))
+                let long = || octets.try_into().ok().map(i64::from_be_bytes);
+                // As few octets as it takes, by python-pskc.
+                let few = (1..8).contains(&octets.len());
+                let fold = || octets.iter().fold(0, |number, octet| number << 8 | i64::from(*octet));
+                short.or_else(long).or_else(|| few.then(fold))
             }
         });
         Ok(number.ok_or_else(|| self.fault("is no number"))?)

@@ -16,6 +16,8 @@ pub(in crate::store) fn users_are_added_changed_listed_and_removed<B: Bench>() {
         last_name: Some("Ö.".into()),
         mail: Some("carol@example.org".into()),
         phone: Some("+49 30 1234".into()),
+        extension: Some("77".into()),
+        method: Some("sms".into()),
         language: Some("de".into()),
         password_hash: Some("$argon2id$…".into()),
         disabled: true,

@@ -22,10 +22,12 @@ use crate::engine::record::{
 use crate::factor::oath::{Digits, Moving, Parameters};
 
 mod commands;
+mod files;
 mod logins;
 mod tokens;
 
 pub(super) use commands::*;
+pub(super) use files::*;
 pub(super) use logins::*;
 pub(super) use tokens::*;
 
@@ -192,6 +194,8 @@ macro_rules! battery {
             an_import_makes_users_and_tokens_and_once_more_changes_nothing
             an_import_with_a_conflict_names_it_and_changes_nothing
             a_dry_run_and_an_abandoned_import_change_nothing
+            users_of_a_file_are_made_changed_where_told_to_and_the_same_again_changes_nothing
+            each_seed_that_leaves_has_its_row_in_the_trail_first
             a_stranger_resembles_a_user_who_owns_a_token
             a_known_user_without_a_token_resembles_one_who_owns_it
             a_command_s_change_is_seen_at_the_next_login

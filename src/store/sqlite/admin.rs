@@ -15,16 +15,18 @@ use super::file::StoreFile;
 use super::hot::Hot;
 use super::import;
 use super::pen::Pen;
+use super::people;
 use super::rows::{self, visible};
 use super::tables::{
     delete_token, delete_user, insert_token, insert_user, log_change, log_owner, owner_of, postures,
-    restore_steps, seal, serials_of, token_columns, token_details, token_id, user_details, user_fields,
-    user_id,
+    restore_steps, seal, serials_of, token_columns, token_details, token_id, update_user, user_details,
+    user_fields, user_id,
 };
 use super::tokens;
 use super::view::FRESH;
 use super::{Salts, Settings};
 use crate::base::name::{GroupName, Label, UserName};
+use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
@@ -35,7 +37,7 @@ use crate::store::StoreFault;
 use crate::store::act::{Act, Origin};
 use crate::store::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
-    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, check_serial,
+    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
 use crate::store::fold::judge;
 use crate::store::packed::Packer;
@@ -44,6 +46,8 @@ use crate::store::trail::Trail;
 
 /// Rows of a list read in one transaction.
 const PAGE: usize = 1_000;
+/// Tokens exported in one transaction, a row of the trail each: some milliseconds.
+const EXPORTED: usize = 50;
 
 /// A command's hold on a store file.
 pub struct SqliteAdmin {
@@ -234,22 +238,7 @@ impl Admin for SqliteAdmin {
             let before = user_fields(transaction, id)?.0;
             let mut fields = before.clone();
             edit(&mut fields);
-            let mut statement = transaction.prepare_cached(
-                "UPDATE user SET display_name = ?2, first_name = ?3, last_name = ?4, mail = ?5, phone = ?6,
-                     language = ?7, password_hash = ?8, disabled = ?9, member_of = ?10 WHERE id = ?1",
-            )?;
-            statement.execute(params![
-                id,
-                fields.display_name,
-                fields.first_name,
-                fields.last_name,
-                fields.mail,
-                fields.phone,
-                fields.language,
-                fields.password_hash,
-                fields.disabled,
-                fields.groups.as_deref().map(rows::lines_of),
-            ])?;
+            update_user(transaction, id, &fields)?;
             let act = Act::new(Reason::UserChanged).on(name, UserId(id)).note(before.changes(&fields));
             pen.act(transaction, act)?;
             Ok(log_change(transaction, Some(name))?)
@@ -455,6 +444,44 @@ impl Admin for SqliteAdmin {
 
     fn trail(&mut self) -> &mut dyn Trail {
         self
+    }
+
+    fn import_users(
+        &mut self,
+        rows: &[UserRow],
+        update: bool,
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault> {
+        let result = people::run(self, rows, (update, dry_run), progress);
+        std::thread::sleep(FRESH);
+        self.blame(result)
+    }
+
+    fn export(
+        &mut self,
+        serials: &[Arc<str>],
+        take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
+    ) -> Result<(), AdminFault> {
+        let key = self.file.key.clone();
+        for chunk in serials.chunks(EXPORTED) {
+            let tokens = chunk.iter().map(|serial| self.token(serial)).collect::<Result<Vec<_>, _>>()?;
+            let seeds = self.change(|transaction, pen| {
+                let mut seeds = Vec::with_capacity(chunk.len());
+                for serial in chunk {
+                    seeds.push(tokens::seed(transaction, serial, &key)?.1);
+                    let (_, owner) =
+                        token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+                    let act = Act::new(Reason::TokenExported).token(serial);
+                    pen.act(transaction, act.on_any(owner_of(transaction, owner)?))?;
+                }
+                Ok(seeds)
+            })?;
+            if !tokens.iter().zip(&seeds).all(|(token, seed)| take(token, seed)) {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {

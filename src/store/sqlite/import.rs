@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::admin::{SqliteAdmin, Trouble};
+use super::people;
 use super::rows::{self, int, visible};
 use super::tables::{insert_token, insert_user, log_change, restore_steps, seal, user_id};
 use crate::base::name::UserName;
@@ -26,13 +27,13 @@ use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
 
 /// How long a chunk may take, its commit included: the write lock is held for so long.
-const CHUNK: Duration = Duration::from_millis(4);
+pub(super) const CHUNK: Duration = Duration::from_millis(4);
 /// How long the lock is left free between chunks; a waiting writer tries every 0.2 ms.
-const GAP: Duration = Duration::from_micros(300);
+pub(super) const GAP: Duration = Duration::from_micros(300);
 /// An importer without a sign of life for so long is taken for dead.
 const SILENCE: Duration = Duration::from_mins(1);
 /// Rows read in one transaction while planning, and removed in one while sweeping.
-const STEP: usize = 1_000;
+pub(super) const STEP: usize = 1_000;
 const SWEEP_STEP: i64 = 200;
 
 /// What is to be written: rows by number, in the order of their users' names.
@@ -68,7 +69,10 @@ pub(super) fn run(
     admin.connection.pragma_update(None, "wal_autocheckpoint", 1_000)?;
     admin.connection.pragma_update(None, "synchronous", "full")?;
     let finished = match written {
-        Ok(true) => activate(admin, batch, plan.fresh.len()).map(|()| true),
+        Ok(true) => {
+            let act = Act::new(Reason::TokensImported).count(plan.fresh.len());
+            activate(admin, batch, act).map(|()| true)
+        }
         other => other,
     };
     if !matches!(finished, Ok(true)) {
@@ -79,7 +83,7 @@ pub(super) fn run(
     Ok(plan.report)
 }
 
-fn begin(admin: &mut SqliteAdmin) -> rusqlite::Result<i64> {
+pub(super) fn begin(admin: &mut SqliteAdmin) -> rusqlite::Result<i64> {
     let now = int(admin.clock.unix().0);
     let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute(
@@ -159,19 +163,19 @@ fn write(
     Ok(true)
 }
 
-/// Shows the batch, in one small transaction, synced.
-fn activate(admin: &mut SqliteAdmin, batch: i64, count: usize) -> Result<(), Trouble> {
+/// Shows the batch, in one small transaction, synced, and with it the row of `act`.
+pub(super) fn activate(admin: &mut SqliteAdmin, batch: i64, act: Act) -> Result<(), Trouble> {
     let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if transaction.execute("DELETE FROM batch WHERE id = ?1 AND NOT doomed", [batch])? == 0 {
         return Err(taken_for_dead());
     }
-    admin.pen.act(&transaction, Act::new(Reason::TokensImported).count(count))?;
+    admin.pen.act(&transaction, act)?;
     log_change(&transaction, None)?;
     transaction.commit()?;
     Ok(())
 }
 
-fn doom(connection: &mut Connection, batch: i64) -> rusqlite::Result<()> {
+pub(super) fn doom(connection: &mut Connection, batch: i64) -> rusqlite::Result<()> {
     connection.execute("UPDATE batch SET doomed = 1 WHERE id = ?1", [batch]).map(|_| ())
 }
 
@@ -197,6 +201,7 @@ pub(super) fn sweep(
             rows.collect::<Result<Vec<_>, _>>()?
         };
         let now = clock.unix();
+        people::finish(connection, stop)?;
         let dead = listed
             .into_iter()
             .find(|(_, owner, beat, doomed, _)| *doomed || now.since(*beat) > SILENCE || !is_alive(owner));
@@ -214,6 +219,9 @@ pub(super) fn sweep(
                 }
                 std::thread::sleep(GAP);
             }
+        }
+        if !people::forget(connection, batch, stop)? {
+            return Ok(());
         }
         connection.execute("DELETE FROM batch WHERE id = ?1", [batch])?;
     }
@@ -318,7 +326,7 @@ fn equals(connection: &Connection, key: &Keyring, token: &NewToken) -> rusqlite:
 }
 
 /// A user that the plan saw may have been removed since.
-fn still_there(connection: &Connection, id: i64, name: &UserName) -> Result<i64, Trouble> {
+pub(super) fn still_there(connection: &Connection, id: i64, name: &UserName) -> Result<i64, Trouble> {
     if connection.prepare_cached("SELECT 1 FROM user WHERE id = ?1")?.exists([id])? {
         return Ok(id);
     }
@@ -327,7 +335,7 @@ fn still_there(connection: &Connection, id: i64, name: &UserName) -> Result<i64,
 }
 
 /// A name or serial that the plan found free may have been taken since.
-fn taken(error: rusqlite::Error, what: &str) -> Trouble {
+pub(super) fn taken(error: rusqlite::Error, what: &str) -> Trouble {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
         let fault = AdminFault::Invalid(format!(
             "{what} was added by somebody else while the import ran; nothing was changed"
@@ -337,7 +345,7 @@ fn taken(error: rusqlite::Error, what: &str) -> Trouble {
     Trouble::Sql(error)
 }
 
-fn taken_for_dead() -> Trouble {
+pub(super) fn taken_for_dead() -> Trouble {
     let what = "the import stood still for so long that it was taken for dead; nothing was changed";
     Trouble::Fault(AdminFault::Invalid(what.to_owned()))
 }

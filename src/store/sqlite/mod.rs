@@ -25,6 +25,7 @@ mod keyfile;
 mod keys;
 mod mailbox;
 mod pen;
+mod people;
 mod queue;
 mod readers;
 pub mod rekey;

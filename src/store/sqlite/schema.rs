@@ -116,7 +116,17 @@ pub(super) const MIGRATIONS: &[&str] = &[
      ALTER TABLE token_state ADD COLUMN drift INTEGER;
      CREATE TABLE sent (user INTEGER NOT NULL, class INTEGER NOT NULL, time INTEGER NOT NULL);
      CREATE INDEX sent_user ON sent (user, time);
-     CREATE INDEX sent_time ON sent (time);",
+     CREATE INDEX sent_time ON sent (time);
+     ALTER TABLE user ADD COLUMN extension TEXT;
+     ALTER TABLE user ADD COLUMN method TEXT;
+     CREATE TABLE user_update (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         batch INTEGER NOT NULL,
+         user INTEGER NOT NULL,
+         display_name TEXT, first_name TEXT, last_name TEXT, mail TEXT, phone TEXT, extension TEXT, language TEXT,
+         method TEXT,
+         disabled INTEGER
+     );",
 ];
 
 /// Brings an empty or older database up to [`VERSION`]. A new one keeps `fingerprint` to know its key again.

@@ -49,7 +49,7 @@ pub(super) fn token_id(
 pub(super) fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<(UserFields, UnixTime)> {
     let mut statement = connection.prepare_cached(
         "SELECT display_name, first_name, last_name, mail, phone, language, password_hash, disabled, created,
-             member_of
+             member_of, extension, method
          FROM user WHERE id = ?1",
     )?;
     statement.query_row([id], |row| {
@@ -59,6 +59,8 @@ pub(super) fn user_fields(connection: &Connection, id: i64) -> rusqlite::Result<
             last_name: row.get(2)?,
             mail: row.get(3)?,
             phone: row.get(4)?,
+            extension: row.get(10)?,
+            method: row.get(11)?,
             language: row.get(5)?,
             password_hash: row.get(6)?,
             disabled: row.get(7)?,
@@ -149,8 +151,8 @@ pub(super) fn insert_user(
 ) -> rusqlite::Result<UserId> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO user (name, skeleton, display_name, first_name, last_name, mail, phone, language,
-             password_hash, disabled, created, batch, member_of)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             password_hash, disabled, created, batch, member_of, extension, method)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
     let id = statement.insert(params![
         name.as_str(),
@@ -166,8 +168,34 @@ pub(super) fn insert_user(
         int(now.0),
         batch,
         fields.groups.as_deref().map(rows::lines_of),
+        fields.extension,
+        fields.method,
     ])?;
     Ok(UserId(id))
+}
+
+/// Sets all that an admin may say about a user.
+pub(super) fn update_user(connection: &Connection, id: i64, fields: &UserFields) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE user SET display_name = ?2, first_name = ?3, last_name = ?4, mail = ?5, phone = ?6,
+             language = ?7, password_hash = ?8, disabled = ?9, member_of = ?10, extension = ?11, method = ?12
+         WHERE id = ?1",
+    )?;
+    let done = statement.execute(params![
+        id,
+        fields.display_name,
+        fields.first_name,
+        fields.last_name,
+        fields.mail,
+        fields.phone,
+        fields.language,
+        fields.password_hash,
+        fields.disabled,
+        fields.groups.as_deref().map(rows::lines_of),
+        fields.extension,
+        fields.method,
+    ]);
+    done.map(drop)
 }
 
 pub(super) fn insert_token(

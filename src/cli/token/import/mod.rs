@@ -3,20 +3,17 @@
 
 mod source;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ValueHint;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::source::{Format, Source};
 use crate::base::name::UserName;
 use crate::cli::failure::Failure;
-use crate::cli::output::{count, note, say};
+use crate::cli::new_file::NewFile;
+use crate::cli::output::{count, note, progress_bar, say};
 use crate::cli::store::{Missing, clock, open};
 use crate::cli::user::user_name;
 use crate::config::flags::StoreFlags;
@@ -75,7 +72,12 @@ impl Import {
             return Err(Failure::failed(format!("{name}: there are no tokens in it")).into());
         }
         tell_expired(source.tokens());
-        let refused = self.skip_bad.as_deref().filter(|_| !self.dry_run).map(Spare::make).transpose()?;
+        let refused = self
+            .skip_bad
+            .as_deref()
+            .filter(|_| !self.dry_run)
+            .map(|path| NewFile::make(path, "--skip-bad"))
+            .transpose()?;
         let spoilt = !source.faults().is_empty() && self.skip_bad.is_none();
         let missing = if self.dry_run || spoilt { Missing::Pretend } else { Missing::Create };
         let mut admin = open(&self.store, missing)?;
@@ -101,7 +103,8 @@ impl Import {
                 .into());
         }
         if let Some(mut refused) = refused.filter(|_| wrong > 0) {
-            refused.fill(&source.refused())?;
+            refused.write_all(&source.refused()).context("the refused rows cannot be written")?;
+            refused.keep()?;
         }
         say(summary(&report, self.dry_run))?;
         match self.skip_bad.as_deref().filter(|_| wrong > 0) {
@@ -110,40 +113,6 @@ impl Import {
             None => {}
         }
         Ok(())
-    }
-}
-
-/// A new file for what is refused. It is taken away again where nothing was written to it.
-struct Spare {
-    path: PathBuf,
-    file: File,
-    filled: bool,
-}
-
-impl Drop for Spare {
-    fn drop(&mut self) {
-        // Root's directory cannot be written to any more after root was given up; the file is empty.
-        if !self.filled && std::fs::remove_file(&self.path).is_err() {
-            note(format!("{} is empty", self.path.display()));
-        }
-    }
-}
-
-impl Spare {
-    fn make(path: &Path) -> anyhow::Result<Spare> {
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-                Failure::usage(format!("{} cannot be made: {error}", path.display())).hint(
-                    "--skip-bad takes a file that is not there yet, in a directory that you may write to",
-                )
-            })?;
-        Ok(Spare { path: path.to_owned(), file, filled: false })
-    }
-
-    fn fill(&mut self, octets: &[u8]) -> anyhow::Result<()> {
-        self.filled = true;
-        let written = self.file.write_all(octets).and_then(|()| self.file.sync_all());
-        written.with_context(|| format!("{} cannot be written", self.path.display()))
     }
 }
 
@@ -156,7 +125,7 @@ fn tell_expired(tokens: &[NewToken]) {
 }
 
 fn import(admin: &mut dyn Admin, tokens: &[NewToken], dry_run: bool) -> anyhow::Result<ImportReport> {
-    let bar = bar(tokens.len(), if dry_run { "checking" } else { "importing" });
+    let bar = progress_bar(tokens.len(), "token", if dry_run { "checking" } else { "importing" });
     let mut progress = |done: usize| {
         bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
         true
@@ -164,22 +133,6 @@ fn import(admin: &mut dyn Admin, tokens: &[NewToken], dry_run: bool) -> anyhow::
     let report = admin.import(tokens, dry_run, &mut progress).map_err(Failure::from)?;
     bar.finish_and_clear();
     Ok(report)
-}
-
-/// A bar on a terminal; elsewhere one line at the beginning.
-fn bar(rows: usize, doing: &str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        note(format!("{doing} {}", count(rows, "token")));
-        return ProgressBar::hidden();
-    }
-    let length = u64::try_from(rows).unwrap_or(u64::MAX);
-    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}") {
-        bar.set_style(style);
-    }
-    bar.set_message(doing.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 fn summary(report: &ImportReport, dry_run: bool) -> String {

@@ -92,16 +92,8 @@ impl Source {
             let line = self.lines.get(conflict.row).copied().unwrap_or_default();
             faults.push(Fault::whole(line, conflict.what.as_str()));
         }
-        if !faults.is_empty() {
-            let mut rows = report.conflicts.iter().map(|conflict| conflict.row).peekable();
-            let mut place = 0..;
-            let mut keep = || rows.next_if_eq(&place.next().unwrap_or(usize::MAX)).is_none();
-            let kept: Vec<bool> = self.lines.iter().map(|_| keep()).collect();
-            let mut flags = kept.iter();
-            self.tokens.retain(|_| flags.next().copied().unwrap_or(true));
-            let mut flags = kept.iter();
-            self.lines.retain(|_| flags.next().copied().unwrap_or(true));
-        }
+        report.take_out(&mut self.tokens);
+        report.take_out(&mut self.lines);
         self.faults.extend(faults.iter().cloned());
         faults
     }
