@@ -35,6 +35,12 @@ pub(super) const KEYS: &[Key] = &[
         "a code, or the word for a method, typed behind the password: after the last of this character, or its length, 4 to 16 (none)",
     ),
     key("reference", Kind::One, "BOOL", "show a refused user a code that the help desk can look up (true)"),
+    key(
+        "uniform-prompt",
+        Kind::One,
+        "BOOL",
+        "ask everybody for a code, also after a wrong password, so that nobody can tell (false)",
+    ),
     key("unenrolled", Kind::One, "WORD", "deny or allow users who own no second factor (deny)"),
     key("tries", Kind::One, "COUNT", "codes that may be tried in one login, 1 to 5 (3)"),
     key("code-lifetime", Kind::One, "DURATION", "how long a challenge may be answered, 30s to 15m (2m)"),
@@ -56,8 +62,8 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
-pub(super) const BEFORE_PASSWORD: [&str; 6] =
-    ["primary", "patience", "challenge", "reject-delay", "append", "reference"];
+pub(super) const BEFORE_PASSWORD: [&str; 7] =
+    ["primary", "patience", "challenge", "reject-delay", "append", "reference", "uniform-prompt"];
 
 const CHOOSE: &[(&str, Choose)] =
     &[("first", Choose::First), ("keyword", Choose::Keyword), ("menu", Choose::Menu)];
@@ -78,6 +84,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
             .map(|found| found.value),
         append: reader.find("append", append).map(|found| found.value),
         reference: reader.find("reference", boolean).map(|found| found.value),
+        uniform_prompt: reader.find("uniform-prompt", boolean).map(|found| found.value),
         unenrolled: reader.find("unenrolled", choice(UNENROLLED)).map(|found| found.value),
         tries: reader.find("tries", integer(1..=5)).map(|found| found.value),
         code_lifetime: reader
@@ -103,6 +110,7 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("reject-delay", &admission.reject_after(), &from(stage.reject_delay.is_some()));
     reader.record("append", &append_word(admission.append), &from(stage.append.is_some()));
     reader.record("reference", &admission.reference, &from(stage.reference.is_some()));
+    reader.record("uniform-prompt", &admission.uniform_prompt, &from(stage.uniform_prompt.is_some()));
     reader.record("unenrolled", word(login.unenrolled), &from(stage.unenrolled.is_some()));
     reader.record("tries", &login.tries, &from(stage.tries.is_some()));
     reader.record("code-lifetime", &login.code_lifetime, &from(stage.code_lifetime.is_some()));
@@ -128,6 +136,7 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
         reject_delay,
         append,
         reference,
+        uniform_prompt,
         unenrolled,
         tries,
         code_lifetime,
@@ -144,6 +153,7 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "reject-delay", reject_delay.as_ref());
     say(reader, "append", append.map(append_word).as_ref());
     say(reader, "reference", reference.as_ref());
+    say(reader, "uniform-prompt", uniform_prompt.as_ref());
     say(reader, "unenrolled", unenrolled.map(word));
     say(reader, "tries", tries.as_ref());
     say(reader, "code-lifetime", code_lifetime.as_ref());

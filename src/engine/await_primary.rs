@@ -50,6 +50,14 @@ impl AwaitPrimary {
             PrimaryAnswer::Rejected { attributes } if rounds > 0 => {
                 refuse_with(&facts, Reason::PrimaryRejected, attributes, env)
             }
+            // The user is read all the same: what groups change of the prompt is changed for everybody.
+            PrimaryAnswer::Rejected { .. } if facts.policy.admission.uniform_prompt => {
+                let query = UserQuery { user: user.clone(), seeds: false, look_alikes: false };
+                Step::FindUser(
+                    query,
+                    AwaitUser { facts, user, looking: Looking::InVain { behind: behind.is_some() } },
+                )
+            }
             PrimaryAnswer::Rejected { .. } => refuse(&facts, Reason::PrimaryRejected, env),
             PrimaryAnswer::Challenged { .. } if rounds >= PRIMARY_ROUNDS_MAX => {
                 refuse(&facts, Reason::TooManyRounds, env)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::account::{Account, Token};
 use super::await_commit::{AwaitCommit, Then};
 use super::codes::{self, Judgement};
+use super::in_vain::refuse_late;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::methods;
@@ -38,6 +39,19 @@ pub(super) enum Looking {
     ForMethods { password: PrimaryPassed, held: AttributeList, behind: Option<Secret> },
     /// A code was typed: is it right?
     AtCode { code: Secret, round: CodeRound },
+    /// The password was wrong, and nobody is to see that yet; whether a code stood behind it.
+    InVain { behind: bool },
+}
+
+impl Looking {
+    /// Whether a code has been typed already.
+    fn is_answered(&self) -> bool {
+        match self {
+            Looking::ForMethods { behind, .. } => behind.is_some(),
+            Looking::AtCode { .. } => true,
+            Looking::InVain { behind } => *behind,
+        }
+    }
 }
 
 impl AwaitUser {
@@ -46,14 +60,25 @@ impl AwaitUser {
         let AwaitUser { mut facts, user, looking } = self;
         let account = match answer {
             UserAnswer::Found(account) => Some(account),
-            UserAnswer::Unknown { resembles: true } => return refuse(&facts, Reason::ResemblesAnother, env),
+            UserAnswer::Unknown { resembles: true } => {
+                return refuse_late(facts, user, Reason::ResemblesAnother, looking.is_answered(), env);
+            }
             UserAnswer::Unknown { resembles: false } => None,
             UserAnswer::Unavailable => return refuse(&facts, Reason::StoreUnavailable, env),
         };
-        if account.as_ref().is_some_and(|account| account.disabled) {
-            return refuse(&facts, Reason::UserDisabled, env);
-        }
+        let disabled = account.as_ref().is_some_and(|account| account.disabled);
         match looking {
+            Looking::ForMethods { behind, .. } if disabled => {
+                refuse_late(facts, user, Reason::UserDisabled, behind.is_some(), env)
+            }
+            Looking::AtCode { .. } if disabled => refuse(&facts, Reason::UserDisabled, env),
+            Looking::InVain { behind } => {
+                if let Some(ruling) = facts.ruling.take() {
+                    let groups = account.as_ref().and_then(|account| account.groups.as_deref());
+                    facts.policy = ruling.settle(groups.unwrap_or_default(), &AttributeList::default());
+                }
+                refuse_late(facts, user, Reason::PrimaryRejected, behind, env)
+            }
             Looking::ForMethods { password, held, behind } => {
                 if let Some(ruling) = facts.ruling.take() {
                     let groups = account.as_ref().and_then(|account| account.groups.as_deref());
@@ -78,6 +103,10 @@ fn entered(
     round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
+    // Where nothing is to tell one login from another, an entry is a code.
+    if facts.policy.admission.uniform_prompt {
+        return judge(facts, user, account, typed, round, env);
+    }
     let offers = methods::offers(account, &facts.policy, env.unix);
     match methods::wanted(typed.expose(), &offers, &facts.policy.login).cloned() {
         // What is sent, or asked for, is asked for by a challenge.
@@ -98,7 +127,7 @@ fn ask(
 ) -> Step {
     let tokens = account.map_or(&[][..], |account| &account.tokens);
     if account.is_some_and(|account| account.resembles_another) {
-        return refuse(&facts, Reason::ResemblesAnother, env);
+        return refuse_late(facts, user, Reason::ResemblesAnother, behind.is_some(), env);
     }
     if let Some(waiver) = facts.policy.login.waive_exempt() {
         return waive(facts, account, waiver, password, held, env);
@@ -108,11 +137,11 @@ fn ask(
         if tokens.is_empty() {
             return match facts.policy.login.waive_unenrolled() {
                 Some(waiver) => waive(facts, account, waiver, password, held, env),
-                None => refuse(&facts, Reason::Unenrolled, env),
+                None => refuse_late(facts, user, Reason::Unenrolled, behind.is_some(), env),
             };
         }
         let reason = unusable(tokens, Reason::NoUsableToken);
-        return refuse(&facts, reason, env);
+        return refuse_late(facts, user, reason, behind.is_some(), env);
     };
     let can_ask = facts.policy.admission.challenge;
     let tries = if can_ask { facts.policy.login.tries } else { 1 };
@@ -152,7 +181,16 @@ pub(super) fn ask_for_code(
     env: &mut Env<'_>,
 ) -> Step {
     let usual = facts.policy.login.code_lifetime;
-    let (lifetime, patience) = sending::patience(&round).unwrap_or((usual, usual));
+    let (mut lifetime, patience) = sending::patience(&round).unwrap_or((usual, usual));
+    let line = Arc::clone(&facts.policy.login.prompt);
+    let mut text = text;
+    if facts.policy.admission.uniform_prompt {
+        // The line of a login that is lost, which knows of no method.
+        lifetime = usual;
+        if text != prompt::AGAIN {
+            text = &line;
+        }
+    }
     let tell = Challenge { attributes: prompt::question(text), lifetime };
     let wait = Wait { tell: Some(tell), start: None, until: env.mono + patience };
     let stage = Stage::AskedCode(round);

@@ -20,6 +20,7 @@ pub mod await_primary;
 pub mod await_user;
 mod codes;
 pub mod delivery;
+mod in_vain;
 pub mod lockout;
 pub mod login;
 pub mod methods;

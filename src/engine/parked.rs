@@ -3,6 +3,7 @@
 use super::await_primary::AwaitPrimary;
 use super::await_user::{AwaitUser, Looking};
 use super::codes::Ahead;
+use super::in_vain::{self, VainRound};
 use super::login::{Facts, refuse};
 use super::proof::PrimaryPassed;
 use super::question::{PrimaryCheck, UserQuery};
@@ -33,6 +34,8 @@ pub(super) enum Stage {
     AskedCode(CodeRound),
     /// A message to be on its way; the request is held.
     Sending(Box<Dispatch>),
+    /// A code that will not be looked at.
+    AskedInVain(VainRound),
 }
 
 /// What a login carries from code to code.
@@ -86,9 +89,13 @@ impl Parked {
         match event {
             Event::Entry(entry) => (Receipt::Taken, self.enter(entry, env)),
             Event::Expired => {
-                let Parked { mut facts, since, .. } = *self;
+                let Parked { mut facts, stage, since, .. } = *self;
                 facts.durations.typing += env.mono.since(since);
-                (Receipt::Taken, refuse(&facts, Reason::Abandoned, env))
+                let reason = match stage {
+                    Stage::AskedInVain(round) => round.reason,
+                    Stage::PrimaryAsks { .. } | Stage::AskedCode(_) | Stage::Sending(_) => Reason::Abandoned,
+                };
+                (Receipt::Taken, refuse(&facts, reason, env))
             }
             Event::Phone(_) | Event::Delivered(..) => {
                 (Receipt::NotAwaited, Step::Wait(Wait { tell: None, start: None, until }, self))
@@ -117,6 +124,7 @@ impl Parked {
             }
             // The requests of such a login are held, and it takes no other: `resume` has seen to that.
             Stage::Sending(_) => refuse(&facts, Reason::InternalError, env),
+            Stage::AskedInVain(round) => in_vain::entered(facts, user, round, env),
             // An upstream that binds with what it gets would take an empty answer for an anonymous one.
             Stage::PrimaryAsks { .. } if typed.is_empty() => refuse(&facts, Reason::EmptyPassword, env),
             Stage::PrimaryAsks { state, rounds } => {

@@ -39,6 +39,9 @@ pub struct Admission {
     pub append: Append,
     /// Whether a refused user is shown a reference that an admin can look up.
     pub reference: bool,
+    /// Whether a login that is lost asks for a code all the same, so that a challenge does not tell that the password was
+    /// right; every challenge is then held to a Reject's time.
+    pub uniform_prompt: bool,
 }
 
 impl Admission {
@@ -174,6 +177,8 @@ pub struct Overrides {
     pub append: Option<Append>,
     /// [`Admission::reference`].
     pub reference: Option<bool>,
+    /// [`Admission::uniform_prompt`].
+    pub uniform_prompt: Option<bool>,
     /// [`LoginPolicy::unenrolled`].
     pub unenrolled: Option<Unenrolled>,
     /// [`LoginPolicy::tries`].
@@ -209,6 +214,7 @@ impl Policy {
                 reject_delay: None,
                 append: Append::Never,
                 reference: true,
+                uniform_prompt: false,
             },
             login: LoginPolicy {
                 unenrolled: Unenrolled::Deny,
@@ -241,6 +247,7 @@ impl Policy {
             reject_delay,
             append,
             reference,
+            uniform_prompt,
             unenrolled,
             tries,
             code_lifetime,
@@ -257,6 +264,7 @@ impl Policy {
         policy.admission.reject_delay = reject_delay.or(policy.admission.reject_delay);
         set(&mut policy.admission.append, append.as_ref());
         set(&mut policy.admission.reference, reference.as_ref());
+        set(&mut policy.admission.uniform_prompt, uniform_prompt.as_ref());
         set(&mut policy.login.unenrolled, unenrolled.as_ref());
         set(&mut policy.login.tries, tries.as_ref());
         set(&mut policy.login.code_lifetime, code_lifetime.as_ref());

@@ -73,7 +73,8 @@ pub(super) fn begin(
     round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    if facts.policy.login.choose == Choose::Menu && offers.len() > 1 {
+    if facts.policy.login.choose == Choose::Menu && offers.len() > 1 && !facts.policy.admission.uniform_prompt
+    {
         let text = methods::menu(&offers);
         return ask_for_code(facts, user, round, &text, env);
     }

@@ -301,6 +301,10 @@ impl Waiting {
         };
         let not_before = match code {
             Code::ACCESS_REJECT => not_before(&facts.policy.admission, self.came, self.floor, env),
+            // How long it took to decide on a challenge tells as much as whether there is one.
+            Code::ACCESS_CHALLENGE if facts.policy.admission.uniform_prompt => {
+                not_before(&facts.policy.admission, self.came, self.floor, env)
+            }
             _ => env.mono,
         };
         out.push(Output::Reply { to, datagram, not_before });

@@ -585,6 +585,7 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         patience: time("patience")?,
         challenge: yes("challenge"),
         reference: yes("reference"),
+        uniform_prompt: yes("uniform"),
         unenrolled: match option(rest, "unenrolled").as_deref() {
             None => None,
             Some("deny") => Some(Unenrolled::Deny),

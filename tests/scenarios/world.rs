@@ -588,9 +588,11 @@ impl World {
     fn check_moment(&mut self, reply: &Reply, not_before: Tick) {
         let sent = &self.sent[reply.to];
         let floor = self.clients[sent.knock.client].policy.admission.reject_after();
+        let uniform = self.clients[sent.knock.client].policy.admission.uniform_prompt;
         let in_time = |came: &Tick| (floor..=floor + floor / 8).contains(&not_before.since(*came));
         let right = match reply.code {
             Code::ACCESS_REJECT => sent.came.iter().any(in_time),
+            Code::ACCESS_CHALLENGE if uniform => sent.came.iter().any(in_time),
             _ => not_before <= self.time.mono(),
         };
         if !right {
