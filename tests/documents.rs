@@ -39,6 +39,7 @@ fn the_readme_has_a_row_for_every_flag_variable_and_key() {
                 "channel" => ("### `[[channel]]`", format!("| `{}`", key.name)),
                 "sms" | "voice" | "email" => ("### `[sms]`", format!("| `{name}.{}`", key.name)),
                 "text" => ("### `[[text]]`", format!("| `{}`", key.name)),
+                "peer" => ("### `[[peer]]`", format!("| `{}`", key.name)),
                 _ => ("### `[lockout]`", format!("| `{name}.{}`", key.name)),
             };
             let row = section(&readme, heading).lines().find(|line| line.starts_with(&cell));

@@ -40,6 +40,10 @@ const MAKERS: &[(&str, &[&str])] = &[
     ("FactorPassed {", &["engine/proof.rs"]),
     ("Accept { attributes", &["engine/proof.rs"]),
     ("Recorded {", &["engine/record.rs"]),
+    ("Outcome::relayed", &["engine/await_peer.rs"]),
+    ("Relayed::by_owner", &["engine/await_peer.rs"]),
+    ("Relayed { code", &["engine/proof.rs"]),
+    ("PeerAnswer::Accepted", &["engine/await_peer.rs", "server/peers/"]),
 ];
 
 #[test]

@@ -58,6 +58,7 @@ impl Check {
             }
         }
         trial.channels(&effective)?;
+        trial.peers(&effective.server)?;
         trial.store(&effective)?;
         if trial.failed { Err(Failure::said().into()) } else { Ok(()) }
     }
@@ -140,6 +141,16 @@ impl Trial {
             }
         }
         texts(effective)
+    }
+
+    fn peers(&mut self, settings: &crate::server::settings::Settings) -> anyhow::Result<()> {
+        for found in super::peers::compare(settings)? {
+            match found {
+                super::peers::Found::Well(line) => say(line)?,
+                super::peers::Found::Wrong { what, hint } => self.fail(what, hint),
+            }
+        }
+        Ok(())
     }
 
     fn store(&mut self, effective: &Effective) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ mod login;
 mod new_file;
 mod output;
 mod owner;
+mod peers;
 mod progress;
 mod quickstart;
 mod running;

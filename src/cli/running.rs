@@ -40,6 +40,10 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
         journal,
     };
     let server = Server::start(&effective.server, parts)?;
+    if let Err(clash) = super::peers::look_for_namesake(&effective.server) {
+        server.stop();
+        return Err(clash);
+    }
     announce(effective, &server);
     Ok(server)
 }
@@ -84,6 +88,9 @@ fn announce(effective: &Effective, server: &Server) {
     }
     for channel in &effective.delivery.channels {
         tracing::info!("channel {}: {} by {}", channel.name, channel.kind, channel.way.word());
+    }
+    for peer in &effective.server.peers {
+        tracing::info!("peer {}: {}", peer.name, peer.address);
     }
     tracing::info!("store {}", effective.store);
     tracing::info!("ready");

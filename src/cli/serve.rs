@@ -12,8 +12,7 @@ use crate::config::{self, Effective, Surroundings};
 use crate::server::Server;
 
 /// What a reload does not take in. A changed listen, store or server-name is refused outright.
-const RESTART: [&str; 7] =
-    ["workers", "dictionary", "seal-key", "affinity", "log-format", "log-level", "limits"];
+const RESTART: [&str; 6] = ["workers", "dictionary", "seal-key", "log-format", "log-level", "limits"];
 
 /// Run the server
 #[derive(Debug, clap::Args)]
@@ -110,7 +109,7 @@ fn reload(
     if let Some(fault) = config::refuses_reload(old, &new) {
         return Err(Failure::usage(fault.to_string()).into());
     }
-    server.reload(&new.server.clients, &new.primaries, &new.delivery)?;
+    server.reload(&new.server, &new.primaries, &new.delivery)?;
     logging::warn(&warnings);
     for key in RESTART {
         let shown = |effective: &Effective| effective.shown(key);
@@ -120,6 +119,9 @@ fn reload(
     }
     for client in &new.server.clients {
         tracing::info!("{}", running::describe_client(client));
+    }
+    for peer in &new.server.peers {
+        tracing::info!("peer {}: {}", peer.name, peer.address);
     }
     tracing::info!("reloaded");
     Ok(new)

@@ -23,6 +23,7 @@ pub mod flags;
 mod limits;
 mod lockout;
 mod origin;
+mod peer;
 mod policy;
 mod primary;
 mod reader;
@@ -77,8 +78,6 @@ pub struct Effective {
     pub group_attributes: GroupAttributes,
     /// Dictionaries beside those built in; each could be opened.
     pub dictionaries: Vec<PathBuf>,
-    /// What to do with an answer to another server's challenge.
-    pub affinity: Affinity,
     /// The arithmetic of failures, the same in every client's policy.
     pub lockout: Lockout,
     /// How the log is written.
@@ -95,14 +94,6 @@ pub struct StoreSettings {
     pub store: String,
     /// Where the sealing key is kept; `None`: beside the store.
     pub seal_key: Option<SecretSource>,
-}
-
-/// `affinity`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Affinity {
-    /// Another server's State is refused.
-    #[default]
-    Deny,
 }
 
 /// `log-format`.

@@ -124,7 +124,7 @@ pub(super) fn compare(primaries: &[Decoded], listen: &[SocketAddr], findings: &m
 }
 
 /// Whether what is sent to `server` comes in at `listen`.
-fn is_own(listen: SocketAddr, server: SocketAddr) -> bool {
+pub(super) fn is_own(listen: SocketAddr, server: SocketAddr) -> bool {
     let everywhere = listen.ip().is_unspecified() && (listen.is_ipv6() || server.is_ipv4());
     let same = listen.ip() == server.ip() || (everywhere && server.ip().is_loopback());
     same && listen.port() == server.port()

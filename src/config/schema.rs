@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{channel, client, limits, lockout, policy, primary, rule, sending, top};
+use super::{channel, client, limits, lockout, peer, policy, primary, rule, sending, top};
 
 /// A key of a table.
 #[derive(Debug)]
@@ -65,6 +65,12 @@ pub static TOP: &[Top] = &[
     table("voice", Kind::Table, "How codes by telephone call behave", &[sending::VOICE]),
     table("email", Kind::Table, "How codes by mail behave", &[sending::EMAIL]),
     table("text", Kind::Tables, "What is sent or said in one language; repeatable", &[sending::TEXT]),
+    table(
+        "peer",
+        Kind::Tables,
+        "Another radmfa that shares clients with this one; repeatable",
+        &[peer::KEYS],
+    ),
     table("lockout", Kind::Table, "When a user has to wait after wrong codes", &[lockout::KEYS]),
     table("limits", Kind::Table, "Bounds of the tables in memory", &[limits::KEYS]),
     top::DICTIONARY,

@@ -13,7 +13,7 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Affinity, Effective, LogFormat, LogLevel, StoreSettings, client, delivery, limits, lockout, primary, rule,
+    Effective, LogFormat, LogLevel, StoreSettings, client, delivery, limits, lockout, peer, primary, rule,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
@@ -59,7 +59,7 @@ pub(super) const AFFINITY: Top = plain(
     "RADMFA_AFFINITY",
     Kind::One,
     "WORD",
-    "What to do with an answer to another server's challenge: deny (deny)",
+    "What to do with an answer to another server's challenge: deny or relay (relay where peers are named)",
 );
 pub(super) const WORKERS: Top = plain(
     "workers",
@@ -100,8 +100,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let listen = listen(&mut reader);
     let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
     let dictionaries = dictionaries(&mut reader);
-    let affinity = reader.find("affinity", affinity).map_or(Affinity::Deny, |found| found.value);
-    reader.record("affinity", "deny", &Origin::Default);
+    let affinity = peer::affinity(&mut reader, table.tables("peer").next().is_some());
     let workers = reader.or("workers", integer(1..=64), around.cores().saturating_sub(1).clamp(1, 8));
     let log_format = word(&mut reader, "log-format", FORMATS, LogFormat::Text);
     let log_level = word(&mut reader, "log-level", LEVELS, LogLevel::Info);
@@ -158,6 +157,15 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         client.rules = RuleSet::new(&client.name, &client.policy, &rules, &group_attributes);
     }
     primary::compare(&primaries, &listen, findings);
+    only_tables(table, "peer", findings);
+    let mut peers = Vec::new();
+    for table in table.tables("peer") {
+        let mut reader = Reader::new(table, "peer", around, findings);
+        peers.extend(peer::decode(&mut reader));
+        sections.push(reader.finish());
+    }
+    peer::compare(&peers, server_name.as_ref(), &listen, findings);
+    peer::warn(&peers, findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
     at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
     sections.extend([lockout_section, limits_section]);
@@ -169,6 +177,8 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
             workers,
             clients: clients.into_iter().map(|decoded| decoded.client).collect(),
             limits,
+            affinity,
+            peers: peers.into_iter().map(|decoded| decoded.peer).collect(),
         },
         primaries: primaries.into_iter().map(|decoded| decoded.settings).collect(),
         delivery: delivery?,
@@ -177,7 +187,6 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         rules,
         group_attributes,
         dictionaries,
-        affinity,
         lockout,
         log_format,
         log_level,
@@ -299,17 +308,6 @@ fn dictionaries(reader: &mut Reader<'_>) -> Vec<PathBuf> {
     let paths: Vec<PathBuf> = found.into_iter().map(|found| found.value).collect();
     reader.record("dictionary", &paths, &Origin::Default);
     paths
-}
-
-fn affinity(scalar: &Scalar) -> Parsed<Affinity> {
-    match scalar.text.as_str() {
-        "deny" => Ok(Affinity::Deny),
-        "relay" | "shared" => Err(Bad::new(
-            format!("{} is not supported yet", value::said(scalar)),
-            "deny refuses an answer to another server's challenge; send each gateway's requests to one server",
-        )),
-        _ => Err(Bad::new(format!("takes deny, not {}", value::said(scalar)), "")),
-    }
 }
 
 fn word<T: Copy + PartialEq>(

@@ -1,5 +1,6 @@
 //! A login: the facts that every step of it needs, and how it begins.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -90,6 +91,12 @@ pub fn refuse(facts: &Facts, reason: Reason, env: &mut Env<'_>) -> Step {
     refuse_with(facts, reason, AttributeList::default(), env)
 }
 
+/// [`refuse`], naming the server that has the login.
+pub fn refuse_at(facts: &Facts, owner: &dyn fmt::Display, reason: Reason, env: &mut Env<'_>) -> Step {
+    let row = Arc::new(facts.row_at(owner, Verdict::Rejected, reason, env));
+    commit_refusal(facts, row, AttributeList::default())
+}
+
 /// [`refuse`], with attributes of the primary's own Reject.
 pub(super) fn refuse_with(
     facts: &Facts,
@@ -98,6 +105,10 @@ pub(super) fn refuse_with(
     env: &mut Env<'_>,
 ) -> Step {
     let row = Arc::new(facts.row(Verdict::Rejected, reason, env));
+    commit_refusal(facts, row, attributes)
+}
+
+fn commit_refusal(facts: &Facts, row: Arc<Row>, attributes: AttributeList) -> Step {
     let message = prompt::refusal(facts);
     Step::Commit(
         Record { guards: Vec::new(), row: Arc::clone(&row) },
@@ -109,6 +120,17 @@ impl Facts {
     /// Whether this login may come to an Accept on the password alone, by what is known of its groups so far.
     pub(super) fn may_waive(&self) -> bool {
         self.policy.login.may_waive() || self.ruling.as_ref().is_some_and(|ruling| ruling.may_waive())
+    }
+
+    /// [`Facts::row`], naming the server that has the login.
+    pub(super) fn row_at(
+        &self,
+        owner: &dyn fmt::Display,
+        verdict: Verdict,
+        reason: Reason,
+        env: &Env<'_>,
+    ) -> Row {
+        Row { note: Some(owner.to_string().into()), ..self.row(verdict, reason, env) }
     }
 
     /// A row about this login at this moment that spends and counts nothing.

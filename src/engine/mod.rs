@@ -16,6 +16,7 @@
 pub mod account;
 pub mod append;
 pub mod await_commit;
+pub mod await_peer;
 pub mod await_primary;
 pub mod await_user;
 mod codes;

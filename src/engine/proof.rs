@@ -5,7 +5,7 @@
 
 use super::policy::Waiver;
 use super::record::{Recorded, Row};
-use crate::wire::AttributeList;
+use crate::wire::{AttributeList, Code};
 use std::sync::Arc;
 
 /// The primary authentication said yes to this login.
@@ -50,6 +50,38 @@ pub enum Outcome {
     Accept(Accept),
     /// Access-Reject.
     Reject(Reject),
+    /// What the server said that has the login.
+    Relayed(Relayed),
+}
+
+/// Another server's verdict on its own login, ready to be told as it is. That server had the proofs.
+#[derive(Debug)]
+pub struct Relayed {
+    code: Code,
+    attributes: AttributeList,
+    row: Arc<Row>,
+}
+
+impl Relayed {
+    /// Made where the owner's answer is read, nowhere else.
+    pub(super) fn by_owner(code: Code, attributes: AttributeList, row: Arc<Row>) -> Relayed {
+        Relayed { code, attributes, row }
+    }
+
+    /// Accept, Reject or Challenge.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// All that the owner's reply carries; of a challenge, the owner's State too.
+    pub fn attributes(&self) -> &AttributeList {
+        &self.attributes
+    }
+
+    /// What the log says. It is in no trail but the owner's, in other words.
+    pub fn row(&self) -> &Arc<Row> {
+        &self.row
+    }
 }
 
 /// An Access-Accept that has earned its name.
@@ -102,11 +134,17 @@ impl Outcome {
         Outcome::Accept(Accept { attributes, row, recorded })
     }
 
+    /// What another server decided.
+    pub(super) fn relayed(relayed: Relayed) -> Outcome {
+        Outcome::Relayed(relayed)
+    }
+
     /// The row, for the log.
     pub fn row(&self) -> &Arc<Row> {
         match self {
             Outcome::Accept(accept) => &accept.row,
             Outcome::Reject(reject) => &reject.row,
+            Outcome::Relayed(relayed) => &relayed.row,
         }
     }
 }

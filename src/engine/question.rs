@@ -1,5 +1,6 @@
 //! What the engine asks of the primary authentication and of the store, and what it may be told.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::account::Account;
@@ -72,5 +73,48 @@ pub enum PrimaryAnswer {
         attributes: AttributeList,
     },
     /// No answer in time.
+    Unavailable,
+}
+
+/// "This answers a challenge of yours": for another server, which has the login.
+#[derive(Debug)]
+pub struct PeerRequest {
+    /// The server's name.
+    pub owner: Label,
+    /// The client's name, which both servers know it by.
+    pub client: Label,
+    /// Where the gateway asked from.
+    pub source: SocketAddr,
+    /// What the user typed.
+    pub password: Secret,
+    /// The gateway's request; it carries a State.
+    pub packet: Arc<Verified<Box<[u8]>>>,
+    /// After this moment the answer is not awaited any more.
+    pub answer_by: Tick,
+}
+
+/// The answer to a [`PeerRequest`]: what the owner would have told the gateway, had it asked there.
+#[derive(Debug)]
+pub enum PeerAnswer {
+    /// Access-Accept.
+    Accepted {
+        /// All that it carries.
+        attributes: AttributeList,
+    },
+    /// Access-Challenge: the owner asks again.
+    Challenged {
+        /// The new State, the owner's.
+        state: Box<[u8]>,
+        /// All else that it carries.
+        attributes: AttributeList,
+    },
+    /// Access-Reject.
+    Rejected {
+        /// All that it carries.
+        attributes: AttributeList,
+    },
+    /// The owner has no client of this name.
+    ClientUnknown,
+    /// No answer in time, or none that could be taken.
     Unavailable,
 }

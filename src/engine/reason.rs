@@ -82,8 +82,12 @@ reasons! {
     StateExpired = "state-expired",
     /// The State attribute was made by another server.
     IssuedByAnotherServer = "issued-by-another-server",
-    /// The server that made the State attribute did not answer.
+    /// The server that made the State attribute did not answer, or not in time.
     OwnerUnavailable = "owner-unavailable",
+    /// The server that made the State attribute has no client of this name.
+    ClientUnknownAtOwner = "client-unknown-at-owner",
+    /// Another server has the login and decided; its trail says how.
+    Relayed = "relayed",
     /// The request carries a kind of credential that this server cannot check.
     CredentialNotSupported = "credential-not-supported",
     /// The request carries no user name, or one that no user can have.
@@ -92,8 +96,6 @@ reasons! {
     EmptyPassword = "empty-password",
     /// The password does not decode: the shared secret of this client differs from the gateway's.
     PasswordUndecodable = "password-undecodable",
-    /// The user has logins under way in such numbers that no more are begun.
-    Overloaded = "overloaded",
     /// The login could not be recorded, so it could not be accepted.
     StoreUnavailable = "store-unavailable",
     /// The primary authentication kept asking questions, or the user for another method, beyond the limit.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::await_commit::AwaitCommit;
+use super::await_peer::AwaitPeer;
 use super::await_primary::AwaitPrimary;
 use super::await_user::AwaitUser;
 use super::delivery::{Delivery, DeliveryId, Sent};
 use super::parked::Parked;
 use super::proof::Outcome;
-use super::question::{PrimaryCheck, UserQuery};
+use super::question::{PeerRequest, PrimaryCheck, UserQuery};
 use super::record::Record;
 use crate::base::secret::Secret;
 use crate::base::system::Entropy;
@@ -41,6 +42,8 @@ pub enum Step {
     FindUser(UserQuery, AwaitUser),
     /// Make durable.
     Commit(Record, AwaitCommit),
+    /// Hand the request to the server that has its login.
+    Relay(PeerRequest, AwaitPeer),
     /// Wait for somebody.
     Wait(Wait, Box<Parked>),
     /// It is over: answer every request that hangs on the login.

@@ -11,6 +11,7 @@
 //! tables are bounded.
 
 mod dialog;
+mod exchange;
 mod flight;
 mod health;
 mod identifiers;
@@ -34,6 +35,7 @@ use crate::base::system::{Clock, Entropy};
 use crate::engine::question::{PrimaryAnswer, PrimaryCheck};
 use crate::store::Logins;
 use crate::wire::{AttributeId, Hidden};
+pub use exchange::Exchange;
 use health::Health;
 pub use health::ServerStatus;
 use local::{Local, Turns};
@@ -123,7 +125,7 @@ impl Primaries {
                     validate(name, radius)?;
                     let health = |server| shared.health(name, server);
                     let radius = Radius::open(
-                        name.clone(),
+                        format!("primary {name}"),
                         radius,
                         health,
                         Arc::clone(&clock),

@@ -30,7 +30,6 @@ use super::flight::{Flight, Lane, News, Port, Purpose, Sending, Task, Ticket, co
 use super::health::{Health, Turned};
 use super::retransmit::Schedule;
 use super::{Kinds, Randomness, settings};
-use crate::base::name::Label;
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::Tick;
 use crate::engine::question::PrimaryAnswer;
@@ -58,7 +57,8 @@ const TURN_MAX: usize = 256;
 /// One worker's side of a primary that is asked by RADIUS.
 pub(super) struct Radius {
     me: Weak<Radius>,
-    name: Label,
+    /// `primary NAME` or `peer NAME`.
+    whose: String,
     servers: Vec<Server>,
     secret: SharedSecret,
     source: Option<IpAddr>,
@@ -91,7 +91,7 @@ struct Flying {
 impl Radius {
     /// Within a runtime. Sockets are opened when they are needed first; probes leave with the first sweep.
     pub(super) fn open(
-        name: Label,
+        whose: String,
         settings: &settings::Radius,
         health: impl Fn(SocketAddr) -> Arc<Health>,
         clock: Arc<dyn Clock>,
@@ -101,7 +101,7 @@ impl Radius {
         let server = |address: &SocketAddr| Server { address: *address, health: health(*address) };
         Arc::new_cyclic(|me| Radius {
             me: Weak::clone(me),
-            name,
+            whose,
             servers: settings.servers.iter().map(server).collect(),
             secret: SharedSecret::new(settings.secret.clone()),
             source: settings.source,
@@ -244,7 +244,7 @@ impl Radius {
         // Of a packet that was sent twice, nobody knows which sending was answered (Karn).
         let took = (flight.schedule.tries() == 1).then(|| now.since(flight.began));
         if health.answered(now, took) == Turned::Alive {
-            tracing::info!(primary = %self.name, server = %address, "the upstream server answers again");
+            tracing::info!(server = %address, "{}: the upstream server answers again", self.whose);
         }
         flight.answered = true;
         flight.finished = true;
@@ -281,13 +281,14 @@ impl Radius {
         let shown =
             reply.has_message_authenticator() && reply.attributes().first(number::EAP_MESSAGE).is_none();
         if shown && health.raise() {
-            tracing::info!(primary = %self.name, %server,
-                "the upstream server sends Message-Authenticator; replies without it are refused from now on");
+            tracing::info!(%server,
+                "{}: the upstream server sends Message-Authenticator; replies without it are refused from now on",
+                self.whose);
         }
         let (attributes, dropped) = AttributeList::hold(reply, |id| (self.kinds)(id));
         if dropped > 0 {
-            tracing::warn!(primary = %self.name, %server, dropped,
-                "encrypted attributes of the upstream's reply cannot be read and are left out");
+            tracing::warn!(%server, dropped,
+                "{}: encrypted attributes of the upstream's reply cannot be read and are left out", self.whose);
         }
         Some(News::Answer(match code {
             Code::ACCESS_ACCEPT => PrimaryAnswer::Accepted { attributes },
@@ -396,7 +397,7 @@ impl Radius {
         }
         let Some(Server { address, health }) = self.servers.get(server) else { return };
         if health.was_silent(flight.began, now, self.dead_time) == Turned::Dead {
-            tracing::warn!(primary = %self.name, server = %address, "the upstream server does not answer");
+            tracing::warn!(server = %address, "{}: the upstream server does not answer", self.whose);
         }
     }
 
@@ -409,8 +410,13 @@ impl Radius {
     /// One line a minute and server.
     fn complain_of(&self, health: &Health, server: SocketAddr, now: Tick, what: &dyn std::fmt::Display) {
         if health.may_complain(now) {
-            tracing::warn!(primary = %self.name, %server, "trouble with the upstream server: {what}");
+            tracing::warn!(%server, "{}: trouble with the upstream server: {what}", self.whose);
         }
+    }
+
+    /// [`Radius::complain`] of the first server, at this moment.
+    pub(super) fn complain_now(&self, what: &dyn std::fmt::Display) {
+        self.complain(0, self.clock.mono(), what);
     }
 
     fn entropy(&self) -> MutexGuard<'_, dyn Entropy + Send + 'static> {

@@ -6,6 +6,7 @@
 //! identifier, because gateways change both for the second step. An attacker may hold any number of them; none helps
 //! with another user's or another client's login.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use base64::Engine as _;
@@ -76,6 +77,13 @@ impl ServerId {
         let mut id = [0; 4];
         id.iter_mut().zip(digest).for_each(|(target, source)| *target = source);
         ServerId(id)
+    }
+}
+
+impl fmt::Display for ServerId {
+    /// For a server whose name nobody here knows.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "server {:08x}", u32::from_be_bytes(self.0))
     }
 }
 

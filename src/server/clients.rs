@@ -51,6 +51,7 @@ pub struct Clients {
     exact: HashMap<IpAddr, Arc<Gateway>>,
     /// Longest prefix first.
     networks: Vec<(IpNet, Arc<Gateway>)>,
+    named: HashMap<Label, Arc<Gateway>>,
 }
 
 impl Clients {
@@ -72,6 +73,7 @@ impl Clients {
                     .as_ref()
                     .map(|(secret, until)| (Arc::new(SharedSecret::new(secret.clone())), *until)),
             });
+            table.named.insert(client.name.clone(), Arc::clone(&gateway));
             for network in &client.networks {
                 if network.prefix_len() == network.max_prefix_len() {
                     table.exact.insert(network.addr(), Arc::clone(&gateway));
@@ -82,6 +84,16 @@ impl Clients {
         }
         table.networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
         table
+    }
+
+    /// The client of this name.
+    pub fn named(&self, name: &Label) -> Option<&Arc<Gateway>> {
+        self.named.get(name)
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Gateway> {
+        self.named.values().map(|gateway| &**gateway)
     }
 
     /// The client that `address` belongs to; an IPv4 address in IPv6 form is the IPv4 address.

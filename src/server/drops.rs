@@ -70,6 +70,11 @@ impl Drops {
 /// What an admin can do about it.
 fn remedy(reason: DropReason) -> &'static str {
     match reason {
+        DropReason::BadPeerSecret => {
+            "give both servers' peer tables the same secret, and each the other's server-name"
+        }
+        DropReason::RelayReplayed => "find out who repeats packets between the servers",
+        DropReason::RelayRefused => "run the same version of radmfa on both servers",
         DropReason::UnknownClient => "add a client with this address, or ask from one that is configured",
         DropReason::BadMessageAuthenticator | DropReason::BadRequestAuthenticator => {
             "make the shared secret the same on both sides"

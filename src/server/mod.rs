@@ -18,6 +18,7 @@ mod intents;
 pub mod line;
 pub mod node;
 mod outbox;
+pub mod peers;
 pub mod pipeline;
 pub mod profile;
 pub mod record;
@@ -45,13 +46,14 @@ use crate::engine::delivery::Arrival;
 use crate::primary;
 use crate::store::{Logins, StoreFault};
 use affinity::Mint;
-use clients::{Clients, Ratchet};
+use clients::Ratchet;
 use drops::Drops;
 use duplicates::Duplicates;
 use floods::Floods;
 use node::Node;
+use peers::Replays;
 use record::Journal;
-use settings::{Client, Settings};
+use settings::Settings;
 use system::{EntropyFault, SystemEntropy};
 use worker::{Command, Live, Opener, Shared, Worker};
 
@@ -144,10 +146,7 @@ impl Server {
         let Parts { primaries, kinds, delivery, store, state_key, other_state_keys, clock, journal } = parts;
         let upstreams = primary::Shared::new();
         let shared = Arc::new(Shared {
-            live: ArcSwap::from_pointee(Live {
-                clients: Clients::new(&settings.clients),
-                channels: channels(&delivery, &clock)?,
-            }),
+            live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, &clock)?)),
             node: Node::new(
                 Mint::new(&settings.server_name, &state_key).also_taking(&other_state_keys),
                 settings.limits.logins,
@@ -156,6 +155,7 @@ impl Server {
             ratchet: Ratchet::new(store.raised()?),
             drops: Drops::default(),
             floods: Floods::default(),
+            replays: Replays::default(),
             store,
             clock,
             journal,
@@ -179,20 +179,20 @@ impl Server {
         self.shared.node.logins()
     }
 
-    /// Takes new clients and primaries for new logins, or keeps what runs when anything is wrong. Logins under way
-    /// keep the policy that they began with.
+    /// Takes new clients, peers and primaries for new logins, or keeps what runs when anything is wrong. Logins under way
+    /// keep the policy that they began with. Of `settings`, only clients, affinity and peers are taken in.
     pub fn reload(
         &self,
-        clients: &[Client],
+        settings: &Settings,
         primaries: &[primary::settings::Settings],
         delivery: &delivery::settings::Settings,
     ) -> Result<(), Fault> {
         let raised = self.shared.store.raised()?;
-        let channels = channels(delivery, &self.shared.clock)?;
+        let live = Arc::new(Live::new(settings, channels(delivery, &self.shared.clock)?));
         let mut opened = Vec::new();
         for worker in &self.workers {
             let (tell, told) = mpsc::channel();
-            let command = Command::Open { primaries: primaries.into(), tell };
+            let command = Command::Open { primaries: primaries.into(), live: Arc::clone(&live), tell };
             worker.commands.send(command).map_err(|_| gone())?;
             opened.push(told);
         }
@@ -204,7 +204,7 @@ impl Server {
             worker.commands.send(Command::ChangeOver).map_err(|_| gone())?;
         }
         self.shared.ratchet.replace(raised);
-        self.shared.live.store(Arc::new(Live { clients: Clients::new(clients), channels }));
+        self.shared.live.store(live);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! finishes those it has.
 
 use std::hash::BuildHasherDefault;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,23 +21,25 @@ use dashmap::DashMap;
 use super::affinity::{Mint, RoundHasher, RoundId};
 use super::duplicates::PacketKey;
 use super::intents::{Intents, JOINED};
+use super::peers::{Answering, RELAY_PATIENCE};
 use super::slot::{Brought, Original, Slot, turn_away};
 use crate::base::name::{Label, UserName};
 use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
+use crate::engine::await_peer::{AwaitPeer, relay};
 use crate::engine::await_primary::AwaitPrimary;
 use crate::engine::await_user::AwaitUser;
 use crate::engine::delivery::Delivery;
-use crate::engine::login::{Facts, FirstRequest, begin, refuse};
+use crate::engine::login::{Facts, FirstRequest, begin, refuse, refuse_at};
 use crate::engine::parked::Parked;
 use crate::engine::policy::Policy;
-use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
+use crate::engine::question::{PeerAnswer, PeerRequest, PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Durations, LoginId, Record, Row};
 use crate::engine::rule::Ruling;
 use crate::engine::step::{Challenge, Entered, Entry, Env, Event, Step};
-use crate::wire::{ReplyTo, Verified};
+use crate::wire::Verified;
 
 /// An Access-Request that has become a login, or part of one.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ pub struct Arrival {
     /// Where the answer goes.
     pub origin: Origin,
     /// How the answer is sealed.
-    pub reply_to: ReplyTo,
+    pub reply_to: Answering,
     /// When it came.
     pub came: Tick,
     /// What the primary's answers take of late: no Reject is quicker than most of them.
@@ -72,6 +75,8 @@ pub struct Origin {
     pub key: PacketKey,
     /// Its Request Authenticator.
     pub authenticator: [u8; 16],
+    /// Where the gateway asked from: the key's source, unless another server passed the request on.
+    pub gateway: SocketAddr,
 }
 
 /// What the node wants done.
@@ -121,6 +126,8 @@ pub enum Ask {
     User(UserQuery, Ticket<AwaitUser>),
     /// For the store.
     Commit(Record, Ticket<AwaitCommit>),
+    /// For the server that has the login.
+    Relay(PeerRequest, Ticket<AwaitPeer>),
 }
 
 impl Ask {
@@ -130,6 +137,7 @@ impl Ask {
             Ask::Primary(_, ticket) => ticket.round,
             Ask::User(_, ticket) => ticket.round,
             Ask::Commit(_, ticket) => ticket.round,
+            Ask::Relay(_, ticket) => ticket.round,
         }
     }
 }
@@ -159,7 +167,7 @@ macro_rules! awaits {
         })+
     };
 }
-awaits!(AwaitPrimary: PrimaryAnswer, AwaitUser: UserAnswer, AwaitCommit: CommitAnswer);
+awaits!(AwaitPrimary: PrimaryAnswer, AwaitUser: UserAnswer, AwaitCommit: CommitAnswer, AwaitPeer: PeerAnswer);
 
 /// The driver.
 pub struct Node {
@@ -219,6 +227,52 @@ impl Node {
         self.advance(round, step, env, out)
     }
 
+    /// The same for a request whose login `owner`, another server, has.
+    pub fn refuse_at(
+        &self,
+        arrival: Arrival,
+        owner: &dyn std::fmt::Display,
+        reason: Reason,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let (round, facts, _) = self.open(arrival, env, out)?;
+        let step = refuse_at(&facts, owner, reason, env);
+        self.advance(round, step, env, out)
+    }
+
+    /// A request whose login `owner`, another server, has: to be handed there.
+    pub fn relay(
+        &self,
+        arrival: Arrival,
+        owner: &Label,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let answer_by = arrival.came + arrival.policy.admission.answer_within().min(RELAY_PATIENCE);
+        let (round, facts, Brought { entered, packet, origin }) = self.open(arrival, env, out)?;
+        let password = match entered {
+            Entered::Password(password) => password,
+            Entered::Undecodable => {
+                let step = refuse(&facts, Reason::PasswordUndecodable, env);
+                return self.advance(round, step, env, out);
+            }
+            Entered::Unsupported(_) => {
+                let step = refuse(&facts, Reason::CredentialNotSupported, env);
+                return self.advance(round, step, env, out);
+            }
+        };
+        let request = PeerRequest {
+            owner: owner.clone(),
+            client: facts.client.clone(),
+            source: origin.gateway,
+            password,
+            packet,
+            answer_by,
+        };
+        self.go_on(round, env, out, |_| relay(Box::new(facts), request))
+    }
+
     /// A request that carries the State of `round`, which the mint has found good for its user and client. It is
     /// refused with `gone` where the round has ended.
     pub fn resume(
@@ -251,7 +305,7 @@ impl Node {
             Event::Entry(Entry {
                 entered,
                 packet,
-                source: origin.key.source,
+                source: origin.gateway,
                 local: origin.key.local,
                 answer_by,
             })
@@ -326,7 +380,7 @@ impl Node {
             server: self.mint.server_name().clone(),
             local: arrival.origin.key.local,
             client: arrival.client.clone(),
-            source: arrival.origin.key.source,
+            source: arrival.origin.gateway,
             user: arrival.user.clone(),
             station: arrival.station.clone(),
             protocol: arrival.entered.protocol(),
@@ -386,6 +440,7 @@ impl Node {
                 }
                 Some(Ask::Commit(record, Ticket { round, state }))
             }
+            Step::Relay(request, state) => Some(Ask::Relay(request, Ticket { round, state })),
             Step::Wait(wait, parked) => {
                 let round = match &wait.tell {
                     Some(challenge) => self.tell(round, challenge, &parked, env, out)?,

@@ -20,6 +20,7 @@ use super::affinity::{RoundId, StateFault};
 use super::clients::Gateway;
 use super::duplicates::{PacketKey, Seen};
 use super::node::{Arrival, Ask, Node, Origin, Output};
+use super::peers::{Answering, Carried, Peers};
 use super::worker::Worker;
 use crate::base::name::UserName;
 use crate::base::text::escape;
@@ -45,23 +46,41 @@ impl Worker {
     pub(super) fn receive(self: &Arc<Self>, datagram: &[u8], source: SocketAddr, local: SocketAddr) {
         let live = self.shared.live.load();
         let gateway = live.clients.find(source.ip());
-        let admitted = match gateway {
-            Some(gateway) => catch_unwind(AssertUnwindSafe(|| self.admit(gateway, datagram, source, local)))
-                .unwrap_or_else(|_| {
-                    tracing::error!(%source, "a fault in this program: a datagram could not be handled");
-                    Err(DropReason::Internal)
-                }),
-            None => Err(DropReason::UnknownClient),
-        };
+        let admitted = catch_unwind(AssertUnwindSafe(|| {
+            match (live.peers.carried(datagram, source.ip()), gateway) {
+                (Carried::From(heard), _) => self.hear(&live, *heard, source, local),
+                (Carried::Nothing, Some(gateway)) => {
+                    self.admit(gateway, &live.peers, datagram, source, local)
+                }
+                // A client at the same address may send the attribute too, if it signs.
+                (Carried::Unproven, Some(gateway)) if self.is_signed(gateway, datagram, source) => {
+                    self.admit(gateway, &live.peers, datagram, source, local)
+                }
+                (Carried::Unproven, _) => Err(DropReason::BadPeerSecret),
+                (Carried::Nothing, None) => Err(DropReason::UnknownClient),
+            }
+        }))
+        .unwrap_or_else(|_| {
+            tracing::error!(%source, "a fault in this program: a datagram could not be handled");
+            Err(DropReason::Internal)
+        });
         if let Err(reason) = admitted {
             let client = gateway.map(|gateway| &gateway.name);
             self.shared.drops.count(reason, source, client, self.shared.clock.mono());
         }
     }
 
+    fn is_signed(&self, gateway: &Gateway, datagram: &[u8], source: SocketAddr) -> bool {
+        let (address, now) = (source.ip().to_canonical(), self.shared.clock.unix());
+        let verify = |parsed| gateway.verify(&parsed, address, &self.shared.ratchet, now).ok();
+        let authentic = Parsed::parse(datagram).ok().and_then(verify);
+        authentic.is_some_and(|authentic| authentic.packet.integrity() == Integrity::Signed)
+    }
+
     fn admit(
         self: &Arc<Self>,
         gateway: &Gateway,
+        peers: &Peers,
         datagram: &[u8],
         source: SocketAddr,
         local: SocketAddr,
@@ -75,6 +94,7 @@ impl Worker {
         let origin = Origin {
             key: PacketKey { source, local, identifier: packet.identifier() },
             authenticator: *packet.authenticator(),
+            gateway: source,
         };
         let reply_to =
             ReplyTo::new(packet, Arc::clone(&authentic.secret), gateway.send_message_authenticator);
@@ -99,7 +119,7 @@ impl Worker {
         arrival.floor = self.floor(&arrival.policy, &request);
         let answer_by = now + arrival.policy.admission.answer_within();
         self.turn(answer_by, |worker, env, out| {
-            enter(&worker.shared.node, arrival, request.state(), env, out)
+            enter(&worker.shared.node, peers, arrival, request.state(), env, out)
         });
         Ok(())
     }
@@ -151,6 +171,11 @@ impl Worker {
                 let answer = found.unwrap_or(UserAnswer::Unavailable);
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
+            Ask::Relay(request, ticket) => {
+                let relays = self.relays();
+                let answer = Box::pin(relays.ask(request, self)).await;
+                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+            }
             Ask::Commit(record, ticket) => {
                 if shared.floods.swallows(&record, &*shared.clock) {
                     return self
@@ -193,7 +218,7 @@ impl Worker {
     }
 
     /// Moves a login, does what comes of it, and drives it on in a task of its own if it asks for something.
-    fn turn(
+    pub(super) fn turn(
         self: &Arc<Self>,
         answer_by: Tick,
         go: impl FnOnce(&Self, &mut Env<'_>, &mut Vec<Output>) -> Option<Ask>,
@@ -260,10 +285,11 @@ impl Worker {
     }
 }
 
-/// A first step, or a further one of a login that this server knows. A State is never ignored: without its login
+/// A first step, or a further one of a login that this server has, or that one of `peers` has. A State is never ignored: without its login
 /// the code would go upstream as a password.
 pub fn enter(
     node: &Node,
+    peers: &Peers,
     arrival: Arrival,
     state: Option<&[u8]>,
     env: &mut Env<'_>,
@@ -279,7 +305,11 @@ pub fn enter(
             node.resume(issued.round, arrival, gone, env, out)
         }
         Err(StateFault::Forged) => node.refuse(arrival, Reason::StateForged, env, out),
-        Err(StateFault::AnotherServer(_)) => node.refuse(arrival, Reason::IssuedByAnotherServer, env, out),
+        Err(StateFault::AnotherServer(server)) => match peers.named(server) {
+            Some(owner) if peers.relays() => node.relay(arrival, owner, env, out),
+            Some(owner) => node.refuse_at(arrival, owner, Reason::IssuedByAnotherServer, env, out),
+            None => node.refuse_at(arrival, &server, Reason::IssuedByAnotherServer, env, out),
+        },
     }
 }
 
@@ -290,7 +320,7 @@ pub fn arrival(
     packet: &Verified<&[u8]>,
     secret: &SharedSecret,
     origin: Origin,
-    reply_to: ReplyTo,
+    reply_to: impl Into<Answering>,
     came: Tick,
 ) -> Arrival {
     let entered = match request.credential() {
@@ -322,7 +352,7 @@ pub fn arrival(
         entered,
         packet: Arc::new(packet.detach()),
         origin,
-        reply_to,
+        reply_to: reply_to.into(),
         came,
         floor: Duration::ZERO,
     }

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use super::sink::Sink;
 use crate::base::text::escape;
 use crate::base::time::UnixTime;
+use crate::engine::reason::Reason;
 use crate::engine::record::{LoginId, Row, Verdict};
 
 /// How log lines look.
@@ -45,6 +46,8 @@ struct Line<'a> {
     station: Option<&'a str>,
     method: &'static str,
     device: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
     protocol: &'static str,
     took_ms: u64,
     row: Option<u64>,
@@ -70,7 +73,8 @@ impl Journal {
     pub fn login(&self, row: &Row, sequence: Option<u64>) {
         let line = Line {
             time: Shown(row.time),
-            level: if sequence.is_some() { "INFO" } else { "ERROR" },
+            // What was relayed stands in the owner's trail.
+            level: if sequence.is_some() || row.reason == Reason::Relayed { "INFO" } else { "ERROR" },
             event: "login",
             login: Shown(row.login),
             result: row.verdict.code(),
@@ -81,6 +85,7 @@ impl Journal {
             station: row.station.as_deref(),
             method: row.method.code(),
             device: row.device.as_deref(),
+            owner: row.note.as_deref().filter(|_| names_owner(row.reason)),
             protocol: row.protocol,
             took_ms: u64::try_from(row.took.as_millis()).unwrap_or(u64::MAX),
             row: sequence,
@@ -95,6 +100,17 @@ impl Journal {
         }
         self.sink.line(&text);
     }
+}
+
+/// Whether the note of a row with this reason is the name of the server that has the login.
+fn names_owner(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Relayed
+            | Reason::IssuedByAnotherServer
+            | Reason::OwnerUnavailable
+            | Reason::ClientUnknownAtOwner
+    )
 }
 
 /// A name fit for a line; almost every one is so already.
@@ -139,9 +155,11 @@ impl Line<'_> {
         field("station", self.station);
         field("method", (self.method != "none").then_some(self.method));
         field("device", self.device);
+        field("owner", self.owner);
         let _infallible = write!(text, " protocol={} took={}ms", self.protocol, self.took_ms);
         match self.row {
             Some(row) => drop(write!(text, " row={row}")),
+            None if self.reason == Reason::Relayed.code() => text.extend_from_slice(b" row=at the owner"),
             None => text.extend_from_slice(b" row=none (not recorded)"),
         }
     }

@@ -25,6 +25,31 @@ pub struct Settings {
     pub clients: Vec<Client>,
     /// Bounds of the tables.
     pub limits: Limits,
+    /// What to do with an answer to another server's challenge.
+    pub affinity: Affinity,
+    /// The other servers.
+    pub peers: Vec<Peer>,
+}
+
+/// `affinity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Another server's State is refused.
+    #[default]
+    Deny,
+    /// It is handed to the server that made it, where that is a peer.
+    Relay,
+}
+
+/// Another server that shares clients with this one.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its server-name.
+    pub name: Label,
+    /// Where it listens; what it says comes from this address, of any port.
+    pub address: SocketAddr,
+    /// The secret that the two share; it may be the same for all.
+    pub secret: Secret,
 }
 
 /// A gateway (NAS) that may ask.

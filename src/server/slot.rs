@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::affinity::Mint;
 use super::intents::Intent;
 use super::node::{Arrival, Origin, Output};
+use super::peers::Answering;
 use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::base::time::Tick;
@@ -16,7 +17,7 @@ use crate::engine::parked::Parked;
 use crate::engine::policy::Admission;
 use crate::engine::proof::Outcome;
 use crate::engine::step::{Challenge, Entered, Env, Event};
-use crate::wire::{Attribute, AttributeList, Code, ReplyTo, Verified, number};
+use crate::wire::{Attribute, AttributeList, Code, Verified, number};
 
 /// Events that may queue at a busy login.
 const QUEUE_MAX: usize = 8;
@@ -52,7 +53,7 @@ enum At {
 /// A request that hangs on a login.
 struct Waiting {
     origin: Origin,
-    reply_to: ReplyTo,
+    reply_to: Answering,
     came: Tick,
     floor: Duration,
     /// It brought an EAP-Message with this identifier, so a Reject has to carry an EAP-Failure (RFC 3579 §2.6.3).
@@ -229,6 +230,12 @@ impl Slot {
                 }
                 out.push(Output::Ended { row: Arc::clone(&reject.row), sequence: reject.sequence });
             }
+            Outcome::Relayed(relayed) => {
+                for waiting in self.waiting {
+                    waiting.answer(relayed.code(), relayed.attributes(), &self.facts, env, out);
+                }
+                out.push(Output::Ended { row: Arc::clone(relayed.row()), sequence: None });
+            }
         }
     }
 }
@@ -252,7 +259,7 @@ impl Original {
     pub(super) fn of(arrival: &Arrival) -> Option<Original> {
         match &arrival.entered {
             Entered::Password(password) => Some(Original {
-                source: arrival.origin.key.source.ip(),
+                source: arrival.origin.gateway.ip(),
                 password: password.clone(),
                 packet: Arc::clone(&arrival.packet),
             }),
@@ -263,7 +270,7 @@ impl Original {
     /// Whether `arrival` is this request again: source address, password and every attribute but the volatile ones.
     fn is_repeated_by(&self, arrival: &Arrival) -> bool {
         let Entered::Password(password) = &arrival.entered else { return false };
-        self.source == arrival.origin.key.source.ip()
+        self.source == arrival.origin.gateway.ip()
             && self.password == *password
             && lasting(&self.packet).eq(lasting(&arrival.packet))
     }

@@ -17,17 +17,18 @@ use super::duplicates::Duplicates;
 use super::floods::Floods;
 use super::node::{Node, Origin};
 use super::outbox::Outbox;
+use super::peers::{Peers, Relays, Replays};
 use super::record::Journal;
 use super::socket::{Letter, Listening};
 use super::system::SystemEntropy;
-use super::{Fault, STOP_WITHIN};
+use super::{Fault, STOP_WITHIN, settings as server};
 use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::delivery::Channels;
 use crate::engine::step::Env;
 use crate::primary::settings::Settings;
-use crate::primary::{self, Means, Primaries, Randomness};
+use crate::primary::{self, Exchange, Means, Primaries, Randomness};
 use crate::store::Logins;
 use crate::wire::{DropReason, MAX_PACKET};
 
@@ -40,6 +41,13 @@ const SWEEP: Duration = Duration::from_millis(500);
 pub(super) struct Live {
     pub(super) clients: Clients,
     pub(super) channels: Arc<Channels>,
+    pub(super) peers: Peers,
+}
+
+impl Live {
+    pub(super) fn new(settings: &server::Settings, channels: Arc<Channels>) -> Live {
+        Live { clients: Clients::new(&settings.clients), channels, peers: Peers::new(settings) }
+    }
 }
 
 /// What all workers share.
@@ -50,6 +58,7 @@ pub(super) struct Shared {
     pub(super) ratchet: Ratchet,
     pub(super) drops: Drops,
     pub(super) floods: Floods,
+    pub(super) replays: Replays,
     pub(super) store: Arc<dyn Logins>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal: Journal,
@@ -71,6 +80,7 @@ pub(super) struct Worker {
     sockets: Vec<Listening>,
     /// Checks under way end with the primaries that they began with.
     primaries: ArcSwap<Primaries>,
+    relays: ArcSwap<Relays>,
     opener: Opener,
     pub(super) drives: Drives,
     outbox: Outbox,
@@ -80,8 +90,8 @@ pub(super) struct Worker {
 
 /// What a worker is told while it runs.
 pub(super) enum Command {
-    /// Open these primaries beside those in use, and say whether it could be done.
-    Open { primaries: Box<[Settings]>, tell: mpsc::Sender<Result<(), Fault>> },
+    /// Open these primaries and ways to peers beside those in use, and say whether it could be done.
+    Open { primaries: Box<[Settings]>, live: Arc<Live>, tell: mpsc::Sender<Result<(), Fault>> },
     /// Use what was opened last.
     ChangeOver,
 }
@@ -96,9 +106,13 @@ impl Opener {
     fn open(
         &self,
         primaries: &[Settings],
+        peers: &Peers,
         shared: &Shared,
         entropy: &Randomness,
-    ) -> Result<Primaries, Fault> {
+    ) -> Result<(Primaries, Relays), Fault> {
+        let relays = Relays::open(peers, Arc::clone(&self.kinds), |name, address, secret| {
+            Exchange::open(name, address, secret, Arc::clone(&shared.clock), Arc::clone(entropy))
+        });
         let means = Means {
             shared: Arc::clone(&self.upstreams),
             logins: Arc::clone(&shared.store),
@@ -106,7 +120,7 @@ impl Opener {
             entropy: Arc::clone(entropy),
             kinds: Arc::clone(&self.kinds),
         };
-        Ok(Primaries::open(primaries, means)?)
+        Ok((Primaries::open(primaries, means)?, relays))
     }
 }
 
@@ -123,11 +137,13 @@ impl Worker {
             Listening::bind(*address).map_err(|fault| Fault::Bind { address: *address, fault })
         };
         let sockets = listen.iter().map(bind).collect::<Result<_, _>>()?;
-        let primaries = ArcSwap::from_pointee(opener.open(primaries, &shared, &lent(&entropy))?);
+        let (primaries, relays) =
+            opener.open(primaries, &shared.live.load().peers, &shared, &lent(&entropy))?;
         Ok(Worker {
             shared,
             sockets,
-            primaries,
+            primaries: ArcSwap::from_pointee(primaries),
+            relays: ArcSwap::from_pointee(relays),
             opener,
             drives: Drives::default(),
             outbox: Outbox::default(),
@@ -173,17 +189,18 @@ impl Worker {
         let mut opened = None;
         while let Some(order) = orders.recv().await {
             match order {
-                Command::Open { primaries, tell } => {
+                Command::Open { primaries, live, tell } => {
                     let result = self
                         .opener
-                        .open(&primaries, &self.shared, &lent(&self.entropy))
+                        .open(&primaries, &live.peers, &self.shared, &lent(&self.entropy))
                         .map(|new| opened = Some(new));
                     // Whoever asked may have given up; what was opened is then never used.
                     drop(tell.send(result));
                 }
                 Command::ChangeOver => {
-                    if let Some(primaries) = opened.take() {
+                    if let Some((primaries, relays)) = opened.take() {
                         self.primaries.store(Arc::new(primaries));
+                        self.relays.store(Arc::new(relays));
                     }
                 }
             }
@@ -238,6 +255,10 @@ impl Worker {
 
     pub(super) fn primaries(&self) -> Arc<Primaries> {
         self.primaries.load_full()
+    }
+
+    pub(super) fn relays(&self) -> Arc<Relays> {
+        self.relays.load_full()
     }
 
     /// Lends the clocks and the randomness for one step.

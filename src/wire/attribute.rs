@@ -35,6 +35,8 @@ pub mod number {
     pub const MESSAGE_AUTHENTICATOR: u8 = 80;
     pub const NAS_IPV6_ADDRESS: u8 = 95;
     pub const DIGEST_RESPONSE: u8 = 103;
+    /// Of the range that is left to implementations (RFC 2865 §5): what one radmfa says to another, sealed.
+    pub const RELAY: u8 = 224;
 
     /// Whether it belongs to one hop, so that whoever seals a packet puts it in: Message-Authenticator, Proxy-State.
     pub(in crate::wire) const fn is_of_one_hop(number: u8) -> bool {

@@ -41,6 +41,9 @@ drop_reasons! {
     NoMessageAuthenticator "no-message-authenticator" "EAP and Status-Server need a Message-Authenticator, and there is none"
     UnsignedNotAllowed "unsigned-not-allowed" "there is no Message-Authenticator, and this client is required to send it"
     ProxyStateUnsigned "proxy-state-unsigned" "there is a Proxy-State without a Message-Authenticator (CVE-2024-3596)"
+    BadPeerSecret "bad-peer-secret" "what came from a peer's address is not signed or sealed with its secret; is the secret the same on both sides?"
+    RelayReplayed "relay-replayed" "a peer's request came again in another packet"
+    RelayRefused "relay-refused" "what a peer passed on is no answer to a challenge of this server, or was passed on before"
     // What is asked.
     UnknownCode "unknown-code" "the packet is of a kind that is not served here"
     TwoUserNames "two-user-names" "the packet holds two User-Name attributes"

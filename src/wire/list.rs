@@ -160,6 +160,22 @@ impl AttributeList {
         Ok(list)
     }
 
+    /// A client's request as another server is to see it: everything in its order, except what belongs to one hop, and
+    /// with `password`, which only this server can read, in its place.
+    ///
+    /// Fails when the password is too long.
+    pub fn relay(request: &AccessRequest<'_>, password: &Secret) -> Result<AttributeList, Unfit> {
+        let mut list = AttributeList::with_room_for(request.attributes());
+        for attribute in request.attributes() {
+            match attribute.number() {
+                number::USER_PASSWORD => list.push_password(Some(password))?,
+                number if number::is_of_one_hop(number) => {}
+                _ => attribute.write(&mut list.plain),
+            }
+        }
+        Ok(list)
+    }
+
     /// Everything of an upstream's reply but Message-Authenticator, Proxy-State and State, in its order: unknown
     /// attributes as they are, and those that `kinds` knows to be encrypted as plain text.
     ///
@@ -300,8 +316,8 @@ impl AttributeList {
         Ok(list)
     }
 
-    /// How many octets [`AttributeList::write`] appends.
-    pub(super) fn wire_len(&self) -> usize {
+    /// How many octets it takes in a packet.
+    pub fn wire_len(&self) -> usize {
         self.held.iter().map(|(_, held)| held.wire_len()).sum::<usize>() + self.plain.len()
     }
 

@@ -79,6 +79,12 @@ impl<B: AsRef<[u8]>> Verified<B> {
         self.integrity
     }
 
+    /// The same request, trusted less: one that somebody else checked and found unsigned.
+    #[must_use]
+    pub fn lowered(self) -> Verified<B> {
+        Verified { integrity: Integrity::Unsigned, ..self }
+    }
+
     /// Its attributes, in order.
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes::of(self.attributes.as_ref())

@@ -17,7 +17,7 @@ use radmfa::base::text::escape;
 use radmfa::base::time::{Tick, UnixTime};
 use radmfa::engine::delivery::Delivery;
 use radmfa::engine::policy::{Lockout, Overrides, Policy};
-use radmfa::engine::question::{PrimaryAnswer, UserAnswer};
+use radmfa::engine::question::{PeerAnswer, PeerRequest, PrimaryAnswer, UserAnswer};
 use radmfa::engine::record::{CommitAnswer, Row};
 use radmfa::engine::step::{Env, Event};
 use radmfa::factor::oath::{self, Drift, Moving, Parameters};
@@ -25,8 +25,9 @@ use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::server::clients::{Authentic, Clients, Ratchet};
 use radmfa::server::duplicates::{Duplicates, PacketKey, Seen};
 use radmfa::server::node::{Ask, Node, Origin, Output};
+use radmfa::server::peers::Peers;
 use radmfa::server::pipeline::{arrival, enter};
-use radmfa::server::settings::{Client, MessageAuthenticator};
+use radmfa::server::settings::{Affinity, Client, Limits, MessageAuthenticator, Peer, Settings};
 use radmfa::store::Logins;
 use radmfa::store::admin::{Admin, NewToken, TokenFields, UserFields};
 use radmfa::store::memory::MemoryStore;
@@ -159,6 +160,11 @@ pub struct World {
     pub store: MemoryStore,
     pub clients: Vec<Client>,
     table: Clients,
+    pub peers: Peers,
+    /// What other servers say to what is handed to them; silence where nothing is left.
+    pub owners: VecDeque<PeerAnswer>,
+    /// What was handed to them.
+    pub owners_asked: Vec<PeerRequest>,
     pub ratchet: Ratchet,
     pub duplicates: Duplicates,
     pub tokens: Vec<Token>,
@@ -216,6 +222,9 @@ impl World {
             node: Node::new(mint("mfa-a"), capacity),
             table: Clients::new(&clients),
             clients,
+            peers: Peers::default(),
+            owners: VecDeque::new(),
+            owners_asked: Vec::new(),
             ratchet: Ratchet::default(),
             duplicates: Duplicates::new(10_000, Duration::from_secs(10)),
             tokens: Vec::new(),
@@ -234,6 +243,23 @@ impl World {
             oversized: 0,
             faults: Vec::new(),
         }
+    }
+
+    /// The server called `name` is a peer, and `affinity` holds.
+    pub fn with_peer(&mut self, peer: &str, affinity: Affinity) {
+        self.peers = Peers::new(&Settings {
+            server_name: Label::new("mfa-a").unwrap(),
+            listen: Vec::new(),
+            workers: 1,
+            clients: Vec::new(),
+            limits: Limits::default(),
+            affinity,
+            peers: vec![Peer {
+                name: Label::new(peer).unwrap(),
+                address: SocketAddr::from(([192, 0, 2, 200], 1812)),
+                secret: Secret::from("between the two servers"),
+            }],
+        });
     }
 
     /// The same store behind a server that has just started: what was only in memory is gone.
@@ -394,12 +420,12 @@ impl World {
                 return Ok(None);
             }
         }
-        let origin = Origin { key, authenticator: *parsed.authenticator() };
+        let origin = Origin { key, authenticator: *parsed.authenticator(), gateway: source };
         let Authentic { packet, secret } = &authentic;
         let reply_to = ReplyTo::new(packet, Arc::clone(secret), gateway.send_message_authenticator);
         let arrival = arrival(&gateway, &view, packet, secret, origin, reply_to, now);
         let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
-        Ok(enter(node, arrival, view.state(), &mut env, out))
+        Ok(enter(node, &self.peers, arrival, view.state(), &mut env, out))
     }
 
     /// Answers questions until there is none, or until one is held.
@@ -411,6 +437,7 @@ impl World {
                 Ask::Primary(..) => self.holding.primary,
                 Ask::User(..) => self.holding.user,
                 Ask::Commit(..) => self.holding.commit,
+                Ask::Relay(..) => false,
             };
             if holds {
                 self.held.push_back(Held { ask: present, request });
@@ -470,6 +497,12 @@ impl World {
             Ask::User(query, ticket) => {
                 let answer =
                     if self.reads_fail { UserAnswer::Unavailable } else { now(self.store.find(&query)) };
+                let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
+                node.answer(ticket, answer, &mut env, out)
+            }
+            Ask::Relay(request, ticket) => {
+                self.owners_asked.push(request);
+                let answer = self.owners.pop_front().unwrap_or(PeerAnswer::Unavailable);
                 let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
                 node.answer(ticket, answer, &mut env, out)
             }

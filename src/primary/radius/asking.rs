@@ -56,6 +56,29 @@ impl Radius {
         }
     }
 
+    /// Asks the first server, alive or not, with these attributes.
+    pub(in crate::primary) async fn ask(&self, attributes: &AttributeList, answer_by: Tick) -> PrimaryAnswer {
+        let question = Question {
+            server: 0,
+            code: Code::ACCESS_REQUEST,
+            attributes,
+            purpose: Purpose::Login,
+            move_on: None,
+            give_up: answer_by,
+        };
+        let Some(ticket) = self.launch(&question, self.clock.mono()) else {
+            return PrimaryAnswer::Unavailable;
+        };
+        let mut asking = Asking { radius: self, asked: 1, current: Some(ticket), earlier: Vec::new() };
+        loop {
+            match std::future::poll_fn(|context| asking.poll(context)).await {
+                News::Answer(answer) => return answer,
+                News::MoveOn => {}
+                News::TimedOut => return PrimaryAnswer::Unavailable,
+            }
+        }
+    }
+
     /// The first server that was not asked yet and lives; any not asked yet where all are dead.
     fn choose(&self, asked: u32, dialog: Option<Dialog<'_>>, now: Tick) -> Option<usize> {
         let mut open = self.servers.iter().enumerate().filter(|(place, _)| asked & (1 << place) == 0);

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::base::name::UserName;
+use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::system::Fixed;
 use crate::base::time::UnixTime;
@@ -59,7 +59,7 @@ impl Bench {
             (id == AttributeId::Vendor(vendor::MICROSOFT, 16)).then_some(Hidden::Salted { tagged: false })
         });
         let radius = Radius::open(
-            Label::new("up").unwrap(),
+            "primary up".to_owned(),
             &settings,
             |address| Arc::new(Health::new(address)),
             Arc::<Moved>::clone(&clock),
