@@ -21,6 +21,7 @@ mod owner;
 mod peers;
 mod progress;
 mod quickstart;
+mod report;
 mod running;
 mod serve;
 mod store;
@@ -49,6 +50,7 @@ enum Command {
     User(user::User),
     Token(token::Token),
     Client(client::Client),
+    Report(report::Report),
     Audit(audit::Audit),
     Channel(channel::Channel),
     Store(keeping::Store),
@@ -76,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Client(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Channel(command) => command.run(),
         Command::Store(command) => command.run(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::StoreFault;
 use super::act::Origin;
+use super::report::Reports;
 use super::trail::Trail;
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
@@ -103,6 +104,9 @@ pub trait Admin: Send {
 
     /// The trail as auditors need it.
     fn trail(&mut self) -> &mut dyn Trail;
+
+    /// What reports ask.
+    fn reports(&mut self) -> &mut dyn Reports;
 
     /// Reads a user as a login does ([`super::Logins::find`]).
     fn account(&mut self, query: &UserQuery) -> UserAnswer;

@@ -3,6 +3,7 @@
 //! It keeps every promise of the trait but durability. One lock, no thread; every answer is there at once.
 //! Invariant: seeds are sealed here too, under a key that exists nowhere else.
 
+mod report;
 mod trail;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,6 +18,7 @@ use super::admin::{
 use super::budget::{DAY, Sends, class};
 use super::fold::{self, Facts, TokenFacts, judge, tally};
 use super::pending::Pending;
+use super::report::Reports;
 use super::seal::{Purpose, SealKey};
 use super::trail::Trail;
 use super::{Logins, StoreFault};
@@ -604,6 +606,10 @@ impl Admin for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    fn reports(&mut self) -> &mut dyn Reports {
+        self
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {

@@ -16,6 +16,7 @@ pub mod memory;
 pub mod packed;
 pub mod pending;
 pub mod people;
+pub mod report;
 pub mod seal;
 pub mod sqlite;
 pub mod trail;

@@ -24,11 +24,13 @@ use crate::factor::oath::{Digits, Moving, Parameters};
 mod commands;
 mod files;
 mod logins;
+mod reports;
 mod tokens;
 
 pub(super) use commands::*;
 pub(super) use files::*;
 pub(super) use logins::*;
+pub(super) use reports::*;
 pub(super) use tokens::*;
 
 /// A store under test: one running server and any number of commands beside it.
@@ -201,6 +203,9 @@ macro_rules! battery {
             a_command_s_change_is_seen_at_the_next_login
             a_command_appends_to_the_same_chain_under_the_same_guards
             a_restart_forgets_nothing
+            sums_are_what_the_rows_add_up_to
+            rows_come_newest_first_a_page_at_a_time
+            who_was_erased_is_in_no_report
             any_sequence_of_rows_folds_to_the_same_state_after_a_restart
         );
     };

@@ -41,6 +41,7 @@ use crate::store::admin::{
 };
 use crate::store::fold::judge;
 use crate::store::packed::Packer;
+use crate::store::report::Reports;
 use crate::store::seal::Purpose;
 use crate::store::trail::Trail;
 
@@ -482,6 +483,10 @@ impl Admin for SqliteAdmin {
             }
         }
         Ok(())
+    }
+
+    fn reports(&mut self) -> &mut dyn Reports {
+        self
     }
 
     fn account(&mut self, query: &UserQuery) -> UserAnswer {

@@ -1,5 +1,6 @@
 //! The thread that keeps house: copies the write-ahead log back into the database, fills memory with users after a
-//! start or a large import, removes what abandoned imports left, and looks at the tokens' clocks.
+//! start or a large import, removes what abandoned imports left, looks at the tokens' clocks, and rolls the trail up for
+//! reports.
 //!
 //! Nobody waits for it. Checkpoints run here and not on the writer, whose commits they would hold up.
 
@@ -9,13 +10,15 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::view::View;
-use super::{clocks, import};
+use super::{clocks, import, rollup};
 use crate::base::system::Clock;
 
 /// A log of this many pages (32 MiB) is started over, which takes the write lock for a moment.
 const LOG_MAX: i64 = 8_192;
-/// How often the tokens' clocks are looked at.
-const LOOK_EVERY: Duration = Duration::from_mins(15);
+/// The keeper looks for something to do by itself so often while nobody wants anything.
+const ROUND: Duration = Duration::from_secs(10);
+/// Rounds between two looks at the tokens' clocks: 15 minutes.
+const LOOK_ROUNDS: u32 = 90;
 /// Users read at a time.
 const WARM_STEP: usize = 500;
 
@@ -33,6 +36,8 @@ struct Wants {
     warm_after: Option<i64>,
     sweep: bool,
     look: bool,
+    roll: bool,
+    rounds: u32,
     closing: bool,
 }
 
@@ -40,6 +45,7 @@ enum Task {
     Checkpoint,
     Sweep,
     Look,
+    Roll,
     Warm(i64),
 }
 
@@ -75,6 +81,7 @@ impl Keeper {
                 Task::Checkpoint => checkpoint(&mut connection),
                 Task::Sweep => import::sweep(&mut connection, clock, &|| self.is_closing()),
                 Task::Look => clocks::look(&connection, view),
+                Task::Roll => self.roll(&mut connection),
                 Task::Warm(after) => view.warm(&connection, after, WARM_STEP).map(|last| {
                     let mut wants = self.lock();
                     if wants.warm_after == Some(after) {
@@ -107,10 +114,29 @@ impl Keeper {
             if std::mem::take(&mut wants.look) {
                 return Some(Task::Look);
             }
+            if std::mem::take(&mut wants.roll) {
+                return Some(Task::Roll);
+            }
             let (woken, waited) =
-                self.bell.wait_timeout(wants, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner);
+                self.bell.wait_timeout(wants, ROUND).unwrap_or_else(PoisonError::into_inner);
             wants = woken;
-            wants.look |= waited.timed_out();
+            if waited.timed_out() {
+                wants.roll = true;
+                wants.rounds = (wants.rounds + 1) % LOOK_ROUNDS;
+                wants.look |= wants.rounds == 0;
+            }
+        }
+    }
+
+    /// Rolls the trail up for reports: as far as it goes while the trail stands still, one step where it grows.
+    fn roll(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let mut before = None;
+        loop {
+            let rollup::Progress { done, newest } = rollup::step(connection)?;
+            let grows = before.replace(newest).is_some_and(|before| before != newest);
+            if done >= newest || grows || self.is_closing() {
+                return Ok(());
+            }
         }
     }
 

@@ -30,6 +30,7 @@ mod queue;
 mod readers;
 pub mod rekey;
 pub mod restore;
+mod rollup;
 mod rows;
 mod schema;
 mod seat;

@@ -8,7 +8,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::convert;
+use super::{convert, rollup};
 use crate::base::system::Entropy;
 
 /// The number of this schema, in `user_version`.
@@ -140,6 +140,7 @@ pub(super) fn migrate(
     for (number, sql) in (1_i64..).zip(MIGRATIONS).skip(usize::try_from(version).unwrap_or(usize::MAX)) {
         transaction.execute_batch(sql)?;
         if number == 2 {
+            transaction.execute_batch(rollup::TABLES)?;
             convert::events(&transaction, entropy)?;
         }
         transaction.pragma_update(None, "user_version", number)?;

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use super::admin::{SqliteAdmin, Trouble};
 use super::rows::{self, CHAIN, int, nat};
 use super::tables::{log_change, serials_of, user_id};
-use super::verify;
 use super::writer::write_states;
+use super::{rollup, verify};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
@@ -122,7 +122,7 @@ impl SqliteAdmin {
             return Err(AdminFault::Invalid(what.to_owned()).into());
         }
         let (mut sequence, mut mac) = start(anchor.as_ref());
-        let mut count = 0;
+        let mut pruned = Vec::new();
         {
             let mut statement = transaction.prepare_cached(
                 "SELECT seq, body, person, mac FROM event WHERE chain = ?1 AND seq < ?2 ORDER BY seq LIMIT ?3",
@@ -144,10 +144,12 @@ impl SqliteAdmin {
                     break;
                 }
                 (sequence, mac) = (seq, linked);
-                count += 1;
+                pruned.push(rows::audit_row(row)?);
             }
         }
+        let count = pruned.len();
         if count > 0 {
+            rollup::prune(&transaction, &pruned)?;
             let anchor = Anchor::new(&key, sequence, mac, now);
             transaction
                 .execute("DELETE FROM event WHERE chain = ?1 AND seq <= ?2", [CHAIN, int(sequence)])?;
@@ -199,6 +201,7 @@ impl SqliteAdmin {
             self.pen.act(&transaction, Act::new(Reason::UserErased))?;
             transaction.commit()?;
         }
+        rollup::forget(&self.connection, name.as_str())?;
         self.connection.execute("UPDATE change SET user = NULL WHERE user = ?1", [name.as_str()])?;
         // The log still has the old pages; a reader in the way leaves them to the next checkpoint.
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

@@ -1,0 +1,112 @@
+//! `radmfa report usage`: how many logins, by whom, where, with what and when, as two ways of billing count them.
+
+use std::io::IsTerminal as _;
+
+use serde_json::json;
+
+use super::{FilterFlags, caught_up};
+use crate::cli::failure::Failure;
+use crate::cli::output::{Format, FormatFlag, Listing, say};
+use crate::cli::store::{Missing, open};
+use crate::config::flags::StoreFlags;
+use crate::store::report::By;
+
+/// Count logins by user, client, method, day, hour or country of the phone
+///
+/// Whole hours (UTC) are counted, and where users are told apart whole days. An authentication is a login that a second
+/// factor decided, for or against; an active user was let in at least once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Usage {
+    /// What is told apart
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    by: Apart,
+    #[command(flatten)]
+    filter: FilterFlags,
+    #[command(flatten)]
+    format: FormatFlag,
+    #[command(flatten)]
+    store: StoreFlags,
+}
+
+/// `--by`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Apart {
+    /// Users
+    User,
+    /// Clients
+    Client,
+    /// Second factors
+    Method,
+    /// Days, UTC
+    #[default]
+    Day,
+    /// Hours, UTC
+    Hour,
+    /// The country codes of users' telephone numbers, as they are now
+    CountryOfPhone,
+}
+
+/// Characters of the longest bar.
+const BAR: u64 = 40;
+
+impl Usage {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let by = match self.by {
+            Apart::User => By::User,
+            Apart::Client => By::Client,
+            Apart::Method => By::Method,
+            Apart::Day => By::Day,
+            Apart::Hour => By::Hour,
+            Apart::CountryOfPhone => By::Country,
+        };
+        let mut admin = open(&self.store, Missing::Refuse)?;
+        let reports = caught_up(&mut *admin)?;
+        let filter = self.filter.filter();
+        let sums = reports.sums(&filter, by).map_err(Failure::from)?;
+        let table = self.format.format == Format::Table;
+        if table {
+            let enabled = reports.enabled_users().map_err(Failure::from)?;
+            let active = reports.sums(&filter, By::User).map_err(Failure::from)?;
+            let active = active.iter().filter(|sum| sum.accepted > 0).count();
+            let factors: u64 = sums.iter().map(|sum| sum.factors).sum();
+            say(format!("{enabled} users enabled, {active} active; {factors} authentications\n"))?;
+        }
+        let bars = table && std::io::stdout().is_terminal();
+        let mut listing = Listing::new(match (self.by, bars) {
+            (Apart::User, false) => &["user", "accepted", "rejected", "authentications"],
+            (Apart::User, true) => &["user", "accepted", "rejected", "authentications", "share"],
+            (_, false) => &["key", "accepted", "rejected", "authentications", "active-users"],
+            (_, true) => &["key", "accepted", "rejected", "authentications", "active-users", "share"],
+        });
+        let most = sums.iter().map(|sum| sum.accepted + sum.rejected).max().unwrap_or(0).max(1);
+        for sum in &sums {
+            let mut row = vec![json!(sum.key), json!(sum.accepted), json!(sum.rejected), json!(sum.factors)];
+            if self.by != Apart::User {
+                row.push(json!(sum.users));
+            }
+            if bars {
+                row.push(json!(bar(sum.accepted + sum.rejected, most)));
+            }
+            listing.row(row);
+        }
+        listing.print(self.format.format)
+    }
+}
+
+/// A bar for `count`, the longest for `most`.
+fn bar(count: u64, most: u64) -> String {
+    let length = usize::try_from(count.saturating_mul(BAR).div_ceil(most)).unwrap_or(0);
+    "█".repeat(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_bar_is_as_long_as_bars_get_and_one_login_is_seen() {
+        assert_eq!(bar(1_000_000, 1_000_000).chars().count(), 40);
+        assert_eq!(bar(1, 1_000_000).chars().count(), 1);
+        assert_eq!(bar(0, 1), "");
+    }
+}
