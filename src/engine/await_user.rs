@@ -233,13 +233,15 @@ fn judge(
         return refuse(&facts, reason, env);
     }
     let typed = sending::compare(&round, code, env.mono);
-    // Where a code was sent, nothing else is looked at: an entry is one guess.
-    round.guesses = if round.sent.is_some() { 1 } else { account.guesses(env.unix) };
+    // Where a code was sent, nothing else is looked at; but the failures on the books may have been guesses at tokens.
+    round.guesses = account.guesses(env.unix);
+    // Good for this entry and no later one.
+    let ahead = round.ahead.take();
     let (failures, last) = (account.failures, account.last_failure);
     let standing = lockout::standing(&facts.policy.lockout, round.guesses, failures, last, env.unix);
     let judgement = match round.sent {
         Some(_) => Judgement::Wrong,
-        None => codes::compare(account, code, &facts.policy.login, round.ahead.take(), env.unix),
+        None => codes::compare(account, code, &facts.policy.login, ahead, env.unix),
     };
     let (reason, device, tally) = match (standing, &judgement) {
         // Compared all the same, so that a wait takes the time of a comparison.
