@@ -149,6 +149,38 @@ fn a_code_used_since_the_backup_does_not_work_again_after_restore() {
 }
 
 #[test]
+fn bypasses_of_a_backup_are_void_and_its_recovery_codes_are_named() {
+    let desk = desk("keep-restore-special", &users(3));
+    let path = desk.scratch.join("store/radmfa.db");
+    let special = |user: &str| -> Option<String> {
+        let store = Connection::open(&path).unwrap();
+        store.query_row("SELECT special FROM user WHERE name = ?1", [user], |row| row.get(0)).unwrap()
+    };
+    {
+        let store = Connection::open(&path).unwrap();
+        let column = "SELECT count(*) FROM pragma_table_info('user') WHERE name = 'special'";
+        if store.query_row(column, [], |row| row.get::<_, i64>(0)).unwrap() == 0 {
+            store.execute("ALTER TABLE user ADD COLUMN special TEXT", []).unwrap();
+        }
+        let bypass =
+            r#"{"id":1,"client":"vpn","station":null,"since":1,"until":99999999999999,"why":"lost phone"}"#;
+        let code = format!(r#"{{"id":2,"hash":"{}","since":1,"used":false}}"#, "00".repeat(32));
+        let set = "UPDATE user SET special = ?2 WHERE name = ?1";
+        let both = format!(r#"{{"bypasses":[{bypass},{bypass}],"recovery":[{code}]}}"#);
+        store.execute(set, ["user0", &both]).unwrap();
+        store.execute(set, ["user1", &format!(r#"{{"recovery":[{code}]}}"#)]).unwrap();
+    }
+    let untouched = special("user1");
+    desk.ok("store backup copy.db");
+    let said = desk.ok("store restore copy.db");
+    assert!(said.contains("2 one-time bypasses are void now"), "{said}");
+    assert!(said.contains("recovery codes used since the backup work again"), "{said}");
+    let kept = special("user0").unwrap();
+    assert!(!kept.contains("bypasses") && kept.contains("recovery"), "{kept}");
+    assert_eq!((special("user1"), special("user2")), (untouched, None));
+}
+
+#[test]
 fn nothing_is_restored_under_a_running_server() {
     let desk = desk("keep-restore-live", &users(1));
     desk.ok("store backup copy.db");

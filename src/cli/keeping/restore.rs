@@ -61,8 +61,10 @@ impl Restore {
             "  codes up to this moment are spent for {}: users wait for their next code but one",
             number(done.marked, "token")
         ))?;
-        if done.voided > 0 {
-            say(format!("  {} void now", number(done.voided, "bypass")))?;
+        match done.voided {
+            0 => {}
+            1 => say("  1 one-time bypass is void now")?,
+            more => say(format!("  {more} one-time bypasses are void now"))?,
         }
         say("at risk:")?;
         let since = done.newest.map_or_else(|| "the backup".to_owned(), |newest| newest.to_string());

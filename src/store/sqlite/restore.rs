@@ -292,13 +292,12 @@ fn secure(
         "UPDATE removed SET last_step = max(last_step, ?1 / interval + 1) WHERE interval > 0",
         [seconds],
     )?;
-    let voided =
-        if has(&transaction, "bypass")? { transaction.execute("DELETE FROM bypass", [])? } else { 0 };
+    let voided = void_bypasses(&transaction)?;
     let taken_over = known.map(|known| take_over(&transaction, known)).transpose()?;
     pen.act(&transaction, Act::new(Reason::StoreRestored).note(from.display().to_string()))?;
     log_change(&transaction, None)?;
     let count = |sql: &str| transaction.query_row(sql, [], |row| row.get(0).map(nat));
-    let recovery = if has(&transaction, "recovery")? { count("SELECT count(*) FROM recovery")? } else { 0 };
+    let recovery = open_recovery(&transaction)?;
     let report = Report {
         counts: Counts::of(&transaction)?,
         migrated,
@@ -306,7 +305,7 @@ fn secure(
         aside: None,
         key_aside: None,
         marked: u64::try_from(marked).unwrap_or(u64::MAX),
-        voided: u64::try_from(voided).unwrap_or(u64::MAX),
+        voided,
         taken_over,
         counters: count("SELECT count(*) FROM token WHERE interval = 0")?,
         recovery,
@@ -315,9 +314,35 @@ fn secure(
     Ok(report)
 }
 
-fn has(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-    Ok(connection.query_row(sql, [table], |_| Ok(())).optional()?.is_some())
+/// Whether users have the column that says what is special about them, which an older version has not.
+fn has_special(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM pragma_table_info('user') WHERE name = 'special'";
+    Ok(connection.query_row(sql, [], |_| Ok(())).optional()?.is_some())
+}
+
+/// Closes every one-time bypass: one that was used since the backup would be open again. Answers how many there were.
+fn void_bypasses(connection: &Connection) -> rusqlite::Result<u64> {
+    if !has_special(connection)? {
+        return Ok(0);
+    }
+    let open = "SELECT coalesce(sum(json_array_length(special, '$.bypasses')), 0) FROM user";
+    let count = connection.query_row(open, [], |row| row.get(0).map(nat))?;
+    connection.execute(
+        "UPDATE user SET special = json_remove(special, '$.bypasses')
+         WHERE json_array_length(special, '$.bypasses') > 0",
+        [],
+    )?;
+    Ok(count)
+}
+
+/// How many recovery codes the backup takes for unused.
+fn open_recovery(connection: &Connection) -> rusqlite::Result<u64> {
+    if !has_special(connection)? {
+        return Ok(0);
+    }
+    let sql = "SELECT count(*) FROM user, json_each(user.special, '$.recovery') AS code
+               WHERE NOT json_extract(code.value, '$.used')";
+    connection.query_row(sql, [], |row| row.get(0).map(nat))
 }
 
 fn take_over(connection: &Connection, known: &Known) -> rusqlite::Result<u64> {
