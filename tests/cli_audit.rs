@@ -12,10 +12,13 @@
 mod cli_support;
 mod support;
 
-use rusqlite::Connection;
-use serde_json::Value;
+use std::net::UdpSocket;
+use std::time::Duration;
 
 use cli_support::Desk;
+use rusqlite::Connection;
+use serde_json::Value;
+use support::free_port;
 
 /// A desk whose store has two users, one token and six rows.
 fn desk(name: &str) -> Desk {
@@ -102,4 +105,72 @@ fn erasing_keeps_the_chain_and_is_itself_in_the_trail() {
     let last = rows(&export).pop().unwrap();
     assert_eq!((&last["reason"], &last["user"]), (&Value::from("user-erased"), &Value::Null));
     assert!(desk.fails("user erase alice", 1).contains("no user alice"));
+}
+
+/// The next message of RFC 5424 with this MSGID: its text after the header.
+fn message(collector: &UdpSocket, id: &str) -> String {
+    let mut buffer = [0; 8192];
+    loop {
+        let length = collector.recv(&mut buffer).expect("a message within 20 s");
+        let text = std::str::from_utf8(&buffer[..length]).unwrap();
+        let mut parts = text.splitn(8, ' ');
+        let head: Vec<_> = parts.by_ref().take(7).collect();
+        assert_eq!((&head[0][head[0].len() - 2..], head[2], head[3]), (">1", "mfa-a", "radmfa"), "{text}");
+        if head[5] == id {
+            return parts.next().unwrap().to_owned();
+        }
+    }
+}
+
+#[test]
+fn a_server_sends_rows_and_checkpoints_to_syslog_and_they_find_a_cut_tail() {
+    let desk = desk("cli-audit-syslog");
+    desk.write("secret", "a long shared secret");
+    desk.write("password", "correct horse\n");
+    desk.ok("user add carol --password-file password --mail carol@example.org --phone 0301234567");
+    desk.ok("token add carol --serial T2");
+    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (port, syslog) = (free_port(), collector.local_addr().unwrap());
+    let mut server = desk.serve(&format!(
+        "serve --server-name mfa-a --listen 127.0.0.1:{port} --client name=nas,address=127.0.0.1,secret=file:secret \
+         --primary name=here,type=local --audit fields=phone,redact-phone=3,checkpoint-every=1s,syslog=udp:{syslog}"
+    ));
+    let first = message(&collector, "checkpoint");
+    assert!(first.starts_with("radmfa-checkpoint:1:8:"), "{first}");
+    // A wrong code that is asked for again has a line of its own, and so has each row.
+    let login = desk.run(&format!(
+        "login carol --server 127.0.0.1:{port} --secret file:secret --password-file password --timeout 20s \
+         --code 000000 --code 000000 --code 000000"
+    ));
+    assert_eq!(login.status.code(), Some(1), "{}", login.transcript());
+    let retried: Value = serde_json::from_str(&message(&collector, "audit")).unwrap();
+    assert_eq!((&retried["result"], &retried["reason"]), (&"retried".into(), &"code-wrong".into()));
+    assert_eq!((&retried["user"], &retried["client"]), (&"carol".into(), &"nas".into()));
+    assert_eq!(
+        (&retried["server"], &retried["local"]),
+        (&"mfa-a".into(), &format!("127.0.0.1:{port}").into())
+    );
+    assert_eq!(
+        (&retried["phone"], &retried["mail"], &retried["protocol"]),
+        (&"*******567".into(), &Value::Null, &"pap".into())
+    );
+    server.wait_for("REJECT code-wrong user=carol");
+    // An act in another process is sent like any row.
+    desk.ok("user set alice --disable");
+    let act = loop {
+        let row: Value = serde_json::from_str(&message(&collector, "audit")).unwrap();
+        if row["result"] == "noted" {
+            break row;
+        }
+    };
+    assert_eq!((&act["reason"], &act["note"]), (&"user-changed".into(), &"disabled".into()));
+    assert!(server.terminate().success());
+    desk.write("server.log", &server.log());
+    assert!(server.log().contains(" audit checkpoint radmfa-checkpoint:1:"));
+    let said = desk.ok("audit verify --checkpoint server.log");
+    assert!(said.contains("checkpoints agree"), "{said}");
+    tamper(&desk, "DELETE FROM checkpoint; DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)");
+    let said = desk.fails("audit verify --checkpoint server.log", 1);
+    assert!(said.contains("tail was cut off"), "{said}");
 }

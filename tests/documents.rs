@@ -1,6 +1,7 @@
 //! Holds the documents to the program: every key, profile, reason and drop reason that there is stands in them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -92,4 +93,27 @@ fn the_gateways_have_every_profile_with_what_it_sets() {
             assert!(row.contains(cell), "{row} lacks {cell}");
         }
     }
+}
+
+/// The page of reasons as it is generated.
+fn reasons() -> String {
+    let mut page = String::from(
+        "# Reasons\n\nWhy an authentication ended as it did, or what an admin did: the complete list of this version. A code never \
+         changes its\nmeaning. Generated from `src/engine/reason.rs`: `UPDATE_DOCS=1 cargo test --test documents` writes it anew.\n\n\
+         | code | what it means |\n|---|---|\n",
+    );
+    for reason in Reason::ALL {
+        let _infallible = writeln!(page, "| `{}` | {} |", reason.code(), reason.sentence());
+    }
+    page
+}
+
+#[test]
+fn the_page_of_reasons_is_what_the_program_says() {
+    let page = reasons();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md"), &page).unwrap();
+    }
+    let hint = "docs/reasons.md is stale: UPDATE_DOCS=1 cargo test --test documents";
+    assert_eq!(document("docs/reasons.md"), page, "{hint}");
 }

@@ -15,6 +15,7 @@ use crate::server::record::Journal;
 use crate::server::settings::{Client, MessageAuthenticator};
 use crate::server::system::SystemClock;
 use crate::server::{Parts, Server};
+use crate::store::act::Origin;
 use crate::store::{Opened, Settings};
 use crate::wire::{AttributeId, Hidden};
 
@@ -26,7 +27,9 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
     let dictionary = super::dictionary::read(&effective.dictionaries)?;
     let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
     super::store::make_directory_of(&settings)?;
-    let settings = Settings { tell: |line| tracing::info!("{line}"), ..settings };
+    let origin = Origin { server: effective.server.server_name.clone(), ..settings.origin };
+    let recording = effective.audit.recording;
+    let settings = Settings { tell: |line| tracing::info!("{line}"), origin, recording, ..settings };
     let opened = crate::store::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
     check_clock(&opened)?;
     let parts = Parts {
@@ -38,6 +41,8 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
         other_state_keys: opened.other_state_keys,
         clock: clock(),
         journal,
+        audit: effective.audit.clone(),
+        admin: opened.admin,
     };
     let server = Server::start(&effective.server, parts)?;
     if let Err(clash) = super::peers::look_for_namesake(&effective.server) {

@@ -59,6 +59,7 @@ pub(crate) fn open_because(
     let (said, warnings) = config::load_store(flags, &machine()).map_err(|errors| wrong(&errors))?;
     warn(&warnings);
     let settings = settings(&said.store, said.seal_key.as_ref())?;
+    let settings = Settings { recording: said.recording, ..settings };
     if let Place::Sqlite(path) = &settings.place {
         if !path.exists() {
             match missing {

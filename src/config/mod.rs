@@ -15,6 +15,7 @@
 //! Invariants: a configuration is taken whole or not at all; everything that is wrong with it is said at once, each with
 //! the place where it was written; no secret is shown.
 
+mod audit;
 mod channel;
 mod client;
 mod delivery;
@@ -78,6 +79,8 @@ pub struct Effective {
     pub group_attributes: GroupAttributes,
     /// Dictionaries beside those built in; each could be opened.
     pub dictionaries: Vec<PathBuf>,
+    /// What becomes of the trail.
+    pub audit: server::auditor::Audit,
     /// The arithmetic of failures, the same in every client's policy.
     pub lockout: Lockout,
     /// How the log is written.
@@ -94,6 +97,8 @@ pub struct StoreSettings {
     pub store: String,
     /// Where the sealing key is kept; `None`: beside the store.
     pub seal_key: Option<SecretSource>,
+    /// Which personal fields rows of the trail keep.
+    pub recording: crate::store::packed::Recording,
 }
 
 /// `log-format`.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{channel, client, limits, lockout, peer, policy, primary, rule, sending, top};
+use super::{audit, channel, client, limits, lockout, peer, policy, primary, rule, sending, top};
 
 /// A key of a table.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ pub static TOP: &[Top] = &[
         &[peer::KEYS],
     ),
     table("lockout", Kind::Table, "When a user has to wait after wrong codes", &[lockout::KEYS]),
+    table("audit", Kind::Table, "What the audit trail keeps, and where it is sent", &[audit::KEYS]),
     table("limits", Kind::Table, "Bounds of the tables in memory", &[limits::KEYS]),
     top::DICTIONARY,
     top::AFFINITY,

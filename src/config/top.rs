@@ -13,7 +13,8 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Effective, LogFormat, LogLevel, StoreSettings, client, delivery, limits, lockout, peer, primary, rule,
+    Effective, LogFormat, LogLevel, StoreSettings, audit, client, delivery, limits, lockout, peer, primary,
+    rule,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
@@ -114,6 +115,9 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let mut reader = Reader::new(section("limits", findings), "limits", around, findings);
     let limits = limits::decode(&mut reader);
     let limits_section = reader.finish();
+    let mut reader = Reader::new(section("audit", findings), "audit", around, findings);
+    let audit = audit::decode(&mut reader);
+    let audit_section = reader.finish();
 
     let mut names: Vec<Label> = labels(table, "primary").collect();
     names.dedup();
@@ -168,7 +172,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     peer::warn(&peers, findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
     at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
-    sections.extend([lockout_section, limits_section]);
+    sections.extend([lockout_section, limits_section, audit_section]);
 
     Some(Effective {
         server: Settings {
@@ -187,6 +191,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         rules,
         group_attributes,
         dictionaries,
+        audit,
         lockout,
         log_format,
         log_level,
@@ -200,6 +205,10 @@ pub(super) fn decode_store(
     around: &dyn Surroundings,
     findings: &mut Findings,
 ) -> Option<StoreSettings> {
+    let none = Table { origin: Origin::Default, entries: Vec::new() };
+    let section = single_table(table, "audit", findings).unwrap_or(&none);
+    let mut reader = Reader::new(section, "audit", around, findings);
+    let recording = audit::recording(&mut reader);
     let wanted = |key: &str| key == STORE.key.name || key == SEAL_KEY.key.name;
     let table = Table {
         origin: table.origin.clone(),
@@ -207,7 +216,7 @@ pub(super) fn decode_store(
     };
     let mut reader = Reader::new(&table, "", around, findings);
     let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
-    Some(StoreSettings { store: store?, seal_key })
+    Some(StoreSettings { store: store?, seal_key, recording })
 }
 
 fn server_name(reader: &mut Reader<'_>) -> Option<Label> {

@@ -9,6 +9,7 @@
 //! at all.
 
 pub mod affinity;
+pub mod auditor;
 pub mod clients;
 mod drives;
 pub mod drops;
@@ -26,6 +27,7 @@ pub mod settings;
 pub mod sink;
 mod slot;
 mod socket;
+pub mod syslog;
 pub mod system;
 mod worker;
 
@@ -44,8 +46,10 @@ use crate::base::system::Clock;
 use crate::delivery::{self, Channels};
 use crate::engine::delivery::Arrival;
 use crate::primary;
+use crate::store::admin::Admin;
 use crate::store::{Logins, StoreFault};
 use affinity::Mint;
+use auditor::{Audit, Auditor};
 use clients::Ratchet;
 use drops::Drops;
 use duplicates::Duplicates;
@@ -78,6 +82,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where the lines of logins go.
     pub journal: Journal,
+    /// What becomes of the trail.
+    pub audit: Audit,
+    /// A hold on the store to look after the trail with.
+    pub admin: Box<dyn Admin>,
 }
 
 /// A running server.
@@ -88,6 +96,7 @@ pub struct Server {
     workers: Vec<Running>,
     stop: watch::Sender<bool>,
     addresses: Vec<SocketAddr>,
+    auditor: Auditor,
 }
 
 struct Running {
@@ -143,7 +152,18 @@ impl Server {
             .iter()
             .map(|address| socket::probe(*address).map_err(|fault| Fault::Bind { address: *address, fault }))
             .collect::<Result<Vec<_>, _>>()?;
-        let Parts { primaries, kinds, delivery, store, state_key, other_state_keys, clock, journal } = parts;
+        let Parts {
+            primaries,
+            kinds,
+            delivery,
+            store,
+            state_key,
+            other_state_keys,
+            clock,
+            journal,
+            audit,
+            admin,
+        } = parts;
         let upstreams = primary::Shared::new();
         let shared = Arc::new(Shared {
             live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, &clock)?)),
@@ -162,7 +182,10 @@ impl Server {
             delayed: AtomicUsize::new(0),
         });
         let (stop, stopped) = watch::channel(false);
-        let mut server = Server { shared, primaries: upstreams, kinds, workers: Vec::new(), stop, addresses };
+        let name = settings.server_name.clone();
+        let auditor = Auditor::start(admin, audit, name, Arc::clone(&shared.clock)).map_err(Fault::Thread)?;
+        let mut server =
+            Server { shared, primaries: upstreams, kinds, workers: Vec::new(), stop, addresses, auditor };
         for number in 0..settings.workers.max(1) {
             server.workers.push(server.spawn(number, &primaries, stopped.clone())?);
         }
@@ -217,6 +240,7 @@ impl Server {
                 tracing::error!("a worker thread ended in a panic");
             }
         }
+        self.auditor.stop();
         self.shared.node.logins()
     }
 

@@ -29,7 +29,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::policy::Policy;
 use crate::engine::question::UserAnswer;
 use crate::engine::reason::Reason;
-use crate::engine::record::CommitAnswer;
+use crate::engine::record::{CommitAnswer, Verdict};
 use crate::engine::rule::Subject;
 use crate::engine::step::{Entered, Env, Event};
 use crate::store::pending::Pending;
@@ -181,8 +181,13 @@ impl Worker {
                     return self
                         .quietly(|env, out| shared.node.answer(ticket, CommitAnswer::Unavailable, env, out));
                 }
+                // A login that ends has its line from the node; a code that is asked for again has it from here.
+                let retried = (record.row.verdict == Verdict::Retried).then(|| Arc::clone(&record.row));
                 let kept = self.in_time(shared.store.commit(record), answer_by).await;
                 let answer = kept.unwrap_or(CommitAnswer::Unavailable);
+                if let (Some(row), CommitAnswer::Done(recorded)) = (retried, &answer) {
+                    shared.journal.login(&row, Some(recorded.sequence()));
+                }
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
         }

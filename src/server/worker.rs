@@ -26,6 +26,7 @@ use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::delivery::Channels;
+use crate::engine::record::{CommitAnswer, Record, Row};
 use crate::engine::step::Env;
 use crate::primary::settings::Settings;
 use crate::primary::{self, Exchange, Means, Primaries, Randomness};
@@ -178,6 +179,11 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.send_waiting(&mut Vec::new());
+        if sweeps {
+            for row in self.shared.floods.flush(&*self.shared.clock) {
+                record_flood(Arc::clone(&self.shared), row).await;
+            }
+        }
     }
 
     /// Whether any login is being worked on, or any reply waits for its time.
@@ -249,7 +255,9 @@ impl Worker {
             self.expire();
             let now = self.shared.clock.mono();
             self.shared.duplicates.sweep(now);
-            self.shared.floods.sweep(now);
+            for row in self.shared.floods.sweep(&*self.shared.clock) {
+                tokio::spawn(record_flood(Arc::clone(&self.shared), row));
+            }
         }
     }
 
@@ -330,6 +338,15 @@ impl Worker {
                 worker.shared.ratchet.unraise(address);
             }
         });
+    }
+}
+
+/// Records a flood; what it stands for was answered long ago.
+async fn record_flood(shared: Arc<Shared>, row: Row) {
+    let (client, count) = (row.client.clone(), row.count);
+    let record = Record { guards: Vec::new(), row: Arc::new(row) };
+    if !matches!(shared.store.commit(record).get().await, CommitAnswer::Done(_)) {
+        tracing::error!(%client, count, "a flood of refusals could not be recorded");
     }
 }
 

@@ -156,6 +156,8 @@ pub struct Opened {
     pub newest_row: Option<UnixTime>,
     /// 32 octets that only the servers of this store know: State attributes are made under them.
     pub state_key: Secret,
+    /// A command's face on the same store, for what looks after the trail.
+    pub admin: Box<dyn Admin>,
     /// The same from before a rekey, or after one that this server is behind in: what was made under them is good.
     pub other_state_keys: Vec<Secret>,
 }
@@ -171,15 +173,18 @@ pub fn open(
 ) -> Result<Opened, StoreFault> {
     match &settings.place {
         Place::Sqlite(path) => {
-            let store = SqliteStore::open(&settings.file(path), clock, &mut *entropy)?;
+            let file = settings.file(path);
+            let store = SqliteStore::open(&file, Arc::clone(&clock), &mut *entropy)?;
+            let admin = Box::new(SqliteAdmin::open(&file, clock, entropy)?);
             let newest_row = store.newest_row_time()?;
             let (state_key, other_state_keys) = (store.state_key(), store.other_state_keys());
-            Ok(Opened { logins: Arc::new(store), newest_row, state_key, other_state_keys })
+            Ok(Opened { logins: Arc::new(store), newest_row, state_key, admin, other_state_keys })
         }
         Place::Memory => {
             let store = MemoryStore::new(clock, entropy);
             let state_key = store.state_key();
-            Ok(Opened { logins: Arc::new(store), newest_row: None, state_key, other_state_keys: Vec::new() })
+            let (admin, logins) = (Box::new(store.clone()), Arc::new(store));
+            Ok(Opened { logins, newest_row: None, state_key, admin, other_state_keys: Vec::new() })
         }
     }
 }

@@ -1,0 +1,223 @@
+//! The thread that looks after the trail of a running server: checkpoints, pruning, syslog. Nobody waits for it.
+//!
+//! Rows are read back from the store in order, whoever wrote them, so what arrives at the collector is what is durable,
+//! admin's acts included; a row that could not be sent is tried again. Rows are pruned in small steps, so that no login
+//! waits for one.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::syslog::{Sender, Target};
+use crate::base::name::Label;
+use crate::base::system::Clock;
+use crate::base::time::Tick;
+use crate::store::admin::{Admin, AdminFault};
+use crate::store::packed::Recording;
+
+/// `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Which personal fields rows keep.
+    pub recording: Recording,
+    /// How long rows are kept, from a day to 100 years.
+    pub keep: Duration,
+    /// How often a checkpoint is made, 1 s to a day.
+    pub checkpoint_every: Duration,
+    /// Where rows are sent.
+    pub syslog: Option<Target>,
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        Audit {
+            recording: Recording::default(),
+            keep: Duration::from_hours(400 * 24),
+            checkpoint_every: Duration::from_mins(5),
+            syslog: None,
+        }
+    }
+}
+
+/// How often new rows are looked for to be sent.
+const LOOK: Duration = Duration::from_millis(250);
+/// Rows sent between two looks at the time: pages, and rows in each.
+const PAGES: usize = 20;
+const PAGE: usize = 500;
+/// Rows pruned in one transaction, the pause to the next, and to the next look when none is left.
+const PRUNE: usize = 500;
+const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// A fault that lasts is said so often.
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+
+/// The running thread.
+pub(super) struct Auditor {
+    bell: Arc<Bell>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Bell {
+    stopping: Mutex<bool>,
+    rang: Condvar,
+}
+
+impl Bell {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Auditor {
+    /// Starts it on a hold of its own on the store.
+    pub(super) fn start(
+        admin: Box<dyn Admin>,
+        audit: Audit,
+        server: Label,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<Auditor> {
+        let bell = Arc::<Bell>::default();
+        let syslog = audit.syslog.clone().map(|target| Sender::new(target, server));
+        let now = clock.mono();
+        let duty = Duty {
+            bell: Arc::clone(&bell),
+            admin,
+            audit,
+            clock,
+            syslog,
+            sent: None,
+            kept: None,
+            checkpoint_at: now,
+            prune_at: now,
+            complained: None,
+        };
+        let thread = std::thread::Builder::new().name("auditor".to_owned()).spawn(move || duty.run())?;
+        Ok(Auditor { bell, thread })
+    }
+
+    /// Sends what is left, makes a last checkpoint, and ends.
+    pub(super) fn stop(self) {
+        *self.bell.lock() = true;
+        self.bell.rang.notify_one();
+        if self.thread.join().is_err() {
+            tracing::error!("the auditor's thread ended in a panic");
+        }
+    }
+}
+
+struct Duty {
+    bell: Arc<Bell>,
+    admin: Box<dyn Admin>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+    syslog: Option<Sender>,
+    /// The newest row that was sent; `None` before the store was asked.
+    sent: Option<u64>,
+    /// The same as the store has it.
+    kept: Option<u64>,
+    checkpoint_at: Tick,
+    prune_at: Tick,
+    complained: Option<Tick>,
+}
+
+impl Duty {
+    fn run(mut self) {
+        loop {
+            let stopping = self.wait();
+            if let Err(fault) = self.forward() {
+                self.complain(&format!("rows could not be sent to syslog: {fault}"));
+            }
+            let now = self.clock.mono();
+            if stopping || now >= self.checkpoint_at {
+                self.checkpoint_at = now + self.audit.checkpoint_every;
+                if let Err(fault) = self.checkpoint() {
+                    self.complain(&format!("no checkpoint of the audit trail could be made: {fault}"));
+                }
+            }
+            if stopping {
+                return;
+            }
+            if now >= self.prune_at {
+                self.prune_at = now + self.prune();
+            }
+        }
+    }
+
+    /// Waits until there is something to do; true once the server stops.
+    fn wait(&self) -> bool {
+        let next = self.checkpoint_at.min(self.prune_at).since(self.clock.mono());
+        let next = if self.syslog.is_some() { next.min(LOOK) } else { next };
+        let stopping = self.bell.lock();
+        if *stopping || next.is_zero() {
+            return *stopping;
+        }
+        *self.bell.rang.wait_timeout(stopping, next).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Sends what is new.
+    fn forward(&mut self) -> Result<(), String> {
+        let Some(syslog) = &mut self.syslog else { return Ok(()) };
+        let trail = self.admin.trail();
+        let text = |fault: AdminFault| fault.to_string();
+        let mut after = if let Some(sent) = self.sent {
+            sent
+        } else {
+            self.kept = trail.forwarded().map_err(text)?;
+            // A collector that is new does not get the history.
+            match self.kept {
+                Some(kept) => kept,
+                None => trail.newest().map_err(text)?,
+            }
+        };
+        self.sent = Some(after);
+        for _ in 0..PAGES {
+            let page = trail.page(after, PAGE).map_err(text)?;
+            for row in &page {
+                syslog.row(row).map_err(|error| error.to_string())?;
+                after = row.sequence;
+                self.sent = Some(after);
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), String> {
+        let trail = self.admin.trail();
+        if self.sent.is_some() && self.sent != self.kept {
+            trail.set_forwarded(self.sent.unwrap_or_default()).map_err(|fault| fault.to_string())?;
+            self.kept = self.sent;
+        }
+        let made = trail.checkpoint().map_err(|fault| fault.to_string())?;
+        let Some(checkpoint) = made else { return Ok(()) };
+        tracing::info!("audit checkpoint {checkpoint}");
+        match &mut self.syslog {
+            Some(syslog) => syslog.checkpoint(&checkpoint).map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// One step; how long until the next.
+    fn prune(&mut self) -> Duration {
+        let before = self.clock.unix() - self.audit.keep;
+        match self.admin.trail().prune(before, PRUNE) {
+            Ok(PRUNE) => PRUNE_PAUSE,
+            Ok(_) => PRUNE_EVERY,
+            Err(fault) => {
+                tracing::error!("old rows of the audit trail could not be removed: {fault}");
+                PRUNE_EVERY
+            }
+        }
+    }
+
+    fn complain(&mut self, what: &str) {
+        let now = self.clock.mono();
+        if self.complained.is_none_or(|last| now.since(last) >= COMPLAIN_EVERY) {
+            self.complained = Some(now);
+            tracing::warn!("{what}");
+        }
+    }
+}
