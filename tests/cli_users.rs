@@ -37,6 +37,13 @@ fn a_file_of_users_is_imported_whole_and_again_changes_nothing() {
     let users = users(&desk);
     assert_eq!((&users[1]["name"], &users[1]["phone"]), (&"corp\\anna".into(), &"+49301234567".into()));
     assert_eq!((&users[0]["name"], &users[0]["disabled"]), (&"bob".into(), &true.into()));
+    assert_eq!((&users[1]["first-name"], &users[1]["method"]), (&"Anna".into(), &"sms".into()));
+    desk.ok("user set bob --language German --method call --extension 7,1 --last-name B");
+    let bob = desk.ok("user show bob");
+    assert!(bob.contains("language        de\n") && bob.contains("method          call\n"), "{bob}");
+    assert!(desk.fails("user set bob --method pigeon", 2).contains("takes totp, push, sms, call, mail"));
+    desk.ok("user set bob --language=");
+    assert!(!desk.ok("user show bob").contains("language"));
     let piped = desk.run_with("user import -", "user,display-name\ncarol,Carol C.\n");
     assert_eq!(piped.stdout, "1 user made, 0 changed, 0 unchanged\n", "{}", piped.transcript());
 }

@@ -126,8 +126,8 @@ impl<R: Read> UserCsv<R> {
             mail: self.mail()?,
             phone: None,
             extension: None,
-            language: self.language()?,
-            method: self.method()?,
+            language: self.said(LANGUAGE, language)?,
+            method: self.said(METHOD, method)?,
             ..UserFields::default()
         };
         let (phone, extension) = self.phone()?;
@@ -184,12 +184,7 @@ impl<R: Read> UserCsv<R> {
             said if inline.is_empty() || said == inline => said,
             _ => return Err(self.0.fault(EXTENSION, "differs from the one beside the phone number")),
         };
-        let keys = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | ',' | 'w' | 'p');
-        if extension.len() > EXTENSION_MAX || !extension.chars().all(keys) {
-            return Err(self
-                .0
-                .fault(EXTENSION, format!("takes up to {EXTENSION_MAX} digits, * # and commas")));
-        }
+        check_extension(extension).map_err(|what| self.0.fault(EXTENSION, what))?;
         if plain.is_empty() {
             return match extension {
                 "" => Ok((None, None)),
@@ -199,38 +194,12 @@ impl<R: Read> UserCsv<R> {
         Ok((Some(number), Some(extension.to_owned()).filter(|extension| !extension.is_empty())))
     }
 
-    fn language(&self) -> Result<Option<String>, Fault> {
-        let written = self.0.text(LANGUAGE)?;
-        if written.is_empty() {
-            return Ok(None);
+    /// What a cell says, by one of the readers below; nothing where it is empty.
+    fn said(&self, column: usize, read: fn(&str) -> Result<String, String>) -> Result<Option<String>, Fault> {
+        match self.0.text(column)? {
+            "" => Ok(None),
+            text => read(text).map(Some).map_err(|what| self.0.fault(column, what)),
         }
-        let named =
-            LANGUAGES.iter().find(|(name, _)| name.eq_ignore_ascii_case(written)).map(|(_, tag)| *tag);
-        let tag = named.unwrap_or(written).replace('_', "-");
-        let mut parts = tag.split('-');
-        let first = parts.next().is_some_and(|part| {
-            (2..=3).contains(&part.len()) && part.bytes().all(|letter| letter.is_ascii_alphabetic())
-        });
-        let rest = parts.all(|part| {
-            (1..=8).contains(&part.len()) && part.bytes().all(|letter| letter.is_ascii_alphanumeric())
-        });
-        if first && rest && tag.len() <= 35 {
-            return Ok(Some(tag));
-        }
-        Err(self.0.fault(LANGUAGE, "takes a language's tag such as de or pt-BR"))
-    }
-
-    fn method(&self) -> Result<Option<String>, Fault> {
-        let plain: String = self.0.text(METHOD)?.chars().filter(char::is_ascii_alphanumeric).collect();
-        if plain.is_empty() {
-            return Ok(None);
-        }
-        let plain = plain.to_ascii_lowercase();
-        if let Some((name, _)) = METHODS.iter().find(|(_, words)| words.contains(&plain.as_str())) {
-            return Ok(Some((*name).to_owned()));
-        }
-        let names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
-        Err(self.0.fault(METHOD, format!("takes {}", names.join(", "))))
     }
 
     fn enabled(&self) -> Result<Option<bool>, Fault> {
@@ -241,6 +210,44 @@ impl<R: Read> UserCsv<R> {
             _ => Err(self.0.fault(ENABLED, "takes yes or no")),
         }
     }
+}
+
+/// A language's tag (BCP 47), or a common language's English name: its tag.
+pub fn language(written: &str) -> Result<String, String> {
+    let named = LANGUAGES.iter().find(|(name, _)| name.eq_ignore_ascii_case(written)).map(|(_, tag)| *tag);
+    let tag = named.unwrap_or(written).replace('_', "-");
+    let mut parts = tag.split('-');
+    let first = parts.next().is_some_and(|part| {
+        (2..=3).contains(&part.len()) && part.bytes().all(|letter| letter.is_ascii_alphabetic())
+    });
+    let rest = parts.all(|part| {
+        (1..=8).contains(&part.len()) && part.bytes().all(|letter| letter.is_ascii_alphanumeric())
+    });
+    if first && rest && tag.len() <= 35 {
+        Ok(tag)
+    } else {
+        Err("takes a language's tag such as de or pt-BR".into())
+    }
+}
+
+/// A method, by its name or one of the MFA Server's.
+pub fn method(written: &str) -> Result<String, String> {
+    let plain: String = written.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain.to_ascii_lowercase();
+    if let Some((name, _)) = METHODS.iter().find(|(_, words)| words.contains(&plain.as_str())) {
+        return Ok((*name).to_owned());
+    }
+    let names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
+    Err(format!("takes {}", names.join(", ")))
+}
+
+/// Whether a telephone could dial `extension`.
+pub fn check_extension(extension: &str) -> Result<(), String> {
+    let keys = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | ',' | 'w' | 'p');
+    if extension.len() <= EXTENSION_MAX && extension.chars().all(keys) {
+        return Ok(());
+    }
+    Err(format!("takes up to {EXTENSION_MAX} digits, * # and commas"))
 }
 
 impl<R: Read> Iterator for UserCsv<R> {

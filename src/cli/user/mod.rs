@@ -18,6 +18,7 @@ use crate::cli::{failure::Failure, input};
 use crate::config::flags::StoreFlags;
 use crate::primary::local::hash_password;
 use crate::store::admin::{AdminFault, UserDetails, UserFields, UserFilter};
+use crate::store::people;
 
 /// Add, list and change users
 #[derive(Debug, clap::Args)]
@@ -145,6 +146,33 @@ struct FieldFlags {
     /// Telephone number; empty takes it away
     #[arg(long, value_name = "NUMBER")]
     phone: Option<String>,
+    /// What to dial after the number answers; empty takes it away
+    #[arg(long, value_name = "DIGITS", value_parser = extension)]
+    extension: Option<String>,
+    /// Given name; empty takes it away
+    #[arg(long, value_name = "TEXT")]
+    first_name: Option<String>,
+    /// Family name; empty takes it away
+    #[arg(long, value_name = "TEXT")]
+    last_name: Option<String>,
+    /// The language for messages, a tag such as de or pt-BR; empty takes it away
+    #[arg(long, value_name = "TAG", value_parser = language)]
+    language: Option<String>,
+    /// The method to try first: totp, push, sms, call or mail; empty takes it away
+    #[arg(long, value_name = "METHOD", value_parser = method)]
+    method: Option<String>,
+}
+
+fn extension(text: &str) -> Result<String, String> {
+    people::check_extension(text).map(|()| text.to_owned())
+}
+
+fn language(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { people::language(text) }
+}
+
+fn method(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { people::method(text) }
 }
 
 /// A group's name on the command line.
@@ -261,7 +289,9 @@ pub(crate) fn password_hash(password: &Secret) -> anyhow::Result<Arc<str>> {
 
 impl FieldFlags {
     fn are_none(&self) -> bool {
-        self.display_name.is_none() && self.mail.is_none() && self.phone.is_none()
+        let said = [&self.display_name, &self.mail, &self.phone, &self.extension, &self.first_name];
+        let more = [&self.last_name, &self.language, &self.method];
+        said.into_iter().chain(more).all(Option::is_none)
     }
 
     fn apply(&self, user: &mut UserFields) {
@@ -269,6 +299,11 @@ impl FieldFlags {
             (&self.display_name, &mut user.display_name),
             (&self.mail, &mut user.mail),
             (&self.phone, &mut user.phone),
+            (&self.extension, &mut user.extension),
+            (&self.first_name, &mut user.first_name),
+            (&self.last_name, &mut user.last_name),
+            (&self.language, &mut user.language),
+            (&self.method, &mut user.method),
         ];
         for (said, field) in fields {
             if let Some(said) = said {
@@ -290,6 +325,11 @@ fn list(users: &[UserDetails]) -> Listing {
         "disabled",
         "wrong-codes",
         "created",
+        "first-name",
+        "last-name",
+        "extension",
+        "language",
+        "method",
     ]);
     for user in users {
         let fields = &user.fields;
@@ -304,6 +344,11 @@ fn list(users: &[UserDetails]) -> Listing {
             json!(fields.disabled),
             json!(user.failures),
             json!(user.created.to_string()),
+            json!(fields.first_name),
+            json!(fields.last_name),
+            json!(fields.extension),
+            json!(fields.language),
+            json!(fields.method),
         ]);
     }
     listing
@@ -312,9 +357,16 @@ fn list(users: &[UserDetails]) -> Listing {
 fn show(user: &UserDetails) -> anyhow::Result<()> {
     let fields = &user.fields;
     say(&user.name)?;
-    for (label, text) in
-        [("display name", &fields.display_name), ("mail", &fields.mail), ("phone", &fields.phone)]
-    {
+    for (label, text) in [
+        ("display name", &fields.display_name),
+        ("first name", &fields.first_name),
+        ("last name", &fields.last_name),
+        ("mail", &fields.mail),
+        ("phone", &fields.phone),
+        ("extension", &fields.extension),
+        ("language", &fields.language),
+        ("method", &fields.method),
+    ] {
         if let Some(text) = text {
             say(format!("  {label:<15} {}", printable(text)))?;
         }

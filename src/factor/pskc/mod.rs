@@ -32,6 +32,9 @@ pub const FILE_MAX: usize = 64 << 20;
 /// The most rounds of PBKDF2 taken: some ten seconds of one processor.
 pub const ITERATIONS_MAX: u32 = 10_000_000;
 
+/// The most reasons written beside a package that is refused.
+const REASONS_MAX: usize = 20;
+
 const ROOT: &str = "KeyContainer";
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:keyprov:pskc";
 const PBKDF2: [&str; 2] = [
@@ -250,9 +253,14 @@ impl Pskc {
     pub fn refused(&self, octets: &[u8], faults: &[Fault]) -> Vec<u8> {
         let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
         let mut file = octets.get(..self.head).unwrap_or_default().to_vec();
+        let mut faults: Vec<&Fault> = faults.iter().collect();
+        faults.sort_by_key(|fault| fault.line);
         for package in &self.packages {
             let mut reasons = String::new();
-            for fault in faults.iter().filter(|fault| package.lines.contains(&fault.line)) {
+            let from = faults.partition_point(|fault| fault.line < *package.lines.start());
+            let here = faults.iter().skip(from).take_while(|fault| package.lines.contains(&fault.line));
+            // Where many packages share a line, each is taken for what is wrong on it.
+            for fault in here.take(REASONS_MAX) {
                 // Two hyphens would end the comment.
                 let _infallible =
                     write!(reasons, "<!-- {} -->\n    ", fault.to_string().replace("--", "- -"));

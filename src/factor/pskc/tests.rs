@@ -297,6 +297,20 @@ fn one_changed_value_is_told_from_a_wrong_key_and_the_rest_opens() {
 }
 
 #[test]
+fn what_is_refused_is_kept_where_the_whole_file_is_one_line() {
+    let line = figure!("10").replace('\n', " ");
+    let place = line.rfind("pskc:hotp").unwrap();
+    let spoilt = format!("{}pskc:ocra{}", &line[..place], &line[place + "pskc:hotp".len()..]);
+    let pskc = Pskc::parse(spoilt.as_bytes()).unwrap();
+    let opened = pskc.open(None).unwrap();
+    assert_eq!((opened.tokens.len(), opened.faults.len()), (3, 1));
+    let refused = String::from_utf8(pskc.refused(spoilt.as_bytes(), &opened.faults)).unwrap();
+    assert!(refused.contains("pskc:ocra"), "{refused}");
+    let mended = refused.replace("pskc:ocra\"", "pskc:hotp\"");
+    assert_eq!(plain(&mended).tokens.len(), 4);
+}
+
+#[test]
 fn encrypted_numbers_are_digits_or_octets() {
     let cipher = Cipher::Aes128;
     let key = [5; 16];

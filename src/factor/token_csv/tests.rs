@@ -230,7 +230,91 @@ fn a_long_file_is_read_without_being_held() {
     assert_eq!((last.line, &*last.serial), (100_001, "T-100000"));
 }
 
+/// A row of our own layout, cell by cell in the order of its columns.
+fn cells(token: &Described, looks: u8) -> [String; 10] {
+    let mut secret = seed::print(&token.seed);
+    if looks & 1 > 0 {
+        secret.extend(std::iter::repeat_n('=', (8 - secret.len() % 8) % 8));
+    }
+    if looks & 2 > 0 {
+        secret = secret.to_lowercase();
+    }
+    if looks & 4 > 0 {
+        secret = secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
+    }
+    let (kind, interval, counter) = match token.parameters.moving {
+        Moving::Time { interval } => ("TOTP", interval.to_string(), String::new()),
+        Moving::Counter => ("hotp", String::new(), token.counter.to_string()),
+    };
+    let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
+    [
+        token.user.as_ref().map(ToString::to_string).unwrap_or_default(),
+        token.serial.to_string(),
+        secret,
+        interval,
+        token.parameters.digits.count().to_string(),
+        token.parameters.algorithm.name().to_owned(),
+        kind.to_owned(),
+        counter,
+        text(&token.manufacturer),
+        text(&token.model),
+    ]
+}
+
+fn described() -> impl Strategy<Value = Described> {
+    let words = || proptest::option::of("[a-zA-Zäß&,;\"'][a-zA-Z0-9äß&,;\"' -]{0,12}[a-z,\"]");
+    let texts = (proptest::option::of("[a-z,;\"é]{1,12}"), "[a-zA-Z0-9,;\"é-]{1,20}", words(), words());
+    let numbers = (0..3_u8, 0..3_u8, 0..COUNTER_MAX);
+    (proptest::collection::vec(any::<u8>(), 10..=64), texts, numbers).prop_map(|(seed, texts, numbers)| {
+        let (kind, algorithm, counter) = numbers;
+        Described {
+            line: 0,
+            user: texts.0.map(|user| UserName::canonical(user.as_bytes()).unwrap()),
+            serial: texts.1.into(),
+            seed: Secret::new(seed),
+            parameters: Parameters {
+                algorithm: [Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha512][usize::from(algorithm)],
+                digits: Digits::new(6 + algorithm).unwrap(),
+                moving: [Moving::Counter, Moving::Time { interval: 30 }, Moving::Time { interval: 60 }]
+                    [usize::from(kind)],
+            },
+            counter: if kind == 0 { counter } else { 0 },
+            drift: 0,
+            label: None,
+            expires: None,
+            manufacturer: texts.2.map(Into::into),
+            model: texts.3.map(Into::into),
+        }
+    })
+}
+
 proptest! {
+    #[test]
+    fn what_is_written_reads_back_the_same_however_it_looks(
+        tokens in proptest::collection::vec(described(), 1..5),
+        order in Just((0..10_usize).collect::<Vec<_>>()).prop_shuffle(),
+        delimiter in proptest::sample::select(b",;\t".to_vec()),
+        looks in any::<u8>(),
+    ) {
+        let terminator = if looks & 8 > 0 { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
+        let mut writer =
+            csv::WriterBuilder::new().delimiter(delimiter).terminator(terminator).from_writer(Vec::new());
+        let name = |column: &usize| {
+            let name = COLUMNS[*column].name;
+            if looks & 16 > 0 { name.to_uppercase() } else { format!(" {name} ") }
+        };
+        writer.write_record(order.iter().map(name)).unwrap();
+        for token in &tokens {
+            let cells = cells(token, looks);
+            writer.write_record(order.iter().map(|column| &cells[*column])).unwrap();
+        }
+        let mut file = if looks & 32 > 0 { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
+        file.extend(writer.into_inner().unwrap());
+        let rows: Result<Vec<Described>, _> = TokenCsv::new(&*file).unwrap().collect();
+        let rows: Vec<Described> = rows.unwrap().into_iter().map(|row| Described { line: 0, ..row }).collect();
+        prop_assert_eq!(rows, tokens);
+    }
+
     #[test]
     fn no_file_panics(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _rows = TokenCsv::new(&*octets).map(Iterator::count);

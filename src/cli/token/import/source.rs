@@ -188,7 +188,7 @@ fn csv(import: &Import, name: &str, file: Box<dyn BufRead>) -> anyhow::Result<So
         Failure::failed(format!("{name}: {fault}")).hint("a first line such as: user,serial,secret,interval")
     })?;
     let refused = rows.refused();
-    let (mut tokens, mut faults, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tokens, mut lines, mut faults, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     while let Some(row) = rows.next() {
         let line = match &row {
             Ok(token) => token.line,
@@ -204,11 +204,14 @@ fn csv(import: &Import, name: &str, file: Box<dyn BufRead>) -> anyhow::Result<So
             kept.push((line, rows.record().clone()));
         }
         match row {
-            Ok(token) => tokens.push(token),
+            Ok(token) => {
+                lines.push(line);
+                tokens.push(new_token(token));
+            }
             Err(fault) => faults.push(fault),
         }
     }
-    Ok(Source::new(tokens, faults, Form::Csv { rows: kept, refused }))
+    Ok(Source { tokens, lines, faults, form: Form::Csv { rows: kept, refused } })
 }
 
 fn pskc(import: &Import, name: &str, file: &mut dyn BufRead) -> anyhow::Result<Source> {
