@@ -2,6 +2,7 @@
 
 use super::process::{Finished, LOGIN, run};
 use super::{Process, Scratch, Server, free_port};
+use std::path::Path;
 use std::process::Command;
 
 /// The secret that radmfa and the test's gateways share.
@@ -28,10 +29,24 @@ impl Radmfa {
 
     /// The same at a known place: the second start of a server that was stopped.
     pub fn serve_at(scratch: &Scratch, server: Server, arguments: &[&str]) -> Radmfa {
+        Self::serve_to(scratch, server, "nas", arguments)
+    }
+
+    /// The same with its client called `client`.
+    pub fn serve_to(scratch: &Scratch, server: Server, client: &str, arguments: &[&str]) -> Radmfa {
         let listen = server.address().to_string();
-        let client = format!("name=nas,address=127.0.0.1,secret={}", server.secret);
+        let client = format!("name={client},address=127.0.0.1,secret={}", server.secret);
         let mut command = Self::command(&["serve", "--listen", &listen, "--client", &client]);
         command.args(arguments);
+        Self::ready(scratch, server, command)
+    }
+
+    /// Starts `radmfa serve` as a file says, which has it listen where `server` is.
+    pub fn configured(scratch: &Scratch, file: &Path, server: Server) -> Radmfa {
+        Self::ready(scratch, server, Self::command(&["serve", "--config", &file.to_string_lossy()]))
+    }
+
+    fn ready(scratch: &Scratch, server: Server, command: Command) -> Radmfa {
         let mut process = Process::spawn("radmfa", command, scratch);
         process.wait_for_line("ready", |line| line.split_whitespace().last() == Some("ready"));
         Radmfa { process, server }
