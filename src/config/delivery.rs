@@ -20,6 +20,7 @@ use crate::engine::policy;
 pub(super) fn decode(
     table: &Table,
     server: Option<&Label>,
+    language: &str,
     clients: &[Label],
     around: &dyn Surroundings,
     findings: &mut Findings,
@@ -64,8 +65,16 @@ pub(super) fn decode(
         }
         sections.push(reader.finish());
     }
+    for decoded in &channels {
+        let sending = match decoded.settings.kind {
+            Kind::Sms => &sms,
+            Kind::Voice => &voice,
+            Kind::Email | Kind::Push => &email,
+        };
+        channel::demand_sender(decoded, sending, findings);
+    }
     let channels = channels.into_iter().map(|decoded| decoded.settings).collect();
-    let texts = Texts { autofill, written, ..Texts::new(server?.clone()) };
+    let texts = Texts { autofill, written, language: language.into(), ..Texts::new(server?.clone()) };
     let settings = Settings { channels, texts, sms, voice, email };
     sending::compare(&settings, &origins, clients, findings);
     let mut ways: Vec<(Kind, Duration)> = Vec::new();

@@ -76,6 +76,7 @@ pub static TOP: &[Top] = &[
     table("limits", Kind::Table, "Bounds of the tables in memory", &[limits::KEYS]),
     top::DICTIONARY,
     top::AFFINITY,
+    top::LANGUAGE,
     top::WORKERS,
     top::LOG_FORMAT,
     top::LOG_LEVEL,

@@ -268,7 +268,7 @@ fn host(scalar: &Scalar) -> Parsed<Arc<str>> {
     }
 }
 
-fn language(scalar: &Scalar) -> Parsed<String> {
+pub(super) fn language(scalar: &Scalar) -> Parsed<String> {
     let text = value::text(scalar)?.to_ascii_lowercase();
     let parts = text
         .split('-')

@@ -14,7 +14,7 @@ use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
     Effective, LogFormat, LogLevel, StoreSettings, audit, client, delivery, limits, lockout, peer, primary,
-    rule,
+    rule, sending,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
@@ -62,6 +62,13 @@ pub(super) const AFFINITY: Top = plain(
     "WORD",
     "What to do with an answer to another server's challenge: deny or relay (relay where peers are named)",
 );
+pub(super) const LANGUAGE: Top = plain(
+    "language",
+    "RADMFA_LANGUAGE",
+    Kind::One,
+    "TAG",
+    "The language of what is sent to users whose own is not known, such as hu (en)",
+);
 pub(super) const WORKERS: Top = plain(
     "workers",
     "RADMFA_WORKERS",
@@ -102,6 +109,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
     let dictionaries = dictionaries(&mut reader);
     let affinity = peer::affinity(&mut reader, table.tables("peer").next().is_some());
+    let language = reader.or("language", sending::language, "en".to_owned());
     let workers = reader.or("workers", integer(1..=64), around.cores().saturating_sub(1).clamp(1, 8));
     let log_format = word(&mut reader, "log-format", FORMATS, LogFormat::Text);
     let log_level = word(&mut reader, "log-level", LEVELS, LogLevel::Info);
@@ -153,8 +161,16 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     rule::compare(&rules, findings);
     let rules: Vec<Arc<Rule>> = rules.into_iter().map(|decoded| Arc::new(decoded.rule)).collect();
     let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
-    let (delivery, sending) =
-        delivery::decode(table, server_name.as_ref(), &client_names, around, findings, &mut sections).unzip();
+    let (delivery, sending) = delivery::decode(
+        table,
+        server_name.as_ref(),
+        &language,
+        &client_names,
+        around,
+        findings,
+        &mut sections,
+    )
+    .unzip();
     let sending = sending.filter(|sending| !sending.ways.is_empty()).map(Arc::new);
     for client::Decoded { client, .. } in &mut clients {
         Arc::make_mut(&mut client.policy).sending.clone_from(&sending);

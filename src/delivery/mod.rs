@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! engine: Delivery ─► Channels::send ─► texts: in words ─► the channels of its kind, in turn ─► Sent
-//!                                                           http · smtp · command          └─► Arrival, later
+//!                                                           http · smtp · smpp · command   └─► Arrival, later
 //! ```
 //! It sends, and decides nothing: which code, to whom, how often and whether at all is the engine's. All channels live on
 //! one thread with a runtime of its own, so that neither a TLS handshake nor a slow provider takes time from a worker.
@@ -18,6 +18,7 @@ pub mod http;
 mod order;
 pub mod preset;
 pub mod settings;
+pub mod smpp;
 pub mod smtp;
 pub mod template;
 pub mod text;
@@ -35,7 +36,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::base::name::Label;
@@ -47,6 +49,7 @@ use http::Http;
 use order::{Address, Order};
 pub use order::{Handed, Refusal};
 use settings::{ChannelSettings, Sender, Settings, Way};
+use smpp::{Session, Smpp};
 use smtp::Smtp;
 
 /// How long all channels together may take over one message.
@@ -55,6 +58,8 @@ pub const WITHIN: Duration = Duration::from_secs(45);
 pub const AT_ONCE: usize = 64;
 /// How many messages may wait for that.
 pub const WAITING: usize = 4096;
+/// How long sessions may take to say good-bye.
+const UNBIND_WITHIN: Duration = Duration::from_secs(2);
 /// How long a channel that failed is tried after the others.
 pub const PASSED_OVER: Duration = Duration::from_mins(1);
 
@@ -122,6 +127,7 @@ enum Open {
     Http(Http),
     Command(command::Settings),
     Smtp(Smtp),
+    Smpp(Smpp),
 }
 
 impl Open {
@@ -130,6 +136,7 @@ impl Open {
             Open::Http(http) => http.send(order).await,
             Open::Command(program) => command::send(program, order).await,
             Open::Smtp(smtp) => smtp.send(order).await,
+            Open::Smpp(smpp) => smpp.send(order).await,
         }
     }
 
@@ -138,6 +145,7 @@ impl Open {
             Open::Http(http) => http.probe().await,
             Open::Command(program) => command::probe(program),
             Open::Smtp(smtp) => smtp.probe().await,
+            Open::Smpp(smpp) => smpp.probe().await,
         }
     }
 }
@@ -152,6 +160,7 @@ impl fmt::Debug for Channels {
 impl Channels {
     /// Opens every channel; no provider is asked yet. Without channels there is no thread, and everything fails.
     pub fn open(settings: &Settings, means: Means) -> Result<Channels, Fault> {
+        let mut sessions = Vec::new();
         let channels = settings
             .channels
             .iter()
@@ -165,6 +174,13 @@ impl Channels {
                     }
                     Way::Command(program) => Open::Command(program.clone()),
                     Way::Smtp(smtp) => Open::Smtp(Smtp::open(smtp.clone(), settings.timeout).map_err(named)?),
+                    Way::Smpp(smpp) => {
+                        let arrived = Arc::clone(&means.arrived);
+                        let (end, session) =
+                            Smpp::open(settings.name.clone(), smpp.clone(), settings.timeout, arrived);
+                        sessions.push(session);
+                        Open::Smpp(end)
+                    }
                 };
                 Ok(Channel { settings: settings.clone(), way, failed: AtomicU64::new(0) })
             })
@@ -176,8 +192,11 @@ impl Channels {
             waiting: AtomicUsize::new(0),
             means,
         });
-        let background =
-            if inner.channels.is_empty() { None } else { Some(Background::start(Arc::clone(&inner))?) };
+        let background = if inner.channels.is_empty() {
+            None
+        } else {
+            Some(Background::start(Arc::clone(&inner), sessions)?)
+        };
         Ok(Channels { inner, background })
     }
 
@@ -351,7 +370,7 @@ impl Inner {
 }
 
 impl Background {
-    fn start(inner: Arc<Inner>) -> Result<Background, Fault> {
+    fn start(inner: Arc<Inner>, sessions: Vec<Session>) -> Result<Background, Fault> {
         let cannot = |error: std::io::Error| {
             Fault::new(
                 format!("no thread for the channels: {error}"),
@@ -363,10 +382,18 @@ impl Background {
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async {
+                let (close, closing) = watch::channel(false);
+                let mut running = JoinSet::new();
+                for session in sessions {
+                    running.spawn(session.run(closing.clone()));
+                }
                 // An error is the sender dropped, which is what stopping is.
                 let _dropped = stopped.await;
                 let all = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
                 let _finished = timeout(WITHIN, inner.turns.acquire_many(all)).await;
+                close.send_replace(true);
+                let _unbound =
+                    timeout(UNBIND_WITHIN, async { while running.join_next().await.is_some() {} }).await;
             });
         };
         std::thread::Builder::new().name("radmfa-channels".into()).spawn(serve).map_err(cannot)?;

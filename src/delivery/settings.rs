@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::text::Texts;
-use super::{command, http, smtp};
+use super::{command, http, smpp, smtp};
 use crate::base::name::Label;
 use crate::base::phone::Phone;
 use crate::engine::delivery::Kind;
@@ -139,6 +139,8 @@ pub enum Way {
     Command(command::Settings),
     /// A mail server.
     Smtp(smtp::Settings),
+    /// A message centre.
+    Smpp(smpp::Settings),
 }
 
 impl Way {
@@ -148,6 +150,7 @@ impl Way {
             Way::Http(_) => "http",
             Way::Command(_) => "command",
             Way::Smtp(_) => "smtp",
+            Way::Smpp(_) => "smpp",
         }
     }
 }

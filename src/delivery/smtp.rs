@@ -8,6 +8,7 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use tokio::time::timeout;
 
 use super::order::{Handed, Order, Refusal};
 use super::template::Slot;
@@ -57,14 +58,15 @@ impl Security {
 pub(super) struct Smtp {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     settings: Settings,
+    within: Duration,
 }
 
 impl Smtp {
-    pub(super) fn open(settings: Settings, timeout: Duration) -> Result<Smtp, Fault> {
+    pub(super) fn open(settings: Settings, within: Duration) -> Result<Smtp, Fault> {
         trust::install();
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
             .port(settings.port)
-            .timeout(Some(timeout));
+            .timeout(Some(within));
         if settings.security != Security::None {
             let parameters = parameters(&settings)?;
             builder = builder.tls(match settings.security {
@@ -77,13 +79,16 @@ impl Smtp {
             builder = builder
                 .credentials(Credentials::new(settings.username.clone().unwrap_or_default(), password));
         }
-        Ok(Smtp { transport: builder.build(), settings })
+        // Before the channel's time is up, so that there is time to say more of it.
+        Ok(Smtp { transport: builder.build(), settings, within: within * 9 / 10 })
     }
 
     pub(super) async fn send(&self, order: &Order<'_>) -> Result<Handed, Refusal> {
         let message = letter(order)?;
-        let response =
-            self.transport.send(message).await.map_err(|fault| self.refusal(&fault, Some(order)))?;
+        let response = timeout(self.within, self.transport.send(message))
+            .await
+            .map_err(|_| self.silent())?
+            .map_err(|fault| self.refusal(&fault, Some(order)))?;
         let lines: Vec<&str> = response.message().collect();
         let said = lines.join(" ");
         let reference = said
@@ -97,11 +102,21 @@ impl Smtp {
     /// Whether a session can be opened, logged in.
     pub(super) async fn probe(&self) -> Result<String, Refusal> {
         let Settings { host, port, .. } = &self.settings;
-        match self.transport.test_connection().await {
+        match timeout(self.within, self.transport.test_connection()).await.map_err(|_| self.silent())? {
             Ok(true) => Ok(format!("{host}:{port} takes a session")),
             Ok(false) => Err(Refusal(format!("{host}:{port} ends the session"))),
             Err(fault) => Err(self.refusal(&fault, None)),
         }
+    }
+
+    /// The client waits for a farewell after a handshake that failed, which some servers never say.
+    fn silent(&self) -> Refusal {
+        let Settings { host, port, security, .. } = &self.settings;
+        let tls = match security {
+            Security::StartTls | Security::Tls => "; does ca-file, or the system, vouch for its certificate?",
+            Security::None => "",
+        };
+        Refusal(format!("{host}:{port} did not answer in time{tls}"))
     }
 
     fn secrets(&self) -> Vec<&[u8]> {

@@ -27,8 +27,8 @@ pub(super) struct Send {
     /// An international number, such as +36301234567, or a mail address
     address: String,
     /// Send what users are sent, with a code that is good for nothing, in this language
-    #[arg(long, value_name = "TAG")]
-    language: Option<String>,
+    #[arg(long, value_name = "LANGUAGE")]
+    sample: Option<String>,
     #[command(flatten)]
     flags: ServeFlags,
 }
@@ -72,7 +72,7 @@ impl Send {
     }
 
     fn delivery(&self, kind: Kind, server: &Label) -> anyhow::Result<Delivery> {
-        let message = match self.language {
+        let message = match self.sample {
             None => Message::Test,
             Some(_) => Message::Code { code: Secret::from("000000"), lifetime: Duration::from_mins(5) },
         };
@@ -87,7 +87,7 @@ impl Send {
             first: None,
             client: server.clone(),
             login: LoginId::from_round(random(&mut entropy()?)),
-            language: self.language.as_deref().map(Into::into),
+            language: self.sample.as_deref().map(Into::into),
         })
     }
 }

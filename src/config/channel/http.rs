@@ -14,7 +14,7 @@ use crate::delivery::template::{IN_REQUESTS, Slot, Template};
 use crate::engine::delivery::Kind;
 
 /// Reads what a channel of `type = "http"` is told.
-pub(super) fn decode(reader: &mut Reader<'_>, kind: Kind, has_from: bool) -> Option<http::Settings> {
+pub(super) fn decode(reader: &mut Reader<'_>, kind: Kind) -> Option<http::Settings> {
     const OWN: &[&str] = &[
         "preset",
         "method",
@@ -46,11 +46,10 @@ pub(super) fn decode(reader: &mut Reader<'_>, kind: Kind, has_from: bool) -> Opt
     let preset_name = preset.map_or("", |preset| preset.name);
     let from_preset = if preset.is_some() { Origin::Preset(preset_name) } else { Origin::Default };
     for needed in preset.map_or(&[][..], |preset| preset.needs) {
-        let there = if *needed == "from" { has_from } else { reader.origin_of(needed).is_some() };
-        // The sender may be that of the kind, which is read elsewhere.
-        if !there && *needed != "from" {
+        // Whether there is a sender is looked at once that of the kind is known.
+        if *needed != "from" && reader.origin_of(needed).is_none() {
             let origin = reader.origin();
-            let what = format!("is missing: preset {preset_name} needs it");
+            let what = format!("missing: preset {preset_name} needs it");
             reader.fault(origin, needed, what, "see the provider's account page");
         }
     }

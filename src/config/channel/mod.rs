@@ -2,6 +2,7 @@
 
 mod command;
 mod http;
+mod smpp;
 mod smtp;
 
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::tree::Scalar;
 use super::value::{self, Parsed, choice, duration};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
-use crate::delivery::settings::{ChannelSettings, TIMEOUT, Way};
+use crate::delivery::settings::{ChannelSettings, Sending, TIMEOUT, Way};
+use crate::delivery::template::Slot;
 use crate::engine::delivery::Kind;
 
 pub(super) const KEYS: &[Key] = &[
@@ -24,7 +26,7 @@ pub(super) const KEYS: &[Key] = &[
         "type",
         Values::One,
         "TYPE",
-        "how: http (a request to a provider), smtp (a mail server) or command (a program)",
+        "how: http (a request to a provider), smtp (a mail server), smpp (a message centre) or command (a program)",
     ),
     key(
         "timeout",
@@ -103,7 +105,12 @@ pub(super) const KEYS: &[Key] = &[
         "FILE",
         "trust these certification authorities instead of the system's (PEM)",
     ),
-    key("server", Values::One, "HOST[:PORT]", "smtp: the mail server, port 587, or 465 with tls = \"tls\""),
+    key(
+        "server",
+        Values::One,
+        "HOST[:PORT]",
+        "smtp: the mail server, port 587, or 465 with tls = \"tls\"; smpp: the message centre, port 2775",
+    ),
     key(
         "tls",
         Values::One,
@@ -115,6 +122,21 @@ pub(super) const KEYS: &[Key] = &[
         Values::List,
         "ARGUMENT",
         "command: the program's path and its arguments; one that is {to}, {from} or {language} is filled in",
+    ),
+    key(
+        "system-type",
+        Values::One,
+        "TEXT",
+        "smpp: what the message centre asks for as system_type; mostly nothing",
+    ),
+    key("bind", Values::One, "WORD", "smpp: transceiver (with receipts) or transmitter (transceiver)"),
+    key("window", Values::One, "COUNT", "smpp: messages that may be unanswered, 1 to 100 (10)"),
+    key("enquire-link", Values::One, "DURATION", "smpp: how often the session is tried, 5s to 10m (30s)"),
+    key(
+        "long",
+        Values::One,
+        "WORD",
+        "smpp: how a text goes that takes several messages: parts, or payload for a message_payload (parts)",
     ),
     key("proxy", Values::One, "URL", "http: go through this proxy"),
 ];
@@ -130,17 +152,21 @@ enum Type {
     Http,
     Command,
     Smtp,
+    Smpp,
 }
 
 /// A channel, and where its name was written.
 pub(super) struct Decoded {
     pub(super) settings: ChannelSettings,
     name: Origin,
+    /// Whether somebody wrote `from`, right or wrong.
+    says_from: bool,
 }
 
 /// Reads one channel; `None` after a fault.
 pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
-    const TYPES: &[(&str, Type)] = &[("http", Type::Http), ("smtp", Type::Smtp), ("command", Type::Command)];
+    const TYPES: &[(&str, Type)] =
+        &[("http", Type::Http), ("smtp", Type::Smtp), ("smpp", Type::Smpp), ("command", Type::Command)];
     let name = reader.required("name", value::label);
     let kind = word(reader, "kind", KINDS);
     let timeout = reader.or("timeout", duration(Duration::from_secs(1)..=Duration::from_secs(30)), TIMEOUT);
@@ -153,19 +179,21 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
         reader.fault(origin, "countries", "belongs to channels that reach numbers", "remove it");
     }
     let way = match kind_of_way {
-        Type::Http => Way::Http(Box::new(http::decode(reader, kind, !from.is_empty())?)),
+        Type::Http => Way::Http(Box::new(http::decode(reader, kind)?)),
         Type::Command => Way::Command(command::decode(reader)?),
         Type::Smtp => Way::Smtp(smtp::decode(reader, kind)?),
+        Type::Smpp => Way::Smpp(smpp::decode(reader, kind)?),
     };
     let name = name?;
     let settings = ChannelSettings { name: name.value, kind, timeout, from, countries, way };
-    Some(Decoded { settings, name: name.origin })
+    let says_from = reader.origin_of("from").is_some();
+    Some(Decoded { settings, name: name.origin, says_from })
 }
 
 /// Refuses two channels of one name.
 pub(super) fn compare(channels: &[Decoded], findings: &mut Findings) {
     let mut names: Vec<(&Label, &Origin)> = Vec::new();
-    for Decoded { settings, name } in channels {
+    for Decoded { settings, name, .. } in channels {
         match names.iter().find(|(other, _)| **other == settings.name) {
             Some((_, first)) => findings.faults.push(Fault::new(
                 name,
@@ -175,6 +203,22 @@ pub(super) fn compare(channels: &[Decoded], findings: &mut Findings) {
             )),
             None => names.push((&settings.name, name)),
         }
+    }
+}
+
+/// A fault where a message says whom it comes from, and nobody has.
+pub(super) fn demand_sender(decoded: &Decoded, sending: &Sending, findings: &mut Findings) {
+    let Decoded { settings, name, says_from } = decoded;
+    let says = match &settings.way {
+        Way::Http(http) => {
+            http.url.has(Slot::From) || http.body.as_ref().is_some_and(|body| body.has(Slot::From))
+        }
+        Way::Smtp(_) => true,
+        Way::Command(_) | Way::Smpp(_) => false,
+    };
+    if says && !says_from && settings.from.is_empty() && sending.from.is_empty() {
+        let what = format!("missing: channel {} says whom its messages come from", settings.name);
+        findings.faults.push(Fault::new(name, "channel.from", what, "name a sender: from = \"…\""));
     }
 }
 

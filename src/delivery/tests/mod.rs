@@ -2,6 +2,7 @@
 
 mod command;
 mod http;
+mod smpp;
 mod smtp;
 
 use std::io::{Read, Write};
