@@ -397,6 +397,20 @@ fn described() -> impl Strategy<Value = Described> {
     )
 }
 
+#[test]
+fn a_seed_in_the_place_of_a_name_is_not_shown() {
+    let document = figure!("10");
+    for (from, to) in
+        [("</AlgorithmParameters>", "</AlgorithmPa"), ("<PlainValue>", "<Plain"), ("<PlainValue>", "</")]
+    {
+        let place = document.find("MTIzNDU2").unwrap();
+        let before = document[..place].rfind(from).unwrap();
+        let torn = [&document[..before], to, &document[place..]].concat();
+        let fault = open(&torn, None).err().unwrap().to_string();
+        assert!(!fault.contains("MTIzNDU2"), "{fault}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use quick_xml::Reader;
+use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::escape::{resolve_xml_entity, unescape};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use zeroize::Zeroizing;
@@ -43,7 +44,7 @@ pub(super) struct Element {
 impl Element {
     /// A fault of this element.
     pub(super) fn fault(&self, what: impl Into<String>) -> Fault {
-        Fault::of(self.line, format!("<{}>", escape(self.name.as_bytes())), what)
+        Fault::of(self.line, format!("<{}>", name(&self.name)), what)
     }
 
     /// The child with that name; a fault where there are two, since readers would differ in which one they take.
@@ -100,6 +101,9 @@ impl Element {
     }
 }
 
+/// The longest name that is shown, in octets.
+const NAME_MAX: usize = 22;
+
 /// Reads a document and gives each child of its root element to `take`, with the root as it stood. Answers the root and
 /// the offset after its start tag.
 pub(super) fn read(
@@ -119,7 +123,10 @@ pub(super) fn read(
             Ok(event) => event,
             Err(error) => {
                 let line = lines.at(position(reader.error_position()));
-                return Err(Fault::whole(line, format!("the file is no well-formed XML: {error}")));
+                return Err(Fault::whole(
+                    line,
+                    format!("the file is no well-formed XML: {}", harmless(&error)),
+                ));
             }
         };
         let line = lines.at(start);
@@ -180,7 +187,7 @@ pub(super) fn read(
                 let character = character(&reference).ok_or_else(|| {
                     Fault::of(
                         line,
-                        format!("&{};", escape(reference.as_bytes())),
+                        format!("&{};", name(&reference)),
                         "entities are not taken, but for XML's own five and numbered characters",
                     )
                 })?;
@@ -227,6 +234,24 @@ fn start_of(tag: &BytesStart<'_>, line: u64, start: usize) -> Result<Element, Fa
         element.attributes.push((name.to_owned(), value.into_owned()));
     }
     Ok(element)
+}
+
+/// What is wrong, without the words of the file: in a damaged one a seed may stand where a tag's name should.
+fn harmless(error: &Error) -> String {
+    match error {
+        Error::IllFormed(IllFormedError::MismatchedEndTag { expected, .. }) => {
+            format!("<{}> is closed by another end tag", name(expected))
+        }
+        Error::IllFormed(IllFormedError::UnmatchedEndTag(_)) => "an end tag closes nothing".to_owned(),
+        Error::IllFormed(IllFormedError::MissingEndTag(_)) => "an end tag is missing".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// A name as it may be shown: none is longer in RFC 6030 and what it builds on, and a seed in Base64 is.
+fn name(written: &str) -> String {
+    let shown = written.len() <= NAME_MAX && written.bytes().all(|octet| octet.is_ascii_alphanumeric());
+    if shown { written.to_owned() } else { "…".to_owned() }
 }
 
 /// The character that a reference stands for.
