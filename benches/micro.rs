@@ -170,6 +170,8 @@ fn engine(criterion: &mut Criterion) {
         failures: 0,
         last_failure: UnixTime(0),
         groups: None,
+        special: None,
+        keys: None,
         resembles_another: false,
         clock_suspect: false,
         tokens: vec![token],

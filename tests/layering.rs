@@ -34,7 +34,7 @@ const MAKERS: &[(&str, &[&str])] = &[
     ("Recorded::certify", &["store/"]),
     ("Outcome::accept", &["engine/await_commit.rs"]),
     ("PrimaryPassed::by_answer", &["engine/await_primary.rs"]),
-    ("FactorPassed::by_code", &["engine/await_user.rs", "engine/sending.rs"]),
+    ("FactorPassed::by_code", &["engine/await_user.rs", "engine/recovery.rs", "engine/sending.rs"]),
     ("Waiver {", &["engine/policy.rs"]),
     ("PrimaryPassed {", &["engine/proof.rs"]),
     ("FactorPassed {", &["engine/proof.rs"]),

@@ -16,6 +16,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "scenarios/people.rs"]
+mod people;
 #[path = "scenarios/script.rs"]
 mod script;
 #[path = "scenarios/words.rs"]

@@ -5,6 +5,7 @@
 //! [`name::UserName`] exists in one canonical form only; a [`time::Tick`] and a [`time::UnixTime`] cannot be
 //! mixed up, because one survives a stepped clock and the other does not.
 
+pub mod crockford;
 pub mod name;
 pub mod phone;
 pub mod secret;

@@ -10,7 +10,7 @@ use super::{output, owner};
 use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::config::flags::StoreFlags;
-use crate::config::{self, Machine, SecretSource, Surroundings as _, Warning};
+use crate::config::{self, Machine, SecretSource, StoreSettings, Surroundings as _, Warning};
 use crate::server::system::{SystemClock, SystemEntropy};
 use crate::store::act::Origin;
 use crate::store::admin::Admin;
@@ -43,6 +43,11 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 /// Fresh randomness.
 pub(crate) fn entropy() -> anyhow::Result<SystemEntropy> {
     SystemEntropy::new().map_err(|fault| Failure::failed(fault.to_string()).into())
+}
+
+/// What `flags`, environment and file say of the store and of those who log in.
+pub(crate) fn said(flags: &StoreFlags) -> anyhow::Result<StoreSettings> {
+    Ok(config::load_store(flags, &machine()).map_err(|errors| wrong(&errors))?.0)
 }
 
 /// Opens the store that `flags` name. Read root's own files before.

@@ -1,4 +1,4 @@
-//! `[lockout]`: when a user has to wait after wrong codes.
+//! `[lockout]`: when a user has to wait after wrong codes, and when somebody is told.
 
 use std::time::Duration;
 
@@ -17,6 +17,24 @@ pub(super) const KEYS: &[Key] = &[
         "COUNT",
         "wrong codes in a row after which only an admin unlocks, 10 to 1000 (50)",
     ),
+    key(
+        "alarm",
+        Kind::One,
+        "COUNT",
+        "wrong codes within 30 days, successes between or not, that raise an alarm, 10 to 100000 (100)",
+    ),
+    key(
+        "spray-users",
+        Kind::One,
+        "COUNT",
+        "users whose logins fail within spray-window that raise an alarm, 0 to 10000, 0 for none (50)",
+    ),
+    key(
+        "spray-window",
+        Kind::One,
+        "DURATION",
+        "how long failures of many users are added up, 1m to 1d (10m)",
+    ),
 ];
 
 pub(super) fn decode(reader: &mut Reader<'_>) -> Lockout {
@@ -28,6 +46,13 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Lockout {
         wait: reader.or("wait", duration(second..=hour), default.wait),
         wait_max: reader.or("wait-max", duration(second..=24 * hour), default.wait_max),
         limit: reader.or("limit", integer(10..=1000), default.limit),
+        alarm: reader.or("alarm", integer(10..=100_000), default.alarm),
+        spray_users: reader.or("spray-users", integer(0..=10_000), default.spray_users),
+        spray_window: reader.or(
+            "spray-window",
+            duration(Duration::from_mins(1)..=24 * hour),
+            default.spray_window,
+        ),
     };
     if lockout.wait > lockout.wait_max {
         let origin = reader.origin_of("wait-max").or(reader.origin_of("wait")).unwrap_or(reader.origin());

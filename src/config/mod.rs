@@ -44,6 +44,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::policy::Lockout;
 use crate::engine::rule::{GroupAttributes, Rule};
@@ -58,7 +59,7 @@ pub use show::{Section, Setting};
 pub use split::{Piece, SplitFault, quote, split};
 pub use surroundings::{Machine, Surroundings};
 pub use value::Shown;
-pub(crate) use value::parse_span as span;
+pub(crate) use value::{parse_span as span, show_span};
 
 /// Everything that `radmfa serve` and `radmfa check` need.
 #[derive(Clone, Debug)]
@@ -99,6 +100,10 @@ pub struct StoreSettings {
     pub seal_key: Option<SecretSource>,
     /// Which personal fields rows of the trail keep.
     pub recording: crate::store::packed::Recording,
+    /// The arithmetic of failures, to tell who has to wait; the default where the file's is wrong.
+    pub lockout: Lockout,
+    /// The clients that want a PIN, by name, and how old it may be.
+    pub pins: Vec<(String, Option<Duration>)>,
 }
 
 /// `log-format`.

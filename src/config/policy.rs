@@ -10,7 +10,7 @@ use super::tree::Scalar;
 use super::value::{self, Bad, Parsed, Show, boolean, choice, duration, integer};
 use crate::engine::append::Append;
 use crate::engine::methods::{Factor, ORDER};
-use crate::engine::policy::{Choose, Overrides, Policy, Unenrolled};
+use crate::engine::policy::{Choose, Overrides, PinWanted, Policy, Unenrolled};
 use crate::factor::oath::LOOK_AHEAD_MAX;
 
 pub(super) const KEYS: &[Key] = &[
@@ -59,6 +59,8 @@ pub(super) const KEYS: &[Key] = &[
     key("window", Kind::One, "STEPS", "TOTP steps accepted to either side of now, 0 to 10 (1)"),
     key("look-ahead", Kind::One, "CODES", "HOTP codes that may have been skipped, 0 to 50 (10)"),
     key("prompt", Kind::One, "TEXT", "the line that asks for a code, at most 80 characters of plain ASCII"),
+    key("pin", Kind::One, "WORD", "none, or with-code: a PIN is typed before the code, in one entry (none)"),
+    key("pin-max-age", Kind::One, "DURATION", "an older PIN is good no more, 1d to 3650d (never)"),
 ];
 
 /// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
@@ -67,6 +69,9 @@ pub(super) const BEFORE_PASSWORD: [&str; 7] =
 
 const CHOOSE: &[(&str, Choose)] =
     &[("first", Choose::First), ("keyword", Choose::Keyword), ("menu", Choose::Menu)];
+
+const PINS: &[(&str, PinWanted)] = &[("none", PinWanted::Never), ("with-code", PinWanted::WithCode)];
+const DAY: Duration = Duration::from_hours(24);
 
 const UNENROLLED: &[(&str, Unenrolled)] = &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow)];
 
@@ -96,6 +101,8 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         window: reader.find("window", integer(0..=10)).map(|found| found.value),
         look_ahead: reader.find("look-ahead", integer(0..=LOOK_AHEAD_MAX)).map(|found| found.value),
         prompt: reader.find("prompt", value::line).map(|found| found.value.into()),
+        pin: reader.find("pin", choice(PINS)).map(|found| found.value),
+        pin_max_age: reader.find("pin-max-age", duration(DAY..=3650 * DAY)).map(|found| found.value),
     }
 }
 
@@ -120,6 +127,10 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("window", &login.window, &from(stage.window.is_some()));
     reader.record("look-ahead", &login.look_ahead, &from(stage.look_ahead.is_some()));
     reader.record("prompt", &*login.prompt, &from(stage.prompt.is_some()));
+    reader.record("pin", pin_word(login.pin), &from(stage.pin.is_some()));
+    if let Some(age) = &login.pin_max_age {
+        reader.record("pin-max-age", age, &from(stage.pin_max_age.is_some()));
+    }
 }
 
 /// Records what one stage says, and nothing else.
@@ -146,6 +157,8 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
         window,
         look_ahead,
         prompt,
+        pin,
+        pin_max_age,
     } = stage;
     say(reader, "primary", primary.as_ref());
     say(reader, "patience", patience.as_ref());
@@ -164,6 +177,12 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "window", window.as_ref());
     say(reader, "look-ahead", look_ahead.as_ref());
     say(reader, "prompt", prompt.as_deref());
+    say(reader, "pin", pin.map(pin_word));
+    say(reader, "pin-max-age", pin_max_age.as_ref());
+}
+
+fn pin_word(pin: PinWanted) -> &'static str {
+    PINS.iter().find(|(_, value)| *value == pin).map_or("", |(word, _)| *word)
 }
 
 /// The words of [`KEYS`]' `methods`.

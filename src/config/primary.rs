@@ -7,10 +7,10 @@ use super::origin::{Fault, Findings, Origin};
 use super::reader::{Found, Reader};
 use super::rule::Names;
 use super::schema::{Key, Kind, key};
-use super::value::{self, boolean, choice, duration};
+use super::value::{self, boolean, choice, duration, integer};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
-use crate::primary::settings::{self, Radius, Settings};
+use crate::primary::settings::{self, Allowance, Radius, Settings};
 use crate::wire::AttributeId;
 
 pub(super) const KEYS: &[Key] = &[
@@ -35,6 +35,24 @@ pub(super) const KEYS: &[Key] = &[
         Kind::One,
         "NAME",
         "the attribute of its Accept that names the user's groups, such as Class or Filter-Id",
+    ),
+    key(
+        "wrong-passwords",
+        Kind::One,
+        "COUNT",
+        "wrong passwords of a user that are passed on before they are held back, 0 to 100, 0 for no limit (4)",
+    ),
+    key(
+        "wrong-passwords-unfamiliar",
+        Kind::One,
+        "COUNT",
+        "how many of these from stations that the user never logged in from, 1 to 100 (3)",
+    ),
+    key(
+        "wrong-passwords-window",
+        Kind::One,
+        "DURATION",
+        "how long after the last wrong one the count begins anew, 1m to 1d (30m)",
     ),
     key("dead-time", Kind::One, "DURATION", "how long a silent server is passed over, 1s to 1h (30s)"),
     key("status-server", Kind::One, "BOOL", "probe with Status-Server whether a server is back (true)"),
@@ -147,11 +165,43 @@ fn radius(reader: &mut Reader<'_>) -> Option<(Radius, Vec<Found<SocketAddr>>)> {
     let bounds = Duration::from_secs(1)..=Duration::from_hours(1);
     radius.dead_time = reader.or("dead-time", duration(bounds), radius.dead_time);
     radius.status_server = reader.or("status-server", boolean, radius.status_server);
+    radius.allowance = allowance(reader);
     radius.source = source.map(|found| found.value);
     let servers = servers?;
     radius.servers = servers.iter().map(|server| server.value).collect();
     radius.secret = secret?.value;
     Some((radius, servers))
+}
+
+/// How many wrong passwords of one user the servers get to see; `None` for no limit.
+fn allowance(reader: &mut Reader<'_>) -> Option<Allowance> {
+    let default = Allowance::default();
+    let (minute, day) = (Duration::from_mins(1), Duration::from_hours(24));
+    let wrong = reader.or("wrong-passwords", integer(0..=100), default.wrong);
+    let likely = default.unfamiliar.min(wrong.max(1));
+    let unfamiliar = reader.or("wrong-passwords-unfamiliar", integer(1..=100), likely);
+    let window = reader.or("wrong-passwords-window", duration(minute..=day), default.window);
+    if wrong == 0 {
+        if let Some(origin) = reader.origin_of("wrong-passwords") {
+            reader.warn(
+                origin,
+                "wrong-passwords",
+                "whoever guesses through this server can lock accounts in the directory",
+                "set it below the directory's own lockout threshold, unless that has none",
+            );
+        }
+        return None;
+    }
+    if unfamiliar > wrong {
+        let origin = reader.origin_of("wrong-passwords-unfamiliar").unwrap_or(reader.origin());
+        reader.fault(
+            origin,
+            "wrong-passwords-unfamiliar",
+            "is more than wrong-passwords, of which it is a part",
+            "lower it, or raise wrong-passwords",
+        );
+    }
+    Some(Allowance { wrong, unfamiliar, window })
 }
 
 /// The servers' addresses in the order written; of a host name all that can be reached from `source`.

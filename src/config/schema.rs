@@ -175,7 +175,10 @@ mod tests {
         assert_eq!(hint("clients", ""), "did you mean \"client\"?");
         assert_eq!(hint("patience", "primary"), "\"patience\" belongs to [[client]]");
         assert_eq!(hint("listen", "client"), "\"listen\" belongs at the top, above the first table");
-        assert_eq!(hint("zzzzzz", "lockout"), "the keys here are free, wait, wait-max, limit");
+        assert_eq!(
+            hint("zzzzzz", "lockout"),
+            "the keys here are free, wait, wait-max, limit, alarm, spray-users, spray-window"
+        );
     }
 
     #[test]

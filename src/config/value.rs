@@ -103,7 +103,7 @@ pub(crate) fn parse_span(text: &str) -> Option<Duration> {
 }
 
 /// A duration in the largest unit that expresses it whole.
-pub(super) fn show_span(span: Duration) -> String {
+pub(crate) fn show_span(span: Duration) -> String {
     let milliseconds = span.as_millis();
     for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
         if milliseconds >= size && milliseconds.is_multiple_of(size) {

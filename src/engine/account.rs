@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::reason::Reason;
+use super::special::{HashKeys, Special};
 use crate::base::name::{GroupName, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -36,6 +38,10 @@ pub struct Account {
     pub tokens: Vec<Token>,
     /// The groups that the user is in; `None` where there are none.
     pub groups: Option<Arc<[GroupName]>>,
+    /// What few users have.
+    pub special: Option<Arc<Special>>,
+    /// What its hashes are compared under; only where the query asked for seeds, and there is something to compare.
+    pub keys: Option<Box<HashKeys>>,
     /// Somebody else who owns a token has the same skeleton; known only of a user without tokens, and where it was asked.
     pub resembles_another: bool,
     /// More than half of all tokens seem to be off by more than a step: it is our clock, so no drift is learned.
@@ -58,6 +64,34 @@ impl Account {
         let fewest = self.usable(now).map(|token| token.parameters.digits.count()).min();
         let shortest = self.usable(now).filter(|token| Some(token.parameters.digits.count()) == fewest);
         shortest.fold(0_u32, |count, _| count.saturating_add(1)).max(1)
+    }
+
+    /// Why the user may not log in at `now`, whatever password and code are.
+    #[must_use]
+    pub fn barred(&self, now: UnixTime) -> Option<Reason> {
+        if self.disabled {
+            return Some(Reason::UserDisabled);
+        }
+        let special = self.special.as_ref()?;
+        special.blocked(now).map(|_| Reason::UserBlocked)
+    }
+
+    /// Whether the user ever was given something to be asked for, usable or not.
+    #[must_use]
+    pub fn is_enrolled(&self) -> bool {
+        !self.tokens.is_empty() || self.special.as_ref().is_some_and(|special| !special.recovery.is_empty())
+    }
+
+    /// Whether there is a token to ask for at `now`, or a recovery code in its place.
+    #[must_use]
+    pub fn can_be_asked(&self, now: UnixTime) -> bool {
+        self.usable(now).next().is_some() || self.recovery_left() > 0
+    }
+
+    /// Recovery codes that were not used.
+    #[must_use]
+    pub fn recovery_left(&self) -> usize {
+        self.special.as_ref().map_or(0, |special| special.recovery_left())
     }
 }
 

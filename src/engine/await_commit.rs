@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::alarm::{self, Behind};
 use super::await_user::{ask_for_code, fail};
 use super::login::{Facts, refuse};
 use super::parked::CodeRound;
@@ -35,7 +36,14 @@ pub(super) enum Then {
     /// Nobody would send it: ask for something else.
     SendNext { facts: Box<Facts>, dispatch: Box<Dispatch> },
     /// Reject.
-    Reject { message: String, attributes: AttributeList },
+    Reject {
+        message: String,
+        attributes: AttributeList,
+        /// How many failures of late raise the alarm; 0 where this is none.
+        alarm: u32,
+    },
+    /// The alarm was raised; go on.
+    Alarmed(Box<Behind>),
 }
 
 impl AwaitCommit {
@@ -45,7 +53,11 @@ impl AwaitCommit {
         match &self.then {
             Then::Accept { held, .. } => Some(held),
             Then::AcceptCode { round, .. } => Some(&round.held),
-            Then::AskAgain { .. } | Then::Reject { .. } | Then::Send { .. } | Then::SendNext { .. } => None,
+            Then::AskAgain { .. }
+            | Then::Reject { .. }
+            | Then::Send { .. }
+            | Then::SendNext { .. }
+            | Then::Alarmed(_) => None,
         }
     }
 
@@ -63,7 +75,15 @@ impl AwaitCommit {
     /// Goes on with `answer`.
     pub fn resume(self, answer: CommitAnswer, env: &mut Env<'_>) -> Step {
         let AwaitCommit { row, then } = self;
+        // Whatever became of the alarm's own row.
+        if let Then::Alarmed(behind) = then {
+            let Behind { row, then, recorded } = *behind;
+            return stands(row, then, recorded, env);
+        }
         match answer {
+            CommitAnswer::Done(recorded) if alarm::is_due(&row, &then, &recorded) => {
+                alarm::raise(Behind { row, then, recorded })
+            }
             CommitAnswer::Done(recorded) => stands(row, then, recorded, env),
             CommitAnswer::Refused(conflict) => refused(&row, then, conflict, env),
             CommitAnswer::Unavailable => unavailable(row, then),
@@ -82,19 +102,24 @@ fn stands(row: Arc<Row>, then: Then, recorded: Recorded, env: &mut Env<'_>) -> S
         Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
         Then::Send { facts, dispatch } => dispatch.start(facts, env),
         Then::SendNext { facts, dispatch } => dispatch.refused(facts, Reason::DeliveryFailed, env),
-        Then::Reject { message, attributes } => reject(message, attributes, row, Some(recorded.sequence())),
+        Then::Reject { message, attributes, .. } => {
+            reject(message, attributes, row, Some(recorded.sequence()))
+        }
+        // Taken out where the answer came in.
+        Then::Alarmed(behind) => stands(behind.row, behind.then, behind.recorded, env),
     }
 }
 
 /// The world changed between the judgement and the append.
 fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step {
     match (then, conflict) {
-        (Then::AcceptCode { facts, user, round, .. }, Conflict::StepSpent) => {
+        (Then::AcceptCode { facts, user, round, .. }, Conflict::StepSpent | Conflict::Consumed) => {
             // The same code raced in two logins, or came a moment ago: a replay, counted as a wrong code.
             let row = Row {
                 reason: Reason::CodeReused,
                 spent: None,
                 drift: None,
+                consumed: None,
                 tally: Tally::Count,
                 ..row.clone()
             };
@@ -107,6 +132,7 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
                 device: None,
                 spent: None,
                 drift: None,
+                consumed: None,
                 tally: Tally::Keep,
                 ..row.clone()
             };
@@ -129,6 +155,17 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             | Then::SendNext { facts, .. },
             Conflict::UserInactive,
         ) => refuse(&facts, Reason::UserDisabled, env),
+        (
+            Then::AcceptCode { facts, .. }
+            | Then::Accept { facts, .. }
+            | Then::AskAgain { facts, .. }
+            | Then::Send { facts, .. }
+            | Then::SendNext { facts, .. },
+            Conflict::UserBlocked,
+        ) => refuse(&facts, Reason::UserBlocked, env),
+        (Then::Accept { facts, .. }, Conflict::Consumed) => refuse(&facts, Reason::BypassGone, env),
+        // Locked meanwhile: a bypass does not open a lock.
+        (Then::Accept { facts, .. }, Conflict::TooManyFailures) => refuse(&facts, Reason::Locked, env),
         // No other record carries the guard that would have failed.
         (
             Then::Accept { facts, .. }
@@ -140,7 +177,10 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
         | (Then::AcceptCode { facts, .. }, Conflict::SentTooOften) => {
             refuse(&facts, Reason::InternalError, env)
         }
-        (Then::Reject { message, attributes }, _) => reject(message, attributes, Arc::new(row.clone()), None),
+        (Then::Alarmed(behind), conflict) => refused(&behind.row, behind.then, conflict, env),
+        (Then::Reject { message, attributes, .. }, _) => {
+            reject(message, attributes, Arc::new(row.clone()), None)
+        }
     }
 }
 
@@ -154,7 +194,8 @@ fn uncounted(row: &Row, reason: Reason, then: Then) -> Step {
 /// Nothing is accepted on a store that cannot say, and nobody may guess on without being counted.
 fn unavailable(row: Arc<Row>, then: Then) -> Step {
     match then {
-        Then::Reject { message, attributes } => reject(message, attributes, row, None),
+        Then::Reject { message, attributes, .. } => reject(message, attributes, row, None),
+        Then::Alarmed(behind) => unavailable(behind.row, behind.then),
         Then::Accept { facts, .. }
         | Then::AcceptCode { facts, .. }
         | Then::AskAgain { facts, .. }
@@ -167,6 +208,7 @@ fn unavailable(row: Arc<Row>, then: Then) -> Step {
                 spent: None,
                 drift: None,
                 sends: None,
+                consumed: None,
                 tally: Tally::Keep,
                 ..Row::clone(&row)
             };

@@ -72,6 +72,7 @@ impl AwaitPrimary {
                 let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };
                 Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))
             }
+            PrimaryAnswer::Withheld => refuse(&facts, Reason::PasswordWithheld, env),
             PrimaryAnswer::Unavailable => refuse(&facts, Reason::PrimaryUnavailable, env),
         }
     }

@@ -12,14 +12,14 @@ use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::methods;
 use super::parked::{CodeRound, Parked, Stage};
-use super::policy::{WaivedBy, Waiver};
-use super::prompt;
+use super::policy::{PinWanted, WaivedBy, Waiver};
 use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
 use super::question::UserAnswer;
 use super::reason::Reason;
 use super::record::{Guard, Method, Record, Row, Tally, Verdict};
 use super::sending::{self, Typed};
 use super::step::{Challenge, Env, Step, Wait};
+use super::{bypass, pin, prompt, recovery};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::wire::AttributeList;
@@ -66,12 +66,12 @@ impl AwaitUser {
             UserAnswer::Unknown { resembles: false } => None,
             UserAnswer::Unavailable => return refuse(&facts, Reason::StoreUnavailable, env),
         };
-        let disabled = account.as_ref().is_some_and(|account| account.disabled);
+        let barred = account.as_ref().and_then(|account| account.barred(env.unix));
         match looking {
-            Looking::ForMethods { behind, .. } if disabled => {
-                refuse_late(facts, user, Reason::UserDisabled, behind.is_some(), env)
+            Looking::ForMethods { behind, .. } if let Some(reason) = barred => {
+                refuse_late(facts, user, reason, behind.is_some(), env)
             }
-            Looking::AtCode { .. } if disabled => refuse(&facts, Reason::UserDisabled, env),
+            Looking::AtCode { .. } if let Some(reason) = barred => refuse(&facts, reason, env),
             Looking::InVain { behind } => {
                 if let Some(ruling) = facts.ruling.take() {
                     let groups = account.as_ref().and_then(|account| account.groups.as_deref());
@@ -125,24 +125,31 @@ fn ask(
     (held, behind): (AttributeList, Option<Secret>),
     env: &mut Env<'_>,
 ) -> Step {
-    let tokens = account.map_or(&[][..], |account| &account.tokens);
     if account.is_some_and(|account| account.resembles_another) {
         return refuse_late(facts, user, Reason::ResemblesAnother, behind.is_some(), env);
     }
     if let Some(waiver) = facts.policy.login.waive_exempt() {
         return waive(facts, account, waiver, password, held, env);
     }
+    if let Some(account) = account
+        && let Some(found) = bypass::open(account, &facts, env)
+    {
+        return bypass::let_in(facts, account, found, password, held, env);
+    }
     let offers = account.map(|account| methods::offers(account, &facts.policy, env.unix)).unwrap_or_default();
-    let Some(account) = account.filter(|_| !offers.is_empty()) else {
-        if tokens.is_empty() {
-            return match facts.policy.login.waive_unenrolled() {
-                Some(waiver) => waive(facts, account, waiver, password, held, env),
-                None => refuse_late(facts, user, Reason::Unenrolled, behind.is_some(), env),
-            };
-        }
-        let reason = unusable(tokens, Reason::NoUsableToken);
-        return refuse_late(facts, user, reason, behind.is_some(), env);
+    let Some(account) = account.filter(|account| !offers.is_empty() || account.is_enrolled()) else {
+        return match facts.policy.login.waive_unenrolled() {
+            Some(waiver) => waive(facts, account, waiver, password, held, env),
+            None => refuse_late(facts, user, Reason::Unenrolled, behind.is_some(), env),
+        };
     };
+    if offers.is_empty() {
+        let reason = unusable(&account.tokens, Reason::NoUsableToken);
+        return refuse_late(facts, user, reason, behind.is_some(), env);
+    }
+    if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix) {
+        return refuse_late(facts, user, reason, behind.is_some(), env);
+    }
     let can_ask = facts.policy.admission.challenge;
     let tries = if can_ask { facts.policy.login.tries } else { 1 };
     let round = CodeRound::new(password, held, tries);
@@ -163,7 +170,7 @@ pub(super) fn ask_for_token(
     text: Option<&str>,
     env: &mut Env<'_>,
 ) -> Step {
-    let usual = Arc::clone(&facts.policy.login.prompt);
+    let usual = facts.policy.login.question();
     ask_for_code(facts, user, round, text.unwrap_or(&usual), env)
 }
 
@@ -209,6 +216,7 @@ fn waive(
     let reason = match waiver.why() {
         WaivedBy::Unenrolled => Reason::UnenrolledAllowed,
         WaivedBy::Exempt(_) => Reason::Exempt,
+        WaivedBy::Bypass => Reason::BypassUsed,
     };
     let user_id = account.map(|account| account.id);
     let contact = account.and_then(|account| account.contact.clone());
@@ -228,12 +236,18 @@ fn judge(
     mut round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    if account.usable(env.unix).next().is_none() && round.sent.is_none() {
+    if !account.can_be_asked(env.unix) && round.sent.is_none() {
         let reason = unusable(&account.tokens, Reason::TokenGone);
         return refuse(&facts, reason, env);
     }
+    if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix) {
+        return refuse(&facts, reason, env);
+    }
+    let wants_pin = facts.policy.login.pin == PinWanted::WithCode;
+    let split = wants_pin.then(|| pin::take_off(account, code, round.sent.is_some(), env.unix));
+    let (pin_right, code) = split.as_ref().map_or((true, code), |(right, code)| (*right, code));
     let typed = sending::compare(&round, code, env.mono);
-    // Where a code was sent, nothing else is looked at; but the failures on the books may have been guesses at tokens.
+    // Where a code was sent, no token's is looked at; but the failures on the books may have been guesses at tokens.
     round.guesses = account.guesses(env.unix);
     // Good for this entry and no later one.
     let ahead = round.ahead.take();
@@ -243,10 +257,12 @@ fn judge(
         Some(_) => Judgement::Wrong,
         None => codes::compare(account, code, &facts.policy.login, ahead, env.unix),
     };
+    let recovered = recovery::find(account, code.expose());
     let (reason, device, tally) = match (standing, &judgement) {
         // Compared all the same, so that a wait takes the time of a comparison.
         (Standing::Waits(_), _) => (Reason::BackOff, None, Tally::Keep),
         (Standing::Locked, _) => (Reason::Locked, None, Tally::Keep),
+        (Standing::Free, _) if !pin_right => (Reason::PinWrong, None, Tally::Count),
         (Standing::Free, _) if typed == Typed::Late => return refuse(&facts, Reason::CodeExpired, env),
         (Standing::Free, _) if let Some(kind) = typed.right() => {
             return sending::spend(facts, user, account, kind, round, env);
@@ -264,7 +280,11 @@ fn judge(
         (Standing::Free, Judgement::Reused(token)) => {
             (Reason::CodeReused, Some(Arc::clone(&token.serial)), Tally::Count)
         }
-        (Standing::Free, Judgement::Wrong) => (Reason::CodeWrong, None, Tally::Count),
+        (Standing::Free, Judgement::Wrong) => match recovered {
+            recovery::Found::Unused(id) => return recovery::spend(facts, user, account, id, round, env),
+            recovery::Found::Used => (Reason::CodeReused, None, Tally::Count),
+            recovery::Found::Nothing => (Reason::CodeWrong, None, Tally::Count),
+        },
     };
     let row = Row {
         user_id: Some(account.id),
@@ -299,7 +319,8 @@ pub(super) fn fail(
     let guards = counted.map(|user| Guard::FailuresBelow { user, limit }).into_iter().collect();
     let record = Record { guards, row: Arc::clone(&row) };
     let then = if last {
-        Then::Reject { message: prompt::refusal(&facts), attributes: AttributeList::default() }
+        let alarm = facts.policy.lockout.alarm;
+        Then::Reject { message: prompt::refusal(&facts), attributes: AttributeList::default(), alarm }
     } else {
         Then::AskAgain { facts, user, round }
     };

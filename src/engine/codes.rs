@@ -116,7 +116,7 @@ pub(super) fn learned(account: &Account, token: &Token, step: u64, now: UnixTime
     (token.drift != Some(drift)).then_some(drift)
 }
 
-/// The method that a judged code was for.
+/// The method that a judged code was for; whoever has no token to use was asked for a recovery code.
 pub(super) fn method(account: &Account, judgement: &Judgement<'_>, now: UnixTime) -> Method {
     let decided = match judgement {
         Judgement::Right(token, _)
@@ -125,5 +125,5 @@ pub(super) fn method(account: &Account, judgement: &Judgement<'_>, now: UnixTime
         | Judgement::Ahead(token, _) => Some(*token),
         Judgement::Wrong => account.usable(now).next(),
     };
-    decided.map_or(Method::None, Method::of)
+    decided.map_or(Method::Recovery, Method::of)
 }

@@ -4,8 +4,6 @@
 //! Invariants: what is typed is not looked at; the verdict was reached before and is what the record says; nothing is
 //! counted against the user, whose password was not known.
 
-use std::sync::Arc;
-
 use super::login::{Facts, refuse};
 use super::parked::{Parked, Stage};
 use super::prompt;
@@ -38,7 +36,7 @@ pub(super) fn refuse_late(
     if behind {
         return entered(facts, user, round, env);
     }
-    let text = Arc::clone(&facts.policy.login.prompt);
+    let text = facts.policy.login.question();
     ask(facts, user, round, &text, env)
 }
 

@@ -34,10 +34,10 @@ pub struct Facts {
     pub user: Option<UserName>,
     /// Calling-Station-Id, escaped for print.
     pub station: Option<Arc<str>>,
+    /// What its first request proved: an unsigned one proves nothing about its station (CVE-2024-3596).
+    pub integrity: Integrity,
     /// The kind of credential of its latest request.
     pub protocol: &'static str,
-    /// Whether its first request proved the shared secret.
-    pub integrity: Integrity,
     /// What holds for it; kept through a reload.
     pub policy: Arc<Policy>,
     /// What the user's groups may still change of that; `None` where no rule asks for them, and once they were heard.
@@ -112,7 +112,7 @@ fn commit_refusal(facts: &Facts, row: Arc<Row>, attributes: AttributeList) -> St
     let message = prompt::refusal(facts);
     Step::Commit(
         Record { guards: Vec::new(), row: Arc::clone(&row) },
-        AwaitCommit { row, then: Then::Reject { message, attributes } },
+        AwaitCommit { row, then: Then::Reject { message, attributes, alarm: 0 } },
     )
 }
 
@@ -154,6 +154,7 @@ impl Facts {
             spent: None,
             drift: None,
             sends: None,
+            consumed: None,
             tally: Tally::Keep,
             took: env.mono.since(self.began),
             durations: self.durations,

@@ -80,6 +80,11 @@ pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<O
         };
         offers.push(Offer { factor, to });
     }
+    // Recovery codes alone are for the day when nothing else works.
+    let recoverable = account.recovery_left() > 0 && policy.login.methods.contains(&Factor::Token);
+    if recoverable && offers.iter().all(|offer| offer.factor != Factor::Token) {
+        offers.push(Offer { factor: Factor::Token, to: None });
+    }
     offers
 }
 

@@ -14,11 +14,13 @@
 //! [`policy`] waives a factor; every end is recorded or says that it could not be; what cannot be known is refused.
 
 pub mod account;
+mod alarm;
 pub mod append;
 pub mod await_commit;
 pub mod await_peer;
 pub mod await_primary;
 pub mod await_user;
+mod bypass;
 mod codes;
 pub mod delivery;
 mod in_vain;
@@ -26,12 +28,15 @@ pub mod lockout;
 pub mod login;
 pub mod methods;
 pub mod parked;
+mod pin;
 pub mod policy;
 mod prompt;
 pub mod proof;
 pub mod question;
 pub mod reason;
 pub mod record;
+mod recovery;
 pub mod rule;
 mod sending;
+pub mod special;
 pub mod step;

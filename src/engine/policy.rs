@@ -11,8 +11,11 @@ use std::time::Duration;
 use super::append::Append;
 use super::delivery::Kind;
 use super::methods::{Factor, ORDER};
+use super::special::Bypass;
 use crate::base::name::Label;
+use crate::base::time::UnixTime;
 use crate::factor::oath::LOOK_AHEAD;
+use crate::wire::Integrity;
 
 /// What happens to a user who owns no factor that could be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +25,16 @@ pub enum Unenrolled {
     Deny,
     /// Let in on the password alone.
     Allow,
+}
+
+/// Whether a PIN is wanted beside a code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinWanted {
+    /// No.
+    #[default]
+    Never,
+    /// Typed before every code, in one entry.
+    WithCode,
 }
 
 /// What holds before the password is checked.
@@ -79,6 +92,10 @@ pub struct LoginPolicy {
     pub prompt: Arc<str>,
     /// The rule that asks such logins for no second factor.
     pub exempt: Option<Label>,
+    /// Whether a PIN is typed before the code.
+    pub pin: PinWanted,
+    /// A PIN that is older is not good any more, 1 to 3650 days; `None`: it is for good.
+    pub pin_max_age: Option<Duration>,
 }
 
 /// Both halves of a client's policy, resolved.
@@ -197,10 +214,16 @@ pub struct Overrides {
     pub look_ahead: Option<u8>,
     /// [`LoginPolicy::prompt`].
     pub prompt: Option<Arc<str>>,
+    /// [`LoginPolicy::pin`].
+    pub pin: Option<PinWanted>,
+    /// [`LoginPolicy::pin_max_age`].
+    pub pin_max_age: Option<Duration>,
 }
 
 /// The prompt where nothing else is configured.
 pub const PROMPT: &str = "Enter the code from your authenticator app:";
+/// The same where a PIN is wanted.
+pub const PROMPT_PIN: &str = "Enter your PIN, then the code from your authenticator app, in one:";
 
 impl Policy {
     /// Resolves the cascade. `primary` serves where no stage names one.
@@ -226,6 +249,8 @@ impl Policy {
                 look_ahead: LOOK_AHEAD,
                 prompt: PROMPT.into(),
                 exempt: None,
+                pin: PinWanted::Never,
+                pin_max_age: None,
             },
             lockout,
             by: By::default(),
@@ -257,6 +282,8 @@ impl Policy {
             window,
             look_ahead,
             prompt,
+            pin,
+            pin_max_age,
         } = stage;
         set(&mut policy.admission.primary, primary.as_ref());
         set(&mut policy.admission.patience, patience.as_ref());
@@ -274,6 +301,8 @@ impl Policy {
         set(&mut policy.login.window, window.as_ref());
         set(&mut policy.login.look_ahead, look_ahead.as_ref());
         set(&mut policy.login.prompt, prompt.as_ref());
+        set(&mut policy.login.pin, pin.as_ref());
+        policy.login.pin_max_age = pin_max_age.or(policy.login.pin_max_age);
     }
 }
 
@@ -294,12 +323,26 @@ pub struct Lockout {
     pub wait_max: Duration,
     /// Failures in a row after which only an admin's unlock helps, 10 to 1000.
     pub limit: u32,
+    /// Failures within thirty days, successes between or not, that raise an alarm, 10 to 100000.
+    pub alarm: u32,
+    /// Users whose logins fail within [`Lockout::spray_window`] that raise an alarm, up to 10000; 0 for none.
+    pub spray_users: u32,
+    /// 1 min to 1 d.
+    pub spray_window: Duration,
 }
 
 impl Default for Lockout {
-    /// 5 free, 1 min doubling to 1 h, locked at 50.
+    /// 5 free, 1 min doubling to 1 h, locked at 50; alarms at 100 in thirty days, and at 50 users in ten minutes.
     fn default() -> Lockout {
-        Lockout { free: 5, wait: Duration::from_mins(1), wait_max: Duration::from_hours(1), limit: 50 }
+        Lockout {
+            free: 5,
+            wait: Duration::from_mins(1),
+            wait_max: Duration::from_hours(1),
+            limit: 50,
+            alarm: 100,
+            spray_users: 50,
+            spray_window: Duration::from_mins(10),
+        }
     }
 }
 
@@ -316,9 +359,26 @@ pub enum WaivedBy {
     Unenrolled,
     /// `exempt = true` of the rule of that name.
     Exempt(Label),
+    /// A one-time bypass that an admin opened.
+    Bypass,
 }
 
 impl Waiver {
+    /// The waiver of an open bypass for a login at `client`. None for a request that proves nothing about its station
+    /// where the bypass names one. Whoever gets a waiver has passed the primary: where there is none to pass, there must
+    /// be no bypass either (protocol: `primary = "none"`).
+    #[must_use]
+    pub fn by_bypass(
+        bypass: &Bypass,
+        client: &Label,
+        station: Option<&str>,
+        integrity: Integrity,
+        now: UnixTime,
+    ) -> Option<Waiver> {
+        let believed = bypass.station.is_none() || integrity == Integrity::Signed;
+        (believed && bypass.covers(client, station, now)).then_some(Waiver { why: WaivedBy::Bypass })
+    }
+
     /// Which rule it was.
     pub fn why(&self) -> &WaivedBy {
         &self.why
@@ -326,6 +386,15 @@ impl Waiver {
 }
 
 impl LoginPolicy {
+    /// The line that asks for a code: where nobody chose one, the one that speaks of the PIN if one is wanted.
+    #[must_use]
+    pub fn question(&self) -> Arc<str> {
+        if self.pin == PinWanted::WithCode && *self.prompt == *PROMPT {
+            return PROMPT_PIN.into();
+        }
+        Arc::clone(&self.prompt)
+    }
+
     /// The waiver that a rule gives, whoever the user is and whatever the user owns.
     #[must_use]
     pub fn waive_exempt(&self) -> Option<Waiver> {

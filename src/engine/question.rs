@@ -72,6 +72,8 @@ pub enum PrimaryAnswer {
         /// What the primary's Access-Challenge carried.
         attributes: AttributeList,
     },
+    /// It was not asked: so many passwords of the user were wrong of late that one more might lock the account there.
+    Withheld,
     /// No answer in time.
     Unavailable,
 }

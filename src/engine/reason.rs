@@ -36,8 +36,14 @@ reasons! {
     UnenrolledAllowed = "unenrolled-allowed",
     /// The password was right, and a rule of the policy asks such logins for no second factor.
     Exempt = "exempt",
+    /// The password was right, and so was a recovery code in place of a token's.
+    RecoveryAccepted = "recovery-code-accepted",
+    /// The password was right, and an admin had opened a bypass that needs no second factor once.
+    BypassUsed = "bypass-used",
     /// The primary authentication refused the password.
     PrimaryRejected = "primary-rejected",
+    /// The password was not passed on: so many of the user's were wrong that one more might lock the account there.
+    PasswordWithheld = "password-withheld",
     /// No server of the primary authentication answered in time.
     PrimaryUnavailable = "primary-unavailable",
     /// The user owns no token that could be asked for, and the client's policy refuses such users.
@@ -52,6 +58,10 @@ reasons! {
     ResemblesAnother = "resembles-another-user",
     /// An admin has disabled the user.
     UserDisabled = "user-disabled",
+    /// An admin has blocked the user for a time that is not over.
+    UserBlocked = "user-blocked",
+    /// The bypass that an admin had opened was used or cancelled while the login was under way.
+    BypassGone = "bypass-gone",
     /// The code was wrong.
     CodeWrong = "code-wrong",
     /// The code was right but was used before, or is older than one that was.
@@ -62,6 +72,12 @@ reasons! {
     BackOff = "back-off",
     /// The code was not looked at: so many were wrong that an admin has to unlock the user.
     Locked = "locked",
+    /// The PIN before the code was wrong or missing.
+    PinWrong = "pin-wrong",
+    /// The client's policy wants a PIN before the code, and the user's is older than the policy lets it become.
+    PinExpired = "pin-expired",
+    /// The client's policy wants a PIN before the code, and the user has none.
+    PinMissing = "pin-missing",
     /// The code was right, but came after its time.
     CodeExpired = "code-expired",
     /// A code was made and handed over to be sent; the login goes on.
@@ -102,6 +118,24 @@ reasons! {
     TooManyRounds = "too-many-rounds",
     /// An admin cleared the count of wrong codes.
     Unlocked = "unlocked",
+    /// So many codes of the user were wrong within thirty days that somebody who knows the password may be guessing.
+    GuessingSuspected = "guessing-suspected",
+    /// Logins of so many users failed within minutes that somebody may be trying passwords on all of them.
+    SpraySuspected = "spray-suspected",
+    /// An admin blocked the user for a time.
+    Blocked = "blocked",
+    /// An admin ended a block before its time.
+    Unblocked = "unblocked",
+    /// An admin gave the user new recovery codes, which ends the earlier ones.
+    RecoveryIssued = "recovery-codes-issued",
+    /// An admin opened a bypass: the user's next login at a client needs no second factor, once.
+    BypassOpened = "bypass-opened",
+    /// An admin cancelled the bypasses that were open for the user.
+    BypassCancelled = "bypass-cancelled",
+    /// An admin set the user's PIN.
+    PinSet = "pin-set",
+    /// An admin took the user's PIN away.
+    PinRemoved = "pin-removed",
     /// An admin checked a code of a token; it was right, and is used up.
     TokenVerified = "token-verified",
     /// An admin brought a token back in step by two of its codes in a row, which are used up.

@@ -12,6 +12,7 @@ use super::account::{Contact, Token, TokenId, UserId};
 use super::delivery::Kind;
 use super::policy::SendLimits;
 use super::reason::Reason;
+use crate::base::crockford::ALPHABET;
 use crate::base::name::{Label, UserName};
 use crate::base::time::UnixTime;
 use crate::factor::oath::{Drift, Moving};
@@ -51,11 +52,22 @@ pub enum Guard {
         /// How many there may be.
         limits: SendLimits,
     },
-    /// The user is there and not disabled.
+    /// The user is there, not disabled, and not blocked at the time of the row.
     UserActive {
         /// Which user.
         user: UserId,
     },
+    /// What works once is the user's, and was not used.
+    Unconsumed(Consumed),
+}
+
+/// Something beside a token's steps that works once, and which one: the store's own number, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Consumed {
+    /// A recovery code.
+    Recovery(i64),
+    /// A one-time bypass.
+    Bypass(i64),
 }
 
 /// The guard that did not hold.
@@ -71,6 +83,10 @@ pub enum Conflict {
     UserInactive,
     /// So many messages were sent, to the user or in all, that there may not be another yet.
     SentTooOften,
+    /// The user was blocked meanwhile.
+    UserBlocked,
+    /// What works once was used or taken back meanwhile.
+    Consumed,
 }
 
 /// The answer to an append.
@@ -88,12 +104,23 @@ pub enum CommitAnswer {
 #[derive(Debug)]
 pub struct Recorded {
     sequence: u64,
+    failures: u32,
 }
 
 impl Recorded {
     /// For `store` alone: the row stands in the chain under `sequence` and would survive a power cut.
     pub(crate) fn certify(sequence: u64) -> Recorded {
-        Recorded { sequence }
+        Recorded { sequence, failures: 0 }
+    }
+
+    /// For `store` alone: with what [`Recorded::failures`] says.
+    pub(crate) fn counted(self, failures: u32) -> Recorded {
+        Recorded { failures, ..self }
+    }
+
+    /// Failures against the row's user in the thirty days up to it, successes between or not; 0 where the row is none.
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// The row's place in its chain, from 1.
@@ -106,8 +133,6 @@ impl Recorded {
 /// 50 random bits, printed as ten characters of Crockford's Base32, `K7Q2M-X9TR4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoginId(u64);
-
-const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl LoginId {
     /// The login whose first round is named by `octets`: their first 50 bits.
@@ -137,7 +162,7 @@ impl LoginId {
         let mut number = 0_u64;
         let mut digits = 0;
         for letter in text.bytes().filter(|letter| *letter != b'-') {
-            let value = CROCKFORD.iter().position(|known| *known == letter.to_ascii_uppercase())?;
+            let value = ALPHABET.iter().position(|known| *known == letter.to_ascii_uppercase())?;
             number = (number << 5) | u64::try_from(value).ok()?;
             digits += 1;
             if digits > 10 {
@@ -153,7 +178,7 @@ impl fmt::Display for LoginId {
         use fmt::Write as _;
         for place in (0..10_u32).rev() {
             let digit = (self.0 >> (place * 5)) & 31;
-            let letter = usize::try_from(digit).ok().and_then(|digit| CROCKFORD.get(digit));
+            let letter = usize::try_from(digit).ok().and_then(|digit| ALPHABET.get(digit));
             formatter.write_char(letter.map_or('?', |letter| char::from(*letter)))?;
             if place == 5 {
                 formatter.write_char('-')?;
@@ -225,6 +250,10 @@ pub enum Method {
     Voice,
     /// A code sent by e-mail.
     Email,
+    /// A recovery code in place of a token's.
+    Recovery,
+    /// None was asked for: an admin had opened a bypass.
+    Bypass,
 }
 
 impl Method {
@@ -238,6 +267,8 @@ impl Method {
             Method::Sms => "sms",
             Method::Voice => "voice",
             Method::Email => "email",
+            Method::Recovery => "recovery",
+            Method::Bypass => "bypass",
         }
     }
 
@@ -253,9 +284,19 @@ impl Method {
     /// Back from [`Method::code`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Method> {
-        [Method::None, Method::Totp, Method::Hotp, Method::Waived, Method::Sms, Method::Voice, Method::Email]
-            .into_iter()
-            .find(|method| method.code() == text)
+        [
+            Method::None,
+            Method::Totp,
+            Method::Hotp,
+            Method::Waived,
+            Method::Sms,
+            Method::Voice,
+            Method::Email,
+            Method::Recovery,
+            Method::Bypass,
+        ]
+        .into_iter()
+        .find(|method| method.code() == text)
     }
 }
 
@@ -298,6 +339,8 @@ pub struct Row {
     pub drift: Option<Drift>,
     /// The message that leaves with this row, and counts against what may be sent.
     pub sends: Option<Kind>,
+    /// What else works once and was used with this row.
+    pub consumed: Option<Consumed>,
     /// What this row does to the count of failures.
     pub tally: Tally,
     /// From the first Access-Request of the login to this decision.

@@ -19,7 +19,7 @@ use super::lockout;
 use super::login::{Facts, refuse};
 use super::methods::{self, Factor, Offer};
 use super::parked::{CodeRound, Parked, Stage};
-use super::policy::Choose;
+use super::policy::{Choose, PinWanted};
 use super::proof::FactorPassed;
 use super::reason::Reason;
 use super::record::{Guard, Method, Record, Row, Tally, Verdict};
@@ -31,7 +31,7 @@ use crate::base::system::{Entropy, random};
 use crate::base::time::Tick;
 
 /// Digits of a code that is sent.
-const DIGITS: u32 = 6;
+pub(super) const DIGITS: u8 = 6;
 /// For so long after its lifetime a code is still known, to be refused as too late.
 const LATE: Duration = Duration::from_mins(5);
 /// Where a user asks for another code before there may be one.
@@ -175,7 +175,7 @@ fn send(
 
 /// Six digits, each number as likely as any other.
 fn make_code(entropy: &mut dyn Entropy) -> Secret {
-    let bound = 10_u32.pow(DIGITS);
+    let bound = 10_u32.pow(DIGITS.into());
     let number = loop {
         let number = u32::from_be_bytes(random(entropy));
         // Beyond the last whole multiple the small numbers would be likelier.
@@ -247,9 +247,13 @@ impl Dispatch {
     fn ask(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
         let Dispatch { user, mut round, sent, .. } = *self;
         let where_to = redact(&sent.to);
+        let enter = match facts.policy.login.pin {
+            PinWanted::Never => "Enter it:",
+            PinWanted::WithCode => "Enter your PIN, then it:",
+        };
         let text = match sent.kind {
-            Kind::Sms | Kind::Email | Kind::Push => format!("We sent a code to {where_to}. Enter it:"),
-            Kind::Voice => format!("We call {where_to} with a code. Enter it:"),
+            Kind::Sms | Kind::Email | Kind::Push => format!("We sent a code to {where_to}. {enter}"),
+            Kind::Voice => format!("We call {where_to} with a code. {enter}"),
         };
         round.sent = Some(sent);
         ask_for_code(facts, user, round, &text, env)

@@ -19,6 +19,7 @@ pub mod local;
 mod radius;
 mod retransmit;
 pub mod settings;
+mod sparing;
 mod throttle;
 
 #[cfg(test)]
@@ -34,13 +35,14 @@ use crate::base::name::Label;
 use crate::base::system::{Clock, Entropy};
 use crate::engine::question::{PrimaryAnswer, PrimaryCheck};
 use crate::store::Logins;
-use crate::wire::{AttributeId, Hidden};
+use crate::wire::{AttributeId, Hidden, Integrity, number};
 pub use exchange::Exchange;
 use health::Health;
 pub use health::ServerStatus;
 use local::{Local, Turns};
 use radius::Radius;
-use settings::{Kind, Settings};
+use settings::{Allowance, Kind, Settings};
+use sparing::Sparing;
 
 /// Which attributes are encrypted, and how: what the dictionaries say.
 pub type Kinds = Arc<dyn Fn(AttributeId) -> Option<Hidden> + Send + Sync>;
@@ -53,13 +55,15 @@ pub type Randomness = Arc<Mutex<dyn Entropy + Send>>;
 pub struct Shared {
     health: Mutex<HashMap<(Label, SocketAddr), Arc<Health>>>,
     turns: Arc<Turns>,
+    /// What each primary's servers were told lately.
+    spared: Mutex<HashMap<Label, Arc<Sparing>>>,
 }
 
 impl Shared {
     /// Nothing is known of any server yet.
     #[must_use]
     pub fn new() -> Arc<Shared> {
-        Arc::new(Shared { health: Mutex::default(), turns: Arc::new(Turns::new()) })
+        Arc::new(Shared { health: Mutex::default(), turns: Arc::new(Turns::new()), spared: Mutex::default() })
     }
 
     /// What is known of every server that was ever configured, by primary and address.
@@ -69,6 +73,11 @@ impl Shared {
             health.iter().map(|((primary, _), health)| (primary.clone(), health.status())).collect();
         status.sort_by(|one, other| (&one.0, one.1.address).cmp(&(&other.0, other.1.address)));
         status
+    }
+
+    fn sparing(&self, primary: &Label) -> Arc<Sparing> {
+        let mut known = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(primary.clone()).or_insert_with(|| Arc::new(Sparing::new())))
     }
 
     fn health(&self, primary: &Label, server: SocketAddr) -> Arc<Health> {
@@ -101,10 +110,17 @@ impl fmt::Debug for Means {
 /// Every primary authentication, as one worker asks them. Dropped, it closes its sockets.
 pub struct Primaries {
     named: HashMap<Label, Primary>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A primary whose directory gets to see a number of wrong passwords alone.
+struct Spared {
+    allowance: Allowance,
+    sparing: Arc<Sparing>,
 }
 
 enum Primary {
-    Radius(Arc<Radius>),
+    Radius(Arc<Radius>, Option<Spared>),
     Local(Local),
 }
 
@@ -124,6 +140,8 @@ impl Primaries {
                 Kind::Radius(radius) => {
                     validate(name, radius)?;
                     let health = |server| shared.health(name, server);
+                    let spare = |allowance| Spared { allowance, sparing: shared.sparing(name) };
+                    let spared = radius.allowance.map(spare);
                     let radius = Radius::open(
                         format!("primary {name}"),
                         radius,
@@ -133,7 +151,7 @@ impl Primaries {
                         Arc::clone(&kinds),
                     );
                     radius.start();
-                    Primary::Radius(radius)
+                    Primary::Radius(radius, spared)
                 }
             };
             if named.insert(name.clone(), primary).is_some() {
@@ -141,13 +159,26 @@ impl Primaries {
                 return Err(Fault { what, hint: "give each its own name".into() });
             }
         }
-        Ok(Primaries { named })
+        Ok(Primaries { named, clock })
     }
 
     /// Asks the primary that `check` names, and answers by the check's time at the latest.
     pub async fn check(&self, check: PrimaryCheck) -> PrimaryAnswer {
         match self.named.get(&check.primary) {
-            Some(Primary::Radius(radius)) => radius.check(&check).await,
+            Some(Primary::Radius(radius, None)) => radius.check(&check).await,
+            // What is typed in a dialog of its own is no password.
+            Some(Primary::Radius(radius, Some(_))) if check.state.is_some() => radius.check(&check).await,
+            Some(Primary::Radius(radius, Some(Spared { allowance, sparing }))) => {
+                let station = check.packet.attributes().first(number::CALLING_STATION_ID);
+                // Anybody can write one into a request without Message-Authenticator.
+                let station = station.filter(|_| check.packet.integrity() == Integrity::Signed);
+                let Ok(attempt) = sparing.begin(allowance, &check.user, station, &*self.clock) else {
+                    return PrimaryAnswer::Withheld;
+                };
+                let answer = radius.check(&check).await;
+                attempt.settle(&answer, &*self.clock);
+                answer
+            }
             // Boxed, since every login's task would otherwise be as large as this rare and slow one.
             Some(Primary::Local(local)) => Box::pin(local.check(check)).await,
             None => PrimaryAnswer::Unavailable,
@@ -158,7 +189,7 @@ impl Primaries {
     /// before the first answer, and for local passwords.
     pub fn response_time(&self, primary: &Label) -> Duration {
         match self.named.get(primary) {
-            Some(Primary::Radius(radius)) => radius.response_time(),
+            Some(Primary::Radius(radius, _)) => radius.response_time(),
             Some(Primary::Local(_)) | None => Duration::ZERO,
         }
     }

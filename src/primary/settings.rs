@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use super::sparing::Allowance;
 use crate::base::name::Label;
 use crate::base::secret::Secret;
 
@@ -41,6 +42,8 @@ pub struct Radius {
     /// Whether to probe with Status-Server (RFC 5997): on by default; a server that never answers it is judged by its logins
     /// alone.
     pub status_server: bool,
+    /// How many wrong passwords of one user they get to see; `None`: any number.
+    pub allowance: Option<Allowance>,
 }
 
 impl Radius {
@@ -54,6 +57,7 @@ impl Radius {
             message_authenticator_required: false,
             dead_time: Duration::from_secs(30),
             status_server: true,
+            allowance: Some(Allowance::default()),
         }
     }
 }

@@ -35,6 +35,8 @@ impl Logins for Users {
                 failures: 0,
                 last_failure: UnixTime(0),
                 tokens: Vec::new(),
+                special: None,
+                keys: None,
                 resembles_another: false,
                 clock_suspect: false,
             })

@@ -202,6 +202,7 @@ mod tests {
             spent: None,
             drift: None,
             sends: None,
+            consumed: None,
             tally: Tally::Keep,
             took: Duration::ZERO,
             durations: Durations::default(),

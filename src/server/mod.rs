@@ -27,6 +27,7 @@ pub mod settings;
 pub mod sink;
 mod slot;
 mod socket;
+pub mod sprays;
 pub mod syslog;
 pub mod system;
 mod worker;
@@ -58,6 +59,7 @@ use node::Node;
 use peers::Replays;
 use record::Journal;
 use settings::Settings;
+use sprays::Sprays;
 use system::{EntropyFault, SystemEntropy};
 use worker::{Command, Live, Opener, Shared, Worker};
 
@@ -176,6 +178,7 @@ impl Server {
             drops: Drops::default(),
             floods: Floods::default(),
             replays: Replays::default(),
+            sprays: Sprays::default(),
             store,
             clock,
             journal,

@@ -21,6 +21,7 @@ use super::clients::Gateway;
 use super::duplicates::{PacketKey, Seen};
 use super::node::{Arrival, Ask, Node, Origin, Output};
 use super::peers::{Answering, Carried, Peers};
+use super::sprays;
 use super::worker::Worker;
 use crate::base::name::UserName;
 use crate::base::text::escape;
@@ -29,7 +30,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::policy::Policy;
 use crate::engine::question::UserAnswer;
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Verdict};
+use crate::engine::record::{CommitAnswer, Record, Row, Verdict};
 use crate::engine::rule::Subject;
 use crate::engine::step::{Entered, Env, Event};
 use crate::store::pending::Pending;
@@ -177,6 +178,14 @@ impl Worker {
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
             Ask::Commit(record, ticket) => {
+                if let Some(alarm) = self.spray(&record.row) {
+                    self.alarm(alarm, answer_by).await;
+                }
+                if record.row.reason == Reason::GuessingSuspected {
+                    // The engine's own alarm: the login goes on whatever becomes of it.
+                    let answer = self.alarm(record, answer_by).await;
+                    return self.step(|env, out| shared.node.answer(ticket, answer, env, out));
+                }
                 if shared.floods.swallows(&record, &*shared.clock) {
                     return self
                         .quietly(|env, out| shared.node.answer(ticket, CommitAnswer::Unavailable, env, out));
@@ -191,6 +200,32 @@ impl Worker {
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
         }
+    }
+
+    /// The record of an alarm that this row brings about, being one failure of too many users.
+    fn spray(&self, row: &Row) -> Option<Record> {
+        if !sprays::is_failure(row) {
+            return None;
+        }
+        let shared = &self.shared;
+        shared.sprays.look(row, &shared.live.load().lockout, &*shared.clock)
+    }
+
+    /// Records an alarm, and says so in the log.
+    async fn alarm(&self, record: Record, answer_by: Tick) -> CommitAnswer {
+        let row = Arc::clone(&record.row);
+        let kept = self.in_time(self.shared.store.commit(record), answer_by).await;
+        let answer = kept.unwrap_or(CommitAnswer::Unavailable);
+        let sequence = match &answer {
+            CommitAnswer::Done(recorded) => Some(recorded.sequence()),
+            CommitAnswer::Refused(_) | CommitAnswer::Unavailable => None,
+        };
+        let user = row.user.as_ref().map(|user| escape(user.as_str().as_bytes()));
+        tracing::warn!(
+            user, client = %row.client, login = %row.login, row = sequence, reason = row.reason.code(),
+            "{}", row.reason.sentence()
+        );
+        answer
     }
 
     /// The store's answer, if it comes in time. A login is given a moment even where its own time is over.

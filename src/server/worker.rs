@@ -20,12 +20,14 @@ use super::outbox::Outbox;
 use super::peers::{Peers, Relays, Replays};
 use super::record::Journal;
 use super::socket::{Letter, Listening};
+use super::sprays::Sprays;
 use super::system::SystemEntropy;
 use super::{Fault, STOP_WITHIN, settings as server};
 use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::delivery::Channels;
+use crate::engine::policy::Lockout;
 use crate::engine::record::{CommitAnswer, Record, Row};
 use crate::engine::step::Env;
 use crate::primary::settings::Settings;
@@ -43,11 +45,14 @@ pub(super) struct Live {
     pub(super) clients: Clients,
     pub(super) channels: Arc<Channels>,
     pub(super) peers: Peers,
+    /// One for all clients.
+    pub(super) lockout: Lockout,
 }
 
 impl Live {
     pub(super) fn new(settings: &server::Settings, channels: Arc<Channels>) -> Live {
-        Live { clients: Clients::new(&settings.clients), channels, peers: Peers::new(settings) }
+        let lockout = settings.clients.first().map(|client| client.policy.lockout).unwrap_or_default();
+        Live { clients: Clients::new(&settings.clients), channels, peers: Peers::new(settings), lockout }
     }
 }
 
@@ -60,6 +65,7 @@ pub(super) struct Shared {
     pub(super) drops: Drops,
     pub(super) floods: Floods,
     pub(super) replays: Replays,
+    pub(super) sprays: Sprays,
     pub(super) store: Arc<dyn Logins>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal: Journal,

@@ -122,6 +122,7 @@ impl Act {
             spent: None,
             sends: None,
             drift: None,
+            consumed: None,
             tally: self.tally,
             took: Duration::ZERO,
             durations: Durations::default(),

@@ -12,6 +12,7 @@ use super::StoreFault;
 use super::act::Origin;
 use super::report::Reports;
 use super::trail::Trail;
+use super::user_act::UserAct;
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -39,6 +40,12 @@ pub trait Admin: Send {
 
     /// Sets the count of failures back to none, by a row in the trail.
     fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault>;
+
+    /// Wrong codes of a user within thirty days, successes between or not.
+    fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault>;
+
+    /// Does something for a user, with its row in the trail. Nothing is done where it makes no sense.
+    fn act_for(&mut self, name: &UserName, act: &UserAct<'_>) -> Result<(), AdminFault>;
 
     /// Adds a token, to a user that is there or to nobody. [`AdminFault::Exists`] where the serial is taken.
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault>;

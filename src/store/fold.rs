@@ -3,9 +3,12 @@
 //! Both stores judge and fold through here, so that they cannot differ. Invariant: folding the same rows in the
 //! same order gives the same state, whoever does it and however often it was interrupted by snapshots.
 
+use std::sync::Arc;
+
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::engine::record::{Conflict, Guard, Record, Row, Tally};
+use crate::engine::special::Special;
 use crate::factor::oath::Drift;
 
 /// The part of a user that guards look at and rows change.
@@ -16,6 +19,7 @@ pub(super) struct Facts {
     pub(super) failures: u32,
     pub(super) last_failure: UnixTime,
     pub(super) tokens: Vec<TokenFacts>,
+    pub(super) special: Option<Arc<Special>>,
 }
 
 /// The part of a token that guards look at and rows change.
@@ -34,9 +38,20 @@ pub(super) fn judge(record: &Record, facts: Option<&Facts>) -> Result<(), Confli
             // Judged by each store before this: what was sent to users is not among their facts.
             Guard::MaySend { .. } => {}
             Guard::UserActive { user } => match facts {
-                Some(facts) if facts.user == user && !facts.disabled => {}
+                Some(facts) if facts.user == user && !facts.disabled => {
+                    let special = facts.special.as_ref();
+                    if special.is_some_and(|special| special.blocked(record.row.time).is_some()) {
+                        return Err(Conflict::UserBlocked);
+                    }
+                }
                 _ => return Err(Conflict::UserInactive),
             },
+            Guard::Unconsumed(thing) => {
+                let special = facts.and_then(|facts| facts.special.as_ref());
+                if !special.is_some_and(|special| special.holds(thing)) {
+                    return Err(Conflict::Consumed);
+                }
+            }
             Guard::FailuresBelow { user, limit } => match facts {
                 Some(facts) if facts.user == user && facts.failures < limit => {}
                 Some(facts) if facts.user == user => return Err(Conflict::TooManyFailures),
@@ -66,6 +81,9 @@ pub(super) fn apply(row: &Row, facts: &mut Facts) {
     {
         held.last_step = held.last_step.max(Some(step));
         held.drift = row.drift.or(held.drift);
+    }
+    if let (Some(thing), Some(special)) = (row.consumed, &mut facts.special) {
+        Arc::make_mut(special).consume(thing);
     }
 }
 
@@ -98,6 +116,14 @@ pub(super) fn clock_suspect(drifts: impl Iterator<Item = (Drift, u64)> + Clone) 
     });
     let step = Drift::of_steps(1).sixteenths();
     tokens >= CLOCKS_MIN && median.is_some_and(|(drift, _)| drift.sixteenths().abs() > step)
+}
+
+/// For how long the count lasts that no success ends.
+pub(super) const COUNTED_DAYS: u64 = 30;
+
+/// The day that a failure is counted in.
+pub(super) fn day_of(time: UnixTime) -> u64 {
+    time.secs() / 86_400
 }
 
 #[cfg(test)]

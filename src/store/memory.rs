@@ -17,10 +17,12 @@ use super::admin::{
 };
 use super::budget::{DAY, Sends, class};
 use super::fold::{self, Facts, TokenFacts, judge, tally};
+use super::keyring::Keyring;
 use super::pending::Pending;
 use super::report::Reports;
 use super::seal::{Purpose, SealKey};
 use super::trail::Trail;
+use super::user_act::{UserAct, hash_keys};
 use super::{Logins, StoreFault};
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
@@ -30,6 +32,7 @@ use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Conflict, Guard, Record, Recorded, Row, Tally};
+use crate::engine::special::Special;
 use crate::factor::oath::{Drift, Moving, Parameters};
 
 /// The longest trail kept, in rows; the oldest go first.
@@ -69,6 +72,23 @@ struct User {
     last_failure: UnixTime,
     created: UnixTime,
     tokens: Vec<Arc<str>>,
+    special: Option<Arc<Special>>,
+    /// Failures by day.
+    days: BTreeMap<u64, u32>,
+}
+
+impl User {
+    fn count_failure(&mut self, time: UnixTime) -> u32 {
+        let day = fold::day_of(time);
+        *self.days.entry(day).or_insert(0) += 1;
+        self.days.retain(|counted, _| counted + fold::COUNTED_DAYS > day);
+        self.failures_of_late(time)
+    }
+
+    fn failures_of_late(&self, now: UnixTime) -> u32 {
+        let counted = self.days.iter().filter(|(day, _)| **day + fold::COUNTED_DAYS > fold::day_of(now));
+        counted.map(|(_, count)| count).sum()
+    }
 }
 
 struct Held {
@@ -149,10 +169,14 @@ impl Logins for MemoryStore {
 }
 
 impl State {
-    /// Whether somebody who owns a token looks like `name`.
+    /// Whether somebody else who owns a token, or recovery codes, looks like `name`.
     fn resembles(&self, name: &UserName) -> bool {
         let skeleton = name.skeleton();
-        self.users.values().any(|user| !user.tokens.is_empty() && user.skeleton == skeleton)
+        let recoverable =
+            |user: &User| user.special.as_ref().is_some_and(|special| !special.recovery.is_empty());
+        self.users.iter().any(|(other, user)| {
+            other != name && user.skeleton == skeleton && (!user.tokens.is_empty() || recoverable(user))
+        })
     }
 
     fn may_send(&self, guard: &Guard, now: UnixTime) -> bool {
@@ -204,6 +228,12 @@ impl State {
             groups: user.fields.groups.clone(),
             resembles_another: query.look_alikes && tokens.is_empty() && self.resembles(&query.user),
             tokens,
+            keys: user
+                .special
+                .as_ref()
+                .filter(|_| query.seeds)
+                .map(|_| Box::new(hash_keys(&Keyring::new(self.key.clone())))),
+            special: user.special.clone(),
             clock_suspect: query.seeds && self.clock_suspect(),
         })
     }
@@ -232,6 +262,7 @@ impl State {
                     drift: held.drift,
                 })
                 .collect(),
+            special: user.special.clone(),
         });
         if !record.guards.iter().all(|guard| self.may_send(guard, record.row.time)) {
             return CommitAnswer::Refused(Conflict::SentTooOften);
@@ -239,10 +270,17 @@ impl State {
         if let Err(conflict) = judge(record, facts.as_ref()) {
             return CommitAnswer::Refused(conflict);
         }
+        let mut counted = 0;
         if let Some(name) = row.user.as_ref().filter(|_| facts.is_some())
             && let Some(user) = self.users.get_mut(name)
         {
             tally(row.tally, row.time, &mut user.failures, &mut user.last_failure);
+            if row.tally == Tally::Count {
+                counted = user.count_failure(row.time);
+            }
+            if let (Some(thing), Some(special)) = (row.consumed, &mut user.special) {
+                Arc::make_mut(special).consume(thing);
+            }
             if let Some((token, step)) = row.spent {
                 for serial in &user.tokens {
                     if let Some(held) = self.tokens.get_mut(serial).filter(|held| held.id == token) {
@@ -261,7 +299,7 @@ impl State {
             self.trail.pop_front();
         }
         self.trail.push_back((self.sequence, Arc::clone(row)));
-        CommitAnswer::Done(Recorded::certify(self.sequence))
+        CommitAnswer::Done(Recorded::certify(self.sequence).counted(counted))
     }
 
     fn held_by<'a>(&'a self, user: &'a User) -> impl Iterator<Item = (&'a Arc<str>, &'a Held)> {
@@ -283,6 +321,8 @@ impl State {
             last_failure: UnixTime::default(),
             created: now,
             tokens: Vec::new(),
+            special: None,
+            days: BTreeMap::new(),
         };
         self.users.insert(name.clone(), user);
         id
@@ -375,6 +415,26 @@ impl Admin for MemoryStore {
         let mut state = self.lock();
         let id = state.user_mut(name)?.id;
         self.act(&mut state, Act::new(Reason::Unlocked).on(name, id).tally(Tally::Clear));
+        Ok(())
+    }
+
+    fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault> {
+        let now = self.clock.unix();
+        let state = self.lock();
+        let user = state.users.get(name).ok_or_else(|| AdminFault::no_user(name))?;
+        Ok(user.failures_of_late(now))
+    }
+
+    fn act_for(&mut self, name: &UserName, act: &UserAct<'_>) -> Result<(), AdminFault> {
+        let now = self.clock.unix();
+        let mut state = self.lock();
+        let State { users, key, entropy, .. } = &mut *state;
+        let user = users.get_mut(name).ok_or_else(|| AdminFault::no_user(name))?;
+        let mut special = user.special.as_deref().cloned().unwrap_or_default();
+        act.apply(&mut special, user.id, &hash_keys(&Keyring::new(key.clone())), now, &mut **entropy)?;
+        user.special = (special != Special::default()).then(|| Arc::new(special));
+        let row = Act::new(act.reason()).on(name, user.id).note(act.note(now));
+        self.act(&mut state, row);
         Ok(())
     }
 

@@ -18,8 +18,10 @@ pub mod pending;
 pub mod people;
 pub mod report;
 pub mod seal;
+mod special;
 pub mod sqlite;
 pub mod trail;
+pub mod user_act;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

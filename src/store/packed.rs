@@ -14,7 +14,7 @@ use super::chain::{self, Mac};
 use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
-use crate::engine::record::{LoginId, Row, Tally, Verdict};
+use crate::engine::record::{Consumed, LoginId, Row, Tally, Verdict};
 use crate::factor::oath::Drift;
 
 /// The first octet of a body.
@@ -39,6 +39,8 @@ mod body {
     pub(super) const COUNT: u8 = 11;
     /// Sixteenths of a step, zigzag.
     pub(super) const DRIFT: u8 = 12;
+    pub(super) const RECOVERY: u8 = 13;
+    pub(super) const BYPASS: u8 = 14;
     pub(super) const REASON: u8 = 32;
     pub(super) const METHOD: u8 = 33;
     pub(super) const PROTOCOL: u8 = 34;
@@ -123,6 +125,11 @@ fn pack_body(out: &mut Vec<u8>, row: &Row) {
     if let Some((token, step)) = row.spent {
         put_number(out, body::TOKEN, token.0.cast_unsigned());
         put_number(out, body::STEP, step);
+    }
+    match row.consumed {
+        Some(Consumed::Recovery(id)) => put_number(out, body::RECOVERY, id.cast_unsigned()),
+        Some(Consumed::Bypass(id)) => put_number(out, body::BYPASS, id.cast_unsigned()),
+        None => {}
     }
     for (field, time) in
         [(body::TOOK, row.took), (body::PRIMARY, row.durations.primary), (body::TYPING, row.durations.typing)]
@@ -561,6 +568,7 @@ mod tests {
             protocol: "pap",
             device: Some("T1".into()),
             spent: Some((TokenId(300), u64::MAX)),
+            consumed: Some(Consumed::Bypass(7)),
             drift: Some(Drift::from_sixteenths(-9)),
             sends: None,
             tally: Tally::Clear,

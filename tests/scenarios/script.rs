@@ -11,7 +11,7 @@ use radmfa::base::time::UnixTime;
 use radmfa::engine::append::Append;
 use radmfa::engine::delivery::{DeliveryId, Message, Sent};
 use radmfa::engine::methods::Factor;
-use radmfa::engine::policy::{Choose, Overrides, SendLimits, Sending, Unenrolled};
+use radmfa::engine::policy::{Choose, Overrides, PinWanted, SendLimits, Sending, Unenrolled};
 use radmfa::engine::reason::Reason;
 use radmfa::engine::record::{LoginId, Row};
 use radmfa::engine::rule::{GroupAttributes, Match, Rule, RuleSet, UserPattern};
@@ -22,6 +22,7 @@ use radmfa::server::settings::{Client, MessageAuthenticator};
 use radmfa::store::admin::{Admin as _, TokenFields};
 use radmfa::wire::{AttributeId, Code, DropReason, number};
 
+use super::people;
 use super::words::{Word, attribute, attributes, list, span, value, words};
 use super::world::{Knock, Primary, World, client, name, state_of_server};
 
@@ -197,6 +198,9 @@ impl Run {
             ("code", Some(code)) => Some(self.code(&user, &code.text())?.into_bytes()),
             (other, _) => return Err(format!("`{other}` is no credential")),
         };
+        if let (Some(pin), Some(code)) = (option(rest, "pin"), &mut knock.entered) {
+            code.splice(..0, pin.into_bytes());
+        }
         for state in rest.iter().filter(|word| word.key.as_deref() == Some("state")) {
             let state = self
                 .states
@@ -382,7 +386,7 @@ impl Run {
             "enable-token" => store.enable_token(&thing, true),
             "remove-token" => store.remove_token(&thing),
             "assign" => store.assign_token(&thing, Some(&name(&rest[2].text()))),
-            other => return Err(format!("an admin cannot `{other}`")),
+            other => return people::act(store, other, &name(&thing), &rest[2..]),
         }
         .map_err(|fault| fault.to_string())
     }
@@ -510,11 +514,11 @@ fn describe((number, value): &(u8, Vec<u8>)) -> String {
     format!("{number}={}", radmfa::base::text::escape(value))
 }
 
-fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+pub fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is no number"))
 }
 
-fn option(rest: &[Word], key: &str) -> Option<String> {
+pub fn option(rest: &[Word], key: &str) -> Option<String> {
     rest.iter().find(|word| word.key.as_deref() == Some(key)).map(Word::text)
 }
 
@@ -607,6 +611,8 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         sending: option(rest, "sends").map(|text| sending(&text, rest)).transpose()?,
         look_ahead: option(rest, "look-ahead").map(|codes| parse(&codes)).transpose()?,
         prompt: option(rest, "prompt").map(Into::into),
+        pin: yes("pin").map(|wanted| if wanted { PinWanted::WithCode } else { PinWanted::Never }),
+        pin_max_age: time("pin-max-age")?,
         ..Overrides::default()
     })
 }

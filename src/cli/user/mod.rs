@@ -1,8 +1,13 @@
 //! `radmfa user`: who may log in, and what is known of them.
 
+mod block;
+mod bypass;
 mod erase;
 mod groups;
 mod import;
+mod pin;
+mod recovery;
+mod show;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::base::name::{GroupName, UserName};
 use crate::base::secret::Secret;
-use crate::cli::output::{Format, FormatFlag, Listing, printable, say};
+use crate::cli::output::{FormatFlag, Listing, printable, say};
 use crate::cli::store::{Missing, entropy, open};
 use crate::cli::{failure::Failure, input};
 use crate::config::flags::StoreFlags;
@@ -78,6 +83,8 @@ enum Action {
         #[arg(long, conflicts_with_all = ["password", "password_file", "password_stdin"])]
         no_password: bool,
         #[command(flatten)]
+        pin: pin::PinFlags,
+        #[command(flatten)]
         fields: FieldFlags,
         #[command(flatten)]
         groups: groups::GroupFlags,
@@ -99,6 +106,10 @@ enum Action {
         #[command(flatten)]
         store: StoreFlags,
     },
+    Block(block::Block),
+    Unblock(block::Unblock),
+    Recovery(recovery::Recovery),
+    Bypass(bypass::Bypass),
     /// Remove a user, and take the name and all that is personal out of the audit trail
     ///
     /// The rows stay, each with a commitment in place of the person, so that the chain still holds. It cannot be taken
@@ -205,21 +216,18 @@ impl User {
                 list(&users).print(format.format)?;
             }
             Action::Show { name, format, store } => {
-                let user = open(&store, Missing::Refuse)?.user(&name).map_err(Failure::from)?;
-                match format.format {
-                    Format::Table => show(&user)?,
-                    format => list(&[user]).print(format)?,
-                }
+                show::run(&name, format.format, &store)?;
             }
-            Action::Set { name, password, no_password, fields, groups, disable, enable, store } => {
+            Action::Set { name, password, no_password, pin, fields, groups, disable, enable, store } => {
                 let hash = password.hash()?;
+                let pin = pin.read()?;
                 let nothing = hash.is_none()
                     && !no_password
                     && !disable
                     && !enable
                     && fields.are_none()
                     && groups.are_none();
-                if nothing {
+                if nothing && pin.is_none() {
                     return Err(Failure::usage("nothing to change was said")
                         .hint("radmfa user set --help")
                         .into());
@@ -236,7 +244,13 @@ impl User {
                     fields.apply(user);
                     user.disabled = (user.disabled || disable) && !enable;
                 };
-                open(&store, Missing::Refuse)?.set_user(&name, &mut edit).map_err(Failure::from)?;
+                let mut admin = open(&store, Missing::Refuse)?;
+                if let Some(pin) = &pin {
+                    admin.act_for(&name, &pin.act()).map_err(Failure::from)?;
+                }
+                if !nothing {
+                    admin.set_user(&name, &mut edit).map_err(Failure::from)?;
+                }
                 if let Some(fault) = wrong {
                     return Err(Failure::from(fault).into());
                 }
@@ -247,6 +261,10 @@ impl User {
                 open(&store, Missing::Refuse)?.unlock(&name).map_err(Failure::from)?;
                 say(format!("unlocked user {name}"))?;
             }
+            Action::Block(block) => block.run()?,
+            Action::Unblock(unblock) => unblock.run()?,
+            Action::Recovery(recovery) => recovery.run()?,
+            Action::Bypass(bypass) => bypass.run()?,
             Action::Erase { name, store } => erase::run(&name, &store)?,
             Action::Remove { name, store } => {
                 let serials = open(&store, Missing::Refuse)?.remove_user(&name).map_err(Failure::from)?;
@@ -332,58 +350,29 @@ fn list(users: &[UserDetails]) -> Listing {
         "method",
     ]);
     for user in users {
-        let fields = &user.fields;
-        listing.row([
-            json!(user.name.as_str()),
-            json!(fields.display_name),
-            json!(fields.mail),
-            json!(fields.phone),
-            Value::Array(user.tokens.iter().map(|serial| json!(&**serial)).collect()),
-            Value::Array(groups::names(fields).map(|group| json!(group)).collect()),
-            json!(fields.password_hash.is_some()),
-            json!(fields.disabled),
-            json!(user.failures),
-            json!(user.created.to_string()),
-            json!(fields.first_name),
-            json!(fields.last_name),
-            json!(fields.extension),
-            json!(fields.language),
-            json!(fields.method),
-        ]);
+        listing.row(cells(user));
     }
     listing
 }
 
-fn show(user: &UserDetails) -> anyhow::Result<()> {
+/// A user's row of a list.
+fn cells(user: &UserDetails) -> [Value; 15] {
     let fields = &user.fields;
-    say(&user.name)?;
-    for (label, text) in [
-        ("display name", &fields.display_name),
-        ("first name", &fields.first_name),
-        ("last name", &fields.last_name),
-        ("mail", &fields.mail),
-        ("phone", &fields.phone),
-        ("extension", &fields.extension),
-        ("language", &fields.language),
-        ("method", &fields.method),
-    ] {
-        if let Some(text) = text {
-            say(format!("  {label:<15} {}", printable(text)))?;
-        }
-    }
-    let groups: Vec<&str> = groups::names(fields).collect();
-    if !groups.is_empty() {
-        say(format!("  {:<15} {}", "groups", groups.join(", ")))?;
-    }
-    say(format!("  {:<15} {}", "local password", if fields.password_hash.is_some() { "yes" } else { "no" }))?;
-    if fields.disabled {
-        say(format!("  {:<15} yes: may not log in", "disabled"))?;
-    }
-    if user.failures > 0 {
-        say(format!("  {:<15} {}, the last at {}", "wrong codes", user.failures, user.last_failure))?;
-    }
-    say(format!("  {:<15} {}", "created", user.created))?;
-    let tokens: Vec<String> = user.tokens.iter().map(|serial| printable(serial)).collect();
-    say(format!("  {:<15} {}", "tokens", if tokens.is_empty() { "none".into() } else { tokens.join(", ") }))?;
-    Ok(())
+    [
+        json!(user.name.as_str()),
+        json!(fields.display_name),
+        json!(fields.mail),
+        json!(fields.phone),
+        Value::Array(user.tokens.iter().map(|serial| json!(&**serial)).collect()),
+        Value::Array(groups::names(fields).map(|group| json!(group)).collect()),
+        json!(fields.password_hash.is_some()),
+        json!(fields.disabled),
+        json!(user.failures),
+        json!(user.created.to_string()),
+        json!(fields.first_name),
+        json!(fields.last_name),
+        json!(fields.extension),
+        json!(fields.language),
+        json!(fields.method),
+    ]
 }

@@ -305,3 +305,79 @@ pub(in crate::store) fn a_dry_run_and_an_abandoned_import_change_nothing<B: Benc
     let report = admin.import(&rows, false, &mut |_| true).unwrap();
     assert_eq!((report.added, report.abandoned), (3000, false));
 }
+
+fn consuming(account: &Account, thing: Consumed) -> Record {
+    let guards = vec![Guard::UserActive { user: account.id }, Guard::Unconsumed(thing)];
+    let row = Row { consumed: Some(thing), ..row(account, Tally::Clear, None) };
+    Record { guards, row: Arc::new(row) }
+}
+
+pub(in crate::store) fn what_works_once_is_used_once_and_a_restart_does_not_bring_it_back<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    let mut admin = bench.admin();
+    let codes = [b"K7Q2MX9TR4AB", b"000011112222"].map(|code| RecoveryCode::parse(code).unwrap());
+    admin.act_for(&alice.name, &UserAct::Recovery { codes: &codes, why: None }).unwrap();
+    let client = Label::new("nas").unwrap();
+    let span = Duration::from_mins(5);
+    admin.act_for(&alice.name, &UserAct::Bypass { client, station: None, span, why: "lost" }).unwrap();
+
+    let account = find(&bench, "alice");
+    let special = account.special.clone().unwrap();
+    let keys = account.keys.as_ref().unwrap();
+    let of = |code: &RecoveryCode| code.hash(&keys.present.recovery, account.id.0);
+    assert_eq!(
+        special.recovery.iter().map(|known| known.hash).collect::<Vec<_>>(),
+        [of(&codes[0]), of(&codes[1])]
+    );
+    let things = [Consumed::Recovery(special.recovery[0].id), Consumed::Bypass(special.bypasses[0].id)];
+    for thing in things {
+        let (first, second) = (consuming(&account, thing), consuming(&account, thing));
+        let pending = [bench.logins().commit(first), bench.logins().commit(second)];
+        let outcomes: Vec<_> = pending.into_iter().map(|pending| outcome(wait(pending))).collect();
+        assert!(
+            outcomes[0].is_ok() && outcomes[1] == Err(Some(Conflict::Consumed)),
+            "{thing:?}: {outcomes:?}"
+        );
+        assert_eq!(outcome(admin.append(&consuming(&account, thing))), Err(Some(Conflict::Consumed)));
+    }
+    let after = |bench: &B| {
+        let special = find(bench, "alice").special.unwrap();
+        (special.recovery_left(), special.recovery.len(), special.bypasses.len())
+    };
+    assert_eq!(after(&bench), (1, 2, 0));
+    let last = Consumed::Recovery(special.recovery[1].id);
+    assert!(outcome(admin.append(&consuming(&account, last))).is_ok(), "a command uses it up like a login");
+    assert_eq!(after(&bench), (0, 2, 0));
+    let bench = bench.restart();
+    assert_eq!(after(&bench), (0, 2, 0));
+    assert_eq!(commit(&bench, consuming(&account, last)), Err(Some(Conflict::Consumed)));
+}
+
+pub(in crate::store) fn a_block_holds_at_the_append_until_its_time_is_over<B: Bench>() {
+    let bench = B::new();
+    let alice = enrol(&bench, "alice");
+    let mut admin = bench.admin();
+    admin.act_for(&alice.name, &UserAct::Block { span: Duration::from_hours(1), why: "away" }).unwrap();
+    let block = find(&bench, "alice").special.unwrap().block.clone().unwrap();
+    let at = |time| {
+        let record = spend(&alice, time);
+        let row = Row { time: UnixTime(time), ..(*record.row).clone() };
+        Record { row: Arc::new(row), ..record }
+    };
+    assert_eq!(commit(&bench, at(block.until.0 - 1)), Err(Some(Conflict::UserBlocked)));
+    assert!(commit(&bench, at(block.until.0)).is_ok());
+    admin.act_for(&alice.name, &UserAct::Unblock { why: None }).unwrap();
+    assert!(matches!(
+        admin.act_for(&alice.name, &UserAct::Unblock { why: None }),
+        Err(AdminFault::Missing(_))
+    ));
+    assert!(matches!(
+        admin.act_for(&name("bob"), &UserAct::Unblock { why: None }),
+        Err(AdminFault::Missing(_))
+    ));
+    assert!(find(&bench, "alice").special.is_none_or(|special| special.block.is_none()));
+    let reasons: Vec<_> =
+        admin.audit(&AuditFilter::default()).unwrap().into_iter().map(|row| row.reason).collect();
+    assert_eq!(reasons[..3], ["unblocked", "code-accepted", "blocked"], "an act that failed leaves no row");
+}

@@ -17,9 +17,11 @@ use crate::engine::account::{Account, TokenId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{
-    CommitAnswer, Conflict, Durations, Guard, LoginId, Method, Record, Row, Tally, Verdict,
+    CommitAnswer, Conflict, Consumed, Durations, Guard, LoginId, Method, Record, Row, Tally, Verdict,
 };
 use crate::factor::oath::{Digits, Moving, Parameters};
+use crate::factor::recovery::RecoveryCode;
+use crate::store::user_act::UserAct;
 
 mod commands;
 mod files;
@@ -134,6 +136,7 @@ pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>
         spent,
         drift: None,
         sends: None,
+        consumed: None,
         tally,
         took: Duration::from_millis(1234),
         durations: Durations { primary: Duration::from_millis(20), typing: Duration::from_millis(1200) },
@@ -191,6 +194,8 @@ macro_rules! battery {
             drift_follows_the_rows_through_restarts_and_snapshots
             drift_is_not_to_be_learned_while_most_tokens_are_off
             an_unlock_clears_the_failures_and_leaves_a_row
+            what_works_once_is_used_once_and_a_restart_does_not_bring_it_back
+            a_block_holds_at_the_append_until_its_time_is_over
             the_trail_reads_newest_first_and_outlives_its_users
             a_raised_address_stays_raised_until_an_admin_relaxes_it
             an_import_makes_users_and_tokens_and_once_more_changes_nothing

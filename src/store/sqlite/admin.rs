@@ -11,6 +11,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::clocks;
+use super::failures;
 use super::file::StoreFile;
 use super::hot::Hot;
 use super::import;
@@ -23,6 +24,7 @@ use super::tables::{
     user_fields, user_id,
 };
 use super::tokens;
+use super::user_act;
 use super::view::FRESH;
 use super::{Salts, Settings};
 use crate::base::name::{GroupName, Label, UserName};
@@ -39,11 +41,12 @@ use crate::store::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
     TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
-use crate::store::fold::judge;
+use crate::store::fold::{apply, judge};
 use crate::store::packed::Packer;
 use crate::store::report::Reports;
 use crate::store::seal::Purpose;
 use crate::store::trail::Trail;
+use crate::store::user_act::UserAct;
 
 /// Rows of a list read in one transaction.
 const PAGE: usize = 1_000;
@@ -108,7 +111,7 @@ impl SqliteAdmin {
     }
 
     /// One change, durable and seen by every server when this returns.
-    fn change<T>(
+    pub(super) fn change<T>(
         &mut self,
         body: impl FnOnce(&Transaction<'_>, &mut Pen) -> Result<T, Trouble>,
     ) -> Result<T, AdminFault> {
@@ -147,22 +150,28 @@ impl SqliteAdmin {
             (Some(user), Some(id)) => rows::seat(&transaction, user)?.filter(|seat| seat.id == id),
             _ => None,
         };
-        let facts = seat.map(|mut seat| {
+        let mut facts = seat.map(|mut seat| {
             hot.overlay(&mut seat);
             seat.facts()
         });
         if let Err(conflict) = judge(record, facts.as_ref()) {
             return Ok(CommitAnswer::Refused(conflict));
         }
+        if let Some(facts) = facts.as_mut().filter(|_| row.consumed.is_some()) {
+            apply(row, facts);
+            rows::keep_special(&transaction, facts.user, facts.special.as_deref())?;
+        }
         let seq = hot.head + 1;
         self.pen.append(&transaction, seq, &hot.mac, row)?;
+        let counted = row.user_id.filter(|_| row.tally == Tally::Count);
+        let failures = counted.map_or(Ok(0), |user| failures::count(&transaction, user, row.time))?;
         // Rows of strangers change nothing that a server remembers.
         if let Some(user) = &row.user {
             log_change(&transaction, Some(user))?;
         }
         transaction.commit()?;
         std::thread::sleep(FRESH);
-        Ok(CommitAnswer::Done(Recorded::certify(seq)))
+        Ok(CommitAnswer::Done(Recorded::certify(seq).counted(failures)))
     }
 
     /// Frees names and serials that an abandoned import still holds.
@@ -264,6 +273,18 @@ impl Admin for SqliteAdmin {
             pen.act(transaction, act)?;
             Ok(log_change(transaction, Some(name))?)
         })
+    }
+
+    fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault> {
+        let now = self.clock.unix();
+        self.read(|connection, _| {
+            let id = user_id(connection, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            Ok(failures::of_late(connection, UserId(id), now)?)
+        })
+    }
+
+    fn act_for(&mut self, name: &UserName, act: &UserAct<'_>) -> Result<(), AdminFault> {
+        user_act::act_for(self, name, act)
     }
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
@@ -499,7 +520,7 @@ impl Admin for SqliteAdmin {
                     return Ok(seat.answer(query, &key, false));
                 }
             }
-            let resembles = query.look_alikes && rows::resembles(connection, &query.user.skeleton())?;
+            let resembles = query.look_alikes && rows::resembles(connection, &query.user)?;
             Ok(rows::stranger(seat.map(|seat| seat.answer(query, &key, false)), resembles))
         });
         answer.unwrap_or_else(|error| {

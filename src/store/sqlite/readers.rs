@@ -90,8 +90,7 @@ fn answer(
     if seat.as_ref().is_some_and(Seat::owns_tokens) {
         return Ok(seat.map_or(UserAnswer::Unavailable, |seat| seat.answer(query, key, view.clock_suspect())));
     }
-    let resembles =
-        if query.look_alikes { Some(rows::resembles(connection, &query.user.skeleton())?) } else { None };
+    let resembles = if query.look_alikes { Some(rows::resembles(connection, &query.user)?) } else { None };
     view.strangers.put(&query.user, epoch, Stranger { unknown: seat.is_none(), resembles });
     Ok(rows::stranger(
         seat.map(|seat| seat.answer(query, key, view.clock_suspect())),

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
-use super::seat::{Expiry, Held, Seat, Tokens};
+use super::seat::{Expiry, Held, Rare, Seat, Tokens};
 use crate::base::name::{GroupName, UserName};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Contact, TokenId, UserId};
 use crate::engine::question::UserAnswer;
 use crate::engine::record::Row;
+use crate::engine::special::Special;
 use crate::factor::oath::{Algorithm, Digits, Drift, Moving, Parameters};
 use crate::store::admin::{AuditFilter, AuditRow};
 use crate::store::chain::{GENESIS, Mac};
 use crate::store::packed::{self, Packer};
+use crate::store::special;
 
 /// The one chain of a store that all its processes append to.
 pub(super) const CHAIN: i64 = 1;
@@ -85,7 +87,7 @@ pub(super) fn odd(column: usize) -> rusqlite::Error {
 pub(super) fn seat(connection: &Connection, user: &UserName) -> rusqlite::Result<Option<Seat>> {
     let mut statement = connection.prepare_cached(concat!(
         "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
-             display_name, first_name, last_name, mail, phone, language
+             display_name, first_name, last_name, mail, phone, language, special
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE name = ?1 AND ",
         visible!("batch")
     ))?;
@@ -111,13 +113,13 @@ pub(super) fn seats(
 ) -> rusqlite::Result<Vec<(String, Seat)>> {
     let mut statement = connection.prepare_cached(concat!(
         "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
-             display_name, first_name, last_name, mail, phone, language, name
+             display_name, first_name, last_name, mail, phone, language, special, name
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE user.id > ?1 AND ",
         visible!("batch"),
         " ORDER BY user.id LIMIT ?2"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(12)?, seat_of(row)?)))?;
+    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(13)?, seat_of(row)?)))?;
     let mut users = users.collect::<Result<Vec<_>, _>>()?;
     let mut statement = connection.prepare_cached(concat!(
         "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step, drift,
@@ -139,9 +141,13 @@ fn seat_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seat> {
         password_hash: row.get(2)?,
         failures: row.get::<_, Option<u32>>(3)?.unwrap_or(0),
         last_failure: UnixTime(row.get::<_, Option<i64>>(4)?.map_or(0, nat)),
-        groups: row.get_ref(5)?.as_str_or_null()?.and_then(groups_of),
         contact: contact(row, 6)?,
         tokens: Tokens::default(),
+        rare: Rare {
+            groups: row.get_ref(5)?.as_str_or_null()?.and_then(groups_of),
+            special: special_of(row, 12)?,
+        }
+        .boxed(),
     })
 }
 
@@ -171,6 +177,23 @@ fn contact(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Option<Arc
         language: text(5)?,
     };
     Ok((contact != Contact::default()).then(|| Arc::new(contact)))
+}
+
+/// Damage is an error: nobody may be let in on half of what is said about a user.
+pub(super) fn special_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Arc<Special>>> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    let odd = || rusqlite::Error::InvalidColumnType(column, "special".into(), rusqlite::types::Type::Text);
+    special::read(text).ok_or_else(odd).map(|special| Some(Arc::new(special)))
+}
+
+/// Writes what is special about a user.
+pub(super) fn keep_special(
+    connection: &Connection,
+    user: UserId,
+    special: Option<&Special>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE user SET special = ?2 WHERE id = ?1")?;
+    statement.execute(params![user.0, special.and_then(special::write)]).map(drop)
 }
 
 fn held_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
@@ -206,16 +229,17 @@ pub(super) fn interval(parameters: Parameters) -> u16 {
     parameters.interval().unwrap_or(0)
 }
 
-/// Whether a user who owns a token looks like `skeleton`.
-pub(super) fn resembles(connection: &Connection, skeleton: &str) -> rusqlite::Result<bool> {
+/// Whether somebody else who owns a token, or recovery codes, looks like `user`.
+pub(super) fn resembles(connection: &Connection, user: &UserName) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT 1 FROM user WHERE skeleton = ?1 AND ",
+        "SELECT 1 FROM user WHERE skeleton = ?1 AND name <> ?2 AND ",
         visible!("user.batch"),
-        " AND EXISTS (SELECT 1 FROM token WHERE token.user = user.id AND ",
+        " AND (json_array_length(special, '$.recovery') > 0
+              OR EXISTS (SELECT 1 FROM token WHERE token.user = user.id AND ",
         visible!("token.batch"),
-        ")"
+        "))"
     ))?;
-    statement.exists([skeleton])
+    statement.exists([user.skeleton().as_str(), user.as_str()])
 }
 
 /// The answer about somebody who owns no token: `found`, or nobody.

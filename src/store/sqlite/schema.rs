@@ -126,7 +126,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
          display_name TEXT, first_name TEXT, last_name TEXT, mail TEXT, phone TEXT, extension TEXT, language TEXT,
          method TEXT,
          disabled INTEGER
-     );",
+     );
+     ALTER TABLE user ADD COLUMN special TEXT;
+     CREATE TABLE failure_day (
+         user INTEGER NOT NULL, day INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (user, day)
+     ) WITHOUT ROWID;",
 ];
 
 /// Brings an empty or older database up to [`VERSION`]. A new one keeps `fingerprint` to know its key again.

@@ -13,10 +13,12 @@ use crate::base::name::{GroupName, UserName};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Contact, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::special::Special;
 use crate::factor::oath::{Drift, Parameters};
 use crate::store::fold::{Facts, TokenFacts};
 use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
+use crate::store::user_act::hash_keys;
 
 /// A user.
 #[derive(Clone, Debug)]
@@ -26,9 +28,23 @@ pub(super) struct Seat {
     pub(super) failures: u32,
     pub(super) last_failure: UnixTime,
     pub(super) password_hash: Option<Arc<str>>,
-    pub(super) groups: Option<Arc<[GroupName]>>,
     pub(super) contact: Option<Arc<Contact>>,
     pub(super) tokens: Tokens,
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What few users have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rare {
+    pub(super) groups: Option<Arc<[GroupName]>>,
+    pub(super) special: Option<Arc<Special>>,
+}
+
+impl Rare {
+    /// In its box, where there is anything.
+    pub(super) fn boxed(self) -> Option<Box<Rare>> {
+        (self.groups.is_some() || self.special.is_some()).then(|| Box::new(self))
+    }
 }
 
 /// A token of the user.
@@ -146,6 +162,10 @@ impl<const N: usize> Deref for Short<N> {
 }
 
 impl Seat {
+    pub(super) fn special(&self) -> Option<&Arc<Special>> {
+        self.rare.as_ref()?.special.as_ref()
+    }
+
     pub(super) fn owns_tokens(&self) -> bool {
         !self.tokens.is_empty()
     }
@@ -183,7 +203,9 @@ impl Seat {
             failures: self.failures,
             last_failure: self.last_failure,
             tokens,
-            groups: self.groups.clone(),
+            groups: self.rare.as_ref().and_then(|rare| rare.groups.clone()),
+            keys: self.special().filter(|_| query.seeds).map(|_| Box::new(hash_keys(key))),
+            special: self.special().cloned(),
             resembles_another: false,
             clock_suspect,
         })
@@ -207,6 +229,7 @@ impl Seat {
             failures: self.failures,
             last_failure: self.last_failure,
             tokens,
+            special: self.special().cloned(),
         }
     }
 
@@ -215,6 +238,9 @@ impl Seat {
         (self.failures, self.last_failure) = (facts.failures, facts.last_failure);
         for (held, facts) in self.tokens.iter_mut().zip(&facts.tokens) {
             (held.last_step, held.drift) = (facts.last_step, facts.drift);
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.special.clone_from(&facts.special);
         }
     }
 }
@@ -388,9 +414,9 @@ mod tests {
             failures: 0,
             last_failure: UnixTime(0),
             password_hash: None,
-            groups: None,
             contact: None,
             tokens: Tokens::default(),
+            rare: None,
         }
     }
 

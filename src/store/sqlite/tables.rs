@@ -238,6 +238,7 @@ pub(super) fn insert_token(
 pub(super) fn delete_user(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     connection.execute("UPDATE token SET user = NULL WHERE user = ?1", [id])?;
     connection.execute("DELETE FROM user WHERE id = ?1", [id])?;
+    connection.execute("DELETE FROM failure_day WHERE user = ?1", [id])?;
     connection.execute("DELETE FROM user_state WHERE user = ?1", [id])?;
     Ok(())
 }

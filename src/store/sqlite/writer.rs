@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection};
 
 use super::Tail;
+use super::failures;
 use super::hot::{ById, Count, Hot, Spent};
 use super::keeper::Keeper;
 use super::mailbox::Post;
@@ -20,7 +21,7 @@ use super::sent;
 use super::view::{Seen, View};
 use crate::base::system::Clock;
 use crate::base::time::Tick;
-use crate::engine::record::{CommitAnswer, Conflict, Recorded, Row};
+use crate::engine::record::{CommitAnswer, Conflict, Recorded, Row, Tally};
 use crate::factor::oath::Drift;
 use crate::store::chain::Mac;
 use crate::store::fold::{Facts, apply, judge};
@@ -365,13 +366,18 @@ impl Taking<'_> {
         }
         if let Some(touched) = touched {
             apply(row, &mut touched.facts);
+            if row.consumed.is_some() {
+                rows::keep_special(self.connection, touched.facts.user, touched.facts.special.as_deref())?;
+            }
         }
         if let (Some(kind), Some(user)) = (row.sends, row.user_id) {
             sent::remember(self.connection, user, kind, row.time)?;
         }
         group.mac = rows::append(appender, self.packer, &group.mac, seq, row)?;
         group.rows.push((seq, Arc::clone(row)));
-        Ok(CommitAnswer::Done(Recorded::certify(seq)))
+        let counted = row.user_id.filter(|_| row.tally == Tally::Count);
+        let failures = counted.map_or(Ok(0), |user| failures::count(self.connection, user, row.time))?;
+        Ok(CommitAnswer::Done(Recorded::certify(seq).counted(failures)))
     }
 
     /// The row's user as the group has it by now.

@@ -1,0 +1,202 @@
+//! What few users have: a block, bypasses, recovery codes, a PIN. Behind one pointer that is empty for everybody else.
+//!
+//! The store keeps it as it stands here and judges guards by it; nothing in it is a secret in the clear.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::record::Consumed;
+use crate::base::name::Label;
+use crate::base::secret::Secret;
+use crate::base::time::UnixTime;
+use crate::factor::keyed::KeyedHash;
+
+/// What is rare about a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Special {
+    /// May not log in for a time.
+    pub block: Option<Block>,
+    /// Logins that need no second factor.
+    pub bypasses: Vec<Bypass>,
+    /// The recovery codes of the newest set, the used ones too.
+    pub recovery: Vec<Recovery>,
+    /// The PIN.
+    pub pin: Option<Pin>,
+    /// Hashes of the PINs before it, oldest first, at most [`crate::factor::pin::HISTORY`].
+    pub pins_before: Vec<KeyedHash>,
+}
+
+/// A user who may not log in for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Since when.
+    pub since: UnixTime,
+    /// Until this moment, exclusively.
+    pub until: UnixTime,
+    /// Why, in an admin's words.
+    pub why: Arc<str>,
+}
+
+/// A login that needs no second factor, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bypass {
+    /// The store's own number.
+    pub id: i64,
+    /// At this client alone.
+    pub client: Label,
+    /// From these stations alone, by a Calling-Station-Id that is an address; `None`: from any.
+    pub station: Option<IpNet>,
+    /// Since when.
+    pub since: UnixTime,
+    /// Until this moment, exclusively.
+    pub until: UnixTime,
+    /// Why, in an admin's words.
+    pub why: Arc<str>,
+}
+
+/// A recovery code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The store's own number.
+    pub id: i64,
+    /// Its hash.
+    pub hash: KeyedHash,
+    /// When it was printed.
+    pub since: UnixTime,
+    /// It works no more.
+    pub used: bool,
+}
+
+/// A PIN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Its hash.
+    pub hash: KeyedHash,
+    /// When it was set.
+    pub since: UnixTime,
+}
+
+/// The keys that the hashes are made under: a store that was given a new key keeps what was hashed under the earlier ones.
+#[derive(Clone, Debug)]
+pub struct HashKeys {
+    /// What new hashes are made under.
+    pub present: HashKey,
+    /// What older ones may have been made under.
+    pub others: Vec<HashKey>,
+}
+
+/// Keys of one origin, each for one use.
+#[derive(Clone, Debug)]
+pub struct HashKey {
+    /// Of recovery codes.
+    pub recovery: Secret,
+    /// Of PINs.
+    pub pin: Secret,
+}
+
+impl HashKeys {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &HashKey> {
+        std::iter::once(&self.present).chain(&self.others)
+    }
+
+    /// Whether `hash` is that of `pin` of the user with the store's number `owner`.
+    #[must_use]
+    pub fn is_pin(&self, hash: &KeyedHash, owner: i64, pin: &[u8]) -> bool {
+        // Each is compared, whichever it is.
+        self.iter().fold(false, |right, key| right | (KeyedHash::of(&key.pin, owner, pin) == *hash))
+    }
+}
+
+impl Special {
+    /// The block that holds at `now`.
+    #[must_use]
+    pub fn blocked(&self, now: UnixTime) -> Option<&Block> {
+        self.block.as_ref().filter(|block| now < block.until)
+    }
+
+    /// Recovery codes that were not used.
+    #[must_use]
+    pub fn recovery_left(&self) -> usize {
+        self.recovery.iter().filter(|code| !code.used).count()
+    }
+
+    /// Whether `thing` is there and was not used.
+    #[must_use]
+    pub fn holds(&self, thing: Consumed) -> bool {
+        match thing {
+            Consumed::Recovery(id) => self.recovery.iter().any(|code| code.id == id && !code.used),
+            Consumed::Bypass(id) => self.bypasses.iter().any(|bypass| bypass.id == id),
+        }
+    }
+
+    /// Uses `thing` up.
+    pub fn consume(&mut self, thing: Consumed) {
+        match thing {
+            Consumed::Recovery(id) => {
+                self.recovery.iter_mut().filter(|code| code.id == id).for_each(|code| code.used = true);
+            }
+            Consumed::Bypass(id) => self.bypasses.retain(|bypass| bypass.id != id),
+        }
+    }
+}
+
+impl Bypass {
+    /// Whether it is for a login at `client` from `station` at `now`. A station that is no address is in no network.
+    #[must_use]
+    pub fn covers(&self, client: &Label, station: Option<&str>, now: UnixTime) -> bool {
+        let there = |net: &IpNet| {
+            let address = station.and_then(|station| station.trim().parse::<IpAddr>().ok());
+            address.is_some_and(|address| net.contains(&address.to_canonical()))
+        };
+        now < self.until && self.client == *client && self.station.as_ref().is_none_or(there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bypass(station: Option<&str>) -> Bypass {
+        Bypass {
+            id: 1,
+            client: Label::new("vpn").unwrap(),
+            station: station.map(|net| net.parse().unwrap()),
+            since: UnixTime(0),
+            until: UnixTime(1000),
+            why: "".into(),
+        }
+    }
+
+    #[test]
+    fn a_bypass_is_for_its_client_its_stations_and_its_time() {
+        let (vpn, wifi) = (Label::new("vpn").unwrap(), Label::new("wifi").unwrap());
+        assert!(bypass(None).covers(&vpn, None, UnixTime(999)));
+        assert!(!bypass(None).covers(&vpn, None, UnixTime(1000)));
+        assert!(!bypass(None).covers(&wifi, None, UnixTime(0)));
+        let home = bypass(Some("198.51.100.0/24"));
+        for inside in ["198.51.100.7", " 198.51.100.255 ", "::ffff:198.51.100.7"] {
+            assert!(home.covers(&vpn, Some(inside), UnixTime(0)), "{inside}");
+        }
+        for outside in [None, Some(""), Some("198.51.101.7"), Some("00-11-22-33-44-55"), Some("2001:db8::1")]
+        {
+            assert!(!home.covers(&vpn, outside, UnixTime(0)), "{outside:?}");
+        }
+    }
+
+    #[test]
+    fn what_works_once_is_held_until_it_is_consumed() {
+        let code = Recovery { id: 5, hash: KeyedHash([0; 32]), since: UnixTime(0), used: false };
+        let mut special =
+            Special { bypasses: vec![bypass(None)], recovery: vec![code], ..Special::default() };
+        for thing in [Consumed::Recovery(5), Consumed::Bypass(1)] {
+            assert!(special.holds(thing));
+            special.consume(thing);
+            assert!(!special.holds(thing));
+        }
+        assert_eq!(special.recovery_left(), 0);
+        assert!(!special.holds(Consumed::Recovery(1)) && !special.holds(Consumed::Bypass(5)));
+    }
+}

@@ -1,0 +1,176 @@
+//! [`Special`] in a database: JSON in one column that is empty for almost everybody. Hashes are hexadecimal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::name::Label;
+use crate::base::text::{hex, unhex};
+use crate::base::time::UnixTime;
+use crate::engine::special::{Block, Bypass, Pin, Recovery, Special};
+use crate::factor::keyed::KeyedHash;
+
+/// What is written. A field that an older version has not written is empty; one that this version does not know is
+/// damage, since nobody may be let in on half of what is said about a user.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block: Option<WrittenBlock>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bypasses: Vec<WrittenBypass>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recovery: Vec<WrittenRecovery>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<WrittenPin>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pins_before: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBlock {
+    since: u64,
+    until: u64,
+    why: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBypass {
+    id: i64,
+    client: String,
+    station: Option<String>,
+    since: u64,
+    until: u64,
+    why: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRecovery {
+    id: i64,
+    hash: String,
+    since: u64,
+    used: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPin {
+    hash: String,
+    since: u64,
+}
+
+/// For the database; `None` where there is nothing to say.
+pub(super) fn write(special: &Special) -> Option<String> {
+    if *special == Special::default() {
+        return None;
+    }
+    let Special { block, bypasses, recovery, pin, pins_before } = special;
+    let text = |hash: &KeyedHash| hex(&hash.0);
+    let written = Written {
+        block: block.as_ref().map(|block| WrittenBlock {
+            since: block.since.0,
+            until: block.until.0,
+            why: block.why.as_ref().to_owned(),
+        }),
+        bypasses: bypasses
+            .iter()
+            .map(|bypass| WrittenBypass {
+                id: bypass.id,
+                client: bypass.client.to_string(),
+                station: bypass.station.map(|net| net.to_string()),
+                since: bypass.since.0,
+                until: bypass.until.0,
+                why: bypass.why.as_ref().to_owned(),
+            })
+            .collect(),
+        recovery: recovery
+            .iter()
+            .map(|code| WrittenRecovery {
+                id: code.id,
+                hash: text(&code.hash),
+                since: code.since.0,
+                used: code.used,
+            })
+            .collect(),
+        pin: pin.as_ref().map(|pin| WrittenPin { hash: text(&pin.hash), since: pin.since.0 }),
+        pins_before: pins_before.iter().map(text).collect(),
+    };
+    #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
+    Some(serde_json::to_string(&written).expect("JSON"))
+}
+
+/// Back from [`write`]; `None` for anything else.
+pub(super) fn read(text: &str) -> Option<Special> {
+    let Written { block, bypasses, recovery, pin, pins_before } = serde_json::from_str(text).ok()?;
+    let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
+    Some(Special {
+        block: block.map(|block| Block {
+            since: UnixTime(block.since),
+            until: UnixTime(block.until),
+            why: block.why.into(),
+        }),
+        bypasses: bypasses
+            .into_iter()
+            .map(|bypass| {
+                Some(Bypass {
+                    id: bypass.id,
+                    client: Label::new(&bypass.client).ok()?,
+                    station: match bypass.station {
+                        None => None,
+                        Some(net) => Some(net.parse().ok()?),
+                    },
+                    since: UnixTime(bypass.since),
+                    until: UnixTime(bypass.until),
+                    why: bypass.why.into(),
+                })
+            })
+            .collect::<Option<_>>()?,
+        recovery: recovery
+            .into_iter()
+            .map(|code| {
+                let since = UnixTime(code.since);
+                Some(Recovery { id: code.id, hash: hash(&code.hash)?, since, used: code.used })
+            })
+            .collect::<Option<_>>()?,
+        pin: match pin {
+            None => None,
+            Some(pin) => Some(Pin { hash: hash(&pin.hash)?, since: UnixTime(pin.since) }),
+        },
+        pins_before: pins_before.iter().map(|text| hash(text)).collect::<Option<_>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_special_reads_back_and_half_of_it_does_not() {
+        let pin = Pin { hash: KeyedHash([1; 32]), since: UnixTime(5) };
+        let bypass = |station: Option<&str>| Bypass {
+            id: i64::MAX,
+            client: Label::new("vpn").unwrap(),
+            station: station.map(|net| net.parse().unwrap()),
+            since: UnixTime(1),
+            until: UnixTime(2),
+            why: "lost \"phone\"".into(),
+        };
+        let special = Special {
+            block: Some(Block { since: UnixTime(3), until: UnixTime(4), why: "left".into() }),
+            bypasses: vec![bypass(None), bypass(Some("2001:db8::/32"))],
+            recovery: vec![Recovery { id: 1, hash: KeyedHash([2; 32]), since: UnixTime(6), used: true }],
+            pin: Some(pin),
+            pins_before: vec![KeyedHash([3; 32])],
+        };
+        let text = write(&special).unwrap();
+        assert_eq!(read(&text), Some(special));
+        assert_eq!(write(&Special::default()), None);
+        assert_eq!(read("{}"), Some(Special::default()));
+        for damaged in
+            ["", "null", "{", r#"{"blocked":1}"#, r#"{"pins-before":["00"]}"#, &text.replace("vpn", "v p")]
+        {
+            assert_eq!(read(damaged), None, "{damaged}");
+        }
+    }
+}

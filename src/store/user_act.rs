@@ -1,0 +1,296 @@
+//! What an admin does for one user, whichever store keeps it: an act changes the user's [`Special`] and leaves a row in
+//! the trail, in one transaction.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::admin::AdminFault;
+use super::keyring::Keyring;
+use crate::base::name::Label;
+use crate::base::secret::Secret;
+use crate::base::system::{Entropy, random};
+use crate::base::time::UnixTime;
+use crate::engine::account::UserId;
+use crate::engine::reason::Reason;
+use crate::engine::special::{Block, Bypass, HashKey, HashKeys, Pin, Recovery, Special};
+use crate::factor::pin;
+use crate::factor::recovery::RecoveryCode;
+
+/// The longest "why", in octets.
+pub const WHY_MAX: usize = 200;
+/// How long a bypass may be open.
+pub const BYPASS_LEAST: Duration = Duration::from_secs(30);
+/// How long a bypass may be open.
+pub const BYPASS_MOST: Duration = Duration::from_hours(24);
+/// Bypasses that a user may have open at once.
+pub const BYPASSES_MAX: usize = 16;
+/// How long a user may be blocked: ten years.
+pub const BLOCK_MOST: Duration = Duration::from_hours(24 * 3653);
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum UserAct<'a> {
+    /// The user may not log in for a time. Replaces a block that holds already.
+    Block {
+        /// For how long from now, at most [`BLOCK_MOST`].
+        span: Duration,
+        /// Why.
+        why: &'a str,
+    },
+    /// A block ends before its time.
+    Unblock {
+        /// Why, if said.
+        why: Option<&'a str>,
+    },
+    /// These recovery codes work from now on, earlier ones do not.
+    Recovery {
+        /// The codes.
+        codes: &'a [RecoveryCode],
+        /// Why, if said.
+        why: Option<&'a str>,
+    },
+    /// The next login needs no second factor.
+    Bypass {
+        /// At this client.
+        client: Label,
+        /// From these stations, if said.
+        station: Option<IpNet>,
+        /// For how long from now, [`BYPASS_LEAST`] to [`BYPASS_MOST`].
+        span: Duration,
+        /// Why.
+        why: &'a str,
+    },
+    /// No bypass is open any more.
+    CancelBypasses,
+    /// This is the user's PIN from now on.
+    SetPin(&'a Secret),
+    /// The user has no PIN any more.
+    RemovePin,
+}
+
+/// Derives the keys that recovery codes and PINs are hashed under.
+pub(super) fn hash_keys(ring: &Keyring) -> HashKeys {
+    let [recovery, pin] = ["recovery", "pin"];
+    let others = ring.derive_others(recovery).into_iter().zip(ring.derive_others(pin));
+    HashKeys {
+        present: HashKey { recovery: ring.derive(recovery), pin: ring.derive(pin) },
+        others: others.map(|(recovery, pin)| HashKey { recovery, pin }).collect(),
+    }
+}
+
+impl UserAct<'_> {
+    /// What the row in the trail says.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            UserAct::Block { .. } => Reason::Blocked,
+            UserAct::Unblock { .. } => Reason::Unblocked,
+            UserAct::Recovery { .. } => Reason::RecoveryIssued,
+            UserAct::Bypass { .. } => Reason::BypassOpened,
+            UserAct::CancelBypasses => Reason::BypassCancelled,
+            UserAct::SetPin(_) => Reason::PinSet,
+            UserAct::RemovePin => Reason::PinRemoved,
+        }
+    }
+
+    /// What the row says beside its reason: how long, where, and why.
+    pub(super) fn note(&self, now: UnixTime) -> String {
+        match self {
+            UserAct::Block { span, why } => format!("until {}: {}", now + *span, why.trim()),
+            UserAct::Bypass { client, station, span, why } => {
+                let station = station.map(|net| format!(" from {net}")).unwrap_or_default();
+                format!("at {client}{station} until {}: {}", now + *span, why.trim())
+            }
+            UserAct::Unblock { why } | UserAct::Recovery { why, .. } => {
+                why.unwrap_or_default().trim().to_owned()
+            }
+            UserAct::CancelBypasses | UserAct::SetPin(_) | UserAct::RemovePin => String::new(),
+        }
+    }
+
+    /// Does it. Whatever time has ended is forgotten on the way.
+    pub(super) fn apply(
+        &self,
+        special: &mut Special,
+        user: UserId,
+        keys: &HashKeys,
+        now: UnixTime,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(), AdminFault> {
+        special.bypasses.retain(|bypass| now < bypass.until);
+        special.block.take_if(|block| block.until <= now);
+        match self {
+            UserAct::Block { span, why } => {
+                let why = reason_said(why)?;
+                if span.is_zero() || *span > BLOCK_MOST {
+                    return Err(AdminFault::Invalid("a block lasts up to ten years".to_owned()));
+                }
+                special.block = Some(Block { since: now, until: now + *span, why: why.into() });
+            }
+            UserAct::Unblock { why } => {
+                why.map(reason_said).transpose()?;
+                special.block.take().ok_or_else(|| AdminFault::Missing("block that holds".to_owned()))?;
+            }
+            UserAct::Recovery { codes, why } => {
+                why.map(reason_said).transpose()?;
+                special.recovery = codes
+                    .iter()
+                    .map(|code| Recovery {
+                        id: number(entropy),
+                        hash: code.hash(&keys.present.recovery, user.0),
+                        since: now,
+                        used: false,
+                    })
+                    .collect();
+            }
+            UserAct::Bypass { client, station, span, why } => {
+                let why = reason_said(why)?;
+                if !(BYPASS_LEAST..=BYPASS_MOST).contains(span) {
+                    return Err(AdminFault::Invalid("a bypass is open for 30 s to 24 h".to_owned()));
+                }
+                if special.bypasses.len() >= BYPASSES_MAX {
+                    let what = format!("the user has {BYPASSES_MAX} bypasses open: cancel them first");
+                    return Err(AdminFault::Invalid(what));
+                }
+                special.bypasses.push(Bypass {
+                    id: number(entropy),
+                    client: client.clone(),
+                    station: *station,
+                    since: now,
+                    until: now + *span,
+                    why: why.into(),
+                });
+            }
+            UserAct::CancelBypasses => {
+                if special.bypasses.is_empty() {
+                    return Err(AdminFault::Missing("bypass open".to_owned()));
+                }
+                special.bypasses.clear();
+            }
+            UserAct::SetPin(secret) => set_pin(special, user, keys, now, secret)?,
+            UserAct::RemovePin => {
+                let old = special.pin.take().ok_or_else(|| AdminFault::Missing("PIN".to_owned()))?;
+                remember(special, &old);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set_pin(
+    special: &mut Special,
+    user: UserId,
+    keys: &HashKeys,
+    now: UnixTime,
+    secret: &Secret,
+) -> Result<(), AdminFault> {
+    pin::check(secret).map_err(|fault| AdminFault::Invalid(fault.to_string()))?;
+    let hash = pin::hash(&keys.present.pin, user.0, secret.expose());
+    let present = special.pin.iter().map(|pin| &pin.hash);
+    let mut known = special.pins_before.iter().chain(present);
+    if known.any(|before| keys.is_pin(before, user.0, secret.expose())) {
+        let what = format!("a new PIN is none of the last {}", pin::HISTORY);
+        return Err(AdminFault::Invalid(what));
+    }
+    if let Some(old) = special.pin.replace(Pin { hash, since: now }) {
+        remember(special, &old);
+    }
+    Ok(())
+}
+
+/// Keeps a PIN that is no more, the present one being one of the [`pin::HISTORY`].
+fn remember(special: &mut Special, old: &Pin) {
+    special.pins_before.push(old.hash);
+    let most = if special.pin.is_some() { pin::HISTORY - 1 } else { pin::HISTORY };
+    let excess = special.pins_before.len().saturating_sub(most);
+    special.pins_before.drain(..excess);
+}
+
+/// Refuses a reason that says nothing or too much.
+fn reason_said(why: &str) -> Result<&str, AdminFault> {
+    let why = why.trim();
+    let plain = !why.chars().any(crate::base::text::is_unprintable);
+    if why.is_empty() || why.len() > WHY_MAX || !plain {
+        let what = format!("a reason has 1 to {WHY_MAX} octets of printable text");
+        return Err(AdminFault::Invalid(what));
+    }
+    Ok(why)
+}
+
+/// A number never used again.
+fn number(entropy: &mut dyn Entropy) -> i64 {
+    i64::from_be_bytes(random(entropy)) & i64::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seal::SealKey;
+    use super::*;
+    use crate::base::system::Fixed;
+    use crate::base::time::Tick;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    fn act(special: &mut Special, act: &UserAct<'_>, now: UnixTime) -> Result<(), String> {
+        let keys = hash_keys(&Keyring::new(SealKey::parse(&[7; 32]).unwrap()));
+        let mut entropy = Fixed { mono: Tick(0), unix: NOW, seed: now.0 };
+        act.apply(special, UserId(1), &keys, now, &mut entropy).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn the_last_five_pins_are_not_taken_again() {
+        let mut special = Special::default();
+        let mut set = |pin: &str| act(&mut special, &UserAct::SetPin(&Secret::from(pin)), NOW);
+        for pin in ["2580", "2581", "2582", "2583", "2584"] {
+            assert_eq!(set(pin), Ok(()), "{pin}");
+        }
+        for pin in ["2580", "2584"] {
+            assert_eq!(set(pin), Err("a new PIN is none of the last 5".to_owned()), "{pin}");
+        }
+        assert_eq!(set("2585"), Ok(()));
+        assert_eq!(set("2580"), Ok(()), "the sixth last");
+        assert!(set("2582").is_err());
+        assert!(set("1111").is_err_and(|fault| fault.contains("repeats itself")));
+        assert_eq!(act(&mut special, &UserAct::RemovePin, NOW), Ok(()));
+        assert!(
+            act(&mut special, &UserAct::SetPin(&Secret::from("2580")), NOW).is_err(),
+            "removed is not forgotten"
+        );
+        assert_eq!(act(&mut special, &UserAct::RemovePin, NOW), Err("there is no PIN".to_owned()));
+    }
+
+    #[test]
+    fn spans_and_reasons_have_bounds() {
+        let mut special = Special::default();
+        let mut bypass = |span, why: &str| {
+            let client = Label::new("vpn").unwrap();
+            act(&mut special, &UserAct::Bypass { client, station: None, span, why }, NOW)
+        };
+        let second = Duration::from_secs(1);
+        assert!(bypass(BYPASS_LEAST / 2, "lost").is_err());
+        assert!(bypass(BYPASS_MOST + second, "lost").is_err());
+        for why in ["", "  ", "a\nb", "\u{202e}x", &"x".repeat(WHY_MAX + 1)] {
+            assert!(bypass(BYPASS_LEAST, why).is_err(), "{why:?}");
+        }
+        for _ in 0..BYPASSES_MAX {
+            assert_eq!(bypass(BYPASS_MOST, "lost"), Ok(()));
+        }
+        assert!(bypass(BYPASS_MOST, "lost").is_err_and(|fault| fault.contains("cancel")));
+        let block = |span| UserAct::Block { span, why: "left" };
+        assert!(act(&mut special, &block(Duration::ZERO), NOW).is_err());
+        assert!(act(&mut special, &block(BLOCK_MOST + second), NOW).is_err());
+        assert_eq!(act(&mut special, &block(BLOCK_MOST), NOW), Ok(()));
+    }
+
+    #[test]
+    fn what_time_has_ended_is_neither_ended_again_nor_kept() {
+        let mut special = Special::default();
+        let hour = Duration::from_hours(1);
+        let client = Label::new("vpn").unwrap();
+        act(&mut special, &UserAct::Block { span: hour, why: "x" }, NOW).unwrap();
+        act(&mut special, &UserAct::Bypass { client, station: None, span: hour, why: "x" }, NOW).unwrap();
+        assert!(act(&mut special, &UserAct::Unblock { why: None }, NOW + hour).is_err());
+        assert!(act(&mut special, &UserAct::CancelBypasses, NOW + hour).is_err());
+        assert_eq!(special, Special::default());
+    }
+}

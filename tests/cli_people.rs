@@ -1,0 +1,215 @@
+//! What an admin does for people, from the command line.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
+
+mod cli_support;
+mod support;
+
+use cli_support::Desk;
+use serde_json::Value;
+use support::{Process, free_port};
+
+fn shown(desk: &Desk, name: &str) -> Value {
+    let shown: Value = serde_json::from_str(&desk.ok(&format!("user show {name} --format json"))).unwrap();
+    shown[0].clone()
+}
+
+/// Why somebody cannot log in.
+fn hindrances(desk: &Desk, name: &str) -> Vec<String> {
+    let found = shown(desk, name)["cannot-log-in"].clone();
+    found.as_array().unwrap().iter().map(|entry| entry["why"].as_str().unwrap().to_owned()).collect()
+}
+
+fn with_alice(name: &str) -> Desk {
+    let desk = Desk::new(name);
+    desk.ok("user add alice");
+    desk.ok("token add alice --serial T-1");
+    desk
+}
+
+#[test]
+fn ten_recovery_codes_are_printed_once_and_new_ones_end_them() {
+    let desk = with_alice("cli-recovery");
+    let first = desk.ok("user recovery ALICE");
+    let codes: Vec<&str> = first.lines().collect();
+    assert_eq!(codes.len(), 10, "{first}");
+    let groups = |code: &&str| code.split('-').map(str::len).collect::<Vec<_>>() == [4, 4, 4];
+    assert!(codes.iter().all(groups), "{first}");
+    assert_eq!(codes.iter().collect::<std::collections::HashSet<_>>().len(), 10, "each another");
+    assert!(desk.ok("user show alice").contains("recovery codes  10 of 10 left, printed "));
+    let second = desk.ok("user recovery alice");
+    assert!(codes.iter().all(|code| !second.contains(code)));
+    assert_eq!(shown(&desk, "alice")["recovery-codes-left"], 10);
+    for file in ["store/radmfa.db", "store/radmfa.db-wal"] {
+        let stored = std::fs::read(desk.scratch.join(file)).unwrap_or_default();
+        for code in second.lines() {
+            let bare = code.replace('-', "");
+            let holds = |part: &str| stored.windows(part.len()).any(|window| window == part.as_bytes());
+            assert!(!holds(code) && !holds(&bare), "{file} holds a code in the clear");
+        }
+    }
+
+    desk.ok("token disable T-1");
+    assert!(hindrances(&desk, "alice").is_empty(), "a lost phone, and codes to help");
+    assert!(desk.fails("user recovery bob", 1).starts_with("error: there is no user bob"));
+}
+
+#[test]
+fn a_bypass_is_opened_listed_and_cancelled() {
+    let desk = with_alice("cli-bypass");
+    let opened = desk.ok("user bypass alice --for 300s --client vpn --station 198.51.100.0/24 --reason lost");
+    assert!(opened.starts_with("the next login of alice at vpn until 2"), "{opened}");
+    let listed: Value = serde_json::from_str(&desk.ok("user bypass alice --list --format json")).unwrap();
+    assert_eq!(
+        (&listed[0]["client"], &listed[0]["station"], &listed[0]["reason"]),
+        (&"vpn".into(), &"198.51.100.0/24".into(), &"lost".into())
+    );
+    assert_eq!(shown(&desk, "alice")["open-bypasses"], 1);
+    assert!(desk.ok("user show alice").contains("bypass          at vpn from 198.51.100.0/24 for "));
+    assert_eq!(desk.ok("user bypass alice --cancel"), "no bypass is open for alice any more\n");
+    assert_eq!(desk.ok("user bypass alice --list --format json"), "[]\n");
+    assert!(desk.fails("user bypass alice --cancel", 1).contains("there is no bypass open"));
+
+    assert!(desk.fails("user bypass bob --for 300s --client vpn --reason x", 1).contains("no user bob"));
+    for (line, said) in [
+        ("alice --for 29s --client vpn --reason x", "30 s to 24 h"),
+        ("alice --for 25h --client vpn --reason x", "30 s to 24 h"),
+        ("alice --for 300s --client vpn --reason=", "a reason has 1 to 200 octets"),
+        ("alice --for 300 --client vpn --reason x", "a number with a unit"),
+        ("alice --for 300s --client v/n --reason x", "--client"),
+        ("alice --for 300s --client vpn", "--reason"),
+        ("alice --for 300s --reason x", "--client"),
+        ("alice --for 300s --client vpn --reason x --station 198.51.100.7/24", "bits set beyond its prefix"),
+        ("alice --for 300s --client vpn --reason x --station home", "an address or a CIDR block"),
+        ("alice --list --cancel", "cannot be used with"),
+    ] {
+        assert!(desk.fails(&format!("user bypass {line}"), 2).contains(said), "{line}");
+    }
+
+    desk.ok("user set alice --disable");
+    let warned = desk.run("user bypass alice --for 300s --client vpn --reason x");
+    assert!(warned.stderr.contains("cannot log in all the same: disabled by an admin"), "{}", warned.stderr);
+}
+
+#[test]
+fn a_block_holds_until_its_time_or_an_admin_ends_it() {
+    let desk = with_alice("cli-block");
+    assert!(hindrances(&desk, "alice").is_empty());
+    let blocked = desk.ok("user block alice --for 90d --reason left");
+    assert!(blocked.starts_with("user alice is blocked until 2"), "{blocked}");
+    let entry = shown(&desk, "alice")["cannot-log-in"][0].clone();
+    assert_eq!(entry["why"], "blocked");
+    assert!(entry["since"].is_string() && entry["until"].is_string(), "{entry}");
+    assert!(desk.ok("user show alice").contains("cannot log in   blocked since 2"));
+    assert_eq!(desk.ok("user unblock alice"), "user alice is not blocked any more\n");
+    assert!(hindrances(&desk, "alice").is_empty());
+    assert!(desk.fails("user unblock alice", 1).contains("there is no block that holds"));
+
+    desk.ok("user set alice --disable");
+    desk.ok("token disable T-1");
+    assert_eq!(hindrances(&desk, "alice"), ["disabled", "no-usable-token"]);
+    assert!(desk.fails("user block bob --for 1d --reason x", 1).contains("there is no user bob"));
+    assert!(desk.fails("user block alice --for 0s --reason x", 2).contains("up to ten years"));
+    assert!(desk.fails("user block alice --for 4000d --reason x", 2).contains("up to ten years"));
+    assert!(desk.fails("user block alice --for ever --reason x", 2).contains("a number with a unit"));
+    assert!(desk.fails("user block alice --for 1d", 2).contains("--reason"));
+}
+
+#[test]
+fn a_pin_is_set_from_a_file_by_its_rules_and_taken_away() {
+    let desk = with_alice("cli-pin");
+    let set = |pin: &str, code: i32| {
+        desk.write("pin", pin);
+        let line = "user set alice --pin-file pin";
+        if code == 0 { desk.ok(line) } else { desk.fails(line, code) }
+    };
+    assert_eq!(set("2580\n", 0), "changed user alice\n");
+    for (pin, said) in [
+        ("1234", "run up or down"),
+        ("121212", "repeats itself"),
+        ("258", "4 to 16 digits"),
+        ("25 80", "4 to 16 digits"),
+    ] {
+        assert!(set(pin, 2).contains(said), "{pin}");
+    }
+    assert!(set("2580", 2).contains("none of the last 5"));
+    assert_eq!(set("2590", 0), "changed user alice\n");
+    assert!(set("2580", 2).contains("none of the last 5"));
+    assert!(shown(&desk, "alice")["pin-set"].is_string());
+
+    desk.write("radmfa.toml", "[[client]]\nname = \"vpn\"\npin = \"with-code\"\npin-max-age = \"90d\"\n");
+    assert!(!desk.ok("user show alice --config radmfa.toml").contains("cannot log in"));
+    assert_eq!(desk.ok("user set alice --no-pin"), "changed user alice\n");
+    assert!(desk.ok("user show alice --config radmfa.toml").contains("has no PIN, which is wanted at vpn"));
+    assert!(desk.fails("user set alice --no-pin", 1).contains("there is no PIN"));
+    assert!(desk.fails("user set alice --pin --no-pin", 2).contains("cannot be used with"));
+    assert!(desk.fails("user set alice --pin", 2).contains("--pin-file FILE"));
+    assert!(desk.fails("user set bob --no-pin", 1).contains("there is no user bob"));
+}
+
+/// A server whose only gateway is the test itself, and what logs in through it as `alice` with the right password.
+fn serving(desk: &Desk, more: &str) -> (Process, String) {
+    desk.write("secret", "a long shared secret");
+    desk.write("password", "correct horse\n");
+    let port = free_port();
+    let server = desk.serve(&format!(
+        "serve --server-name test --listen 127.0.0.1:{port} --primary name=here,type=local \
+         --client name=nas,address=127.0.0.1,secret=file:secret,reject-delay=0s,tries=5 {more}"
+    ));
+    let login = format!(
+        "login alice --server 127.0.0.1:{port} --secret file:secret --password-file password --timeout 20s"
+    );
+    (server, login)
+}
+
+#[test]
+fn a_recovery_code_and_a_bypass_let_somebody_in_once_at_a_running_server() {
+    let desk = with_alice("cli-people-server");
+    desk.write("password", "correct horse\n");
+    desk.ok("user set alice --password-file password");
+    let (mut server, login) = serving(&desk, "");
+    let codes = desk.ok("user recovery alice --reason lost");
+    let code = codes.lines().next().unwrap();
+    assert!(desk.ok(&format!("{login} --code {code}")).contains("Accepted after 2 round trips"));
+    server.wait_for("ACCEPT recovery-code-accepted user=alice");
+    assert!(desk.ok("user show alice").contains("9 of 10 left"));
+    assert_eq!(desk.run(&format!("{login} --code {code}")).status.code(), Some(1), "used");
+
+    desk.ok("user bypass alice --for 300s --client nas --reason forgotten");
+    assert!(desk.ok(&login).contains("Accepted after 1 round trip"));
+    server.wait_for("ACCEPT bypass-used user=alice");
+    assert_eq!(desk.ok("user bypass alice --list --format json"), "[]\n");
+
+    desk.ok("user block alice --for 1h --reason left");
+    assert_eq!(desk.run(&login).status.code(), Some(1));
+    server.wait_for("REJECT user-blocked user=alice");
+}
+
+#[test]
+fn failures_that_add_up_are_said_in_the_log_with_their_row() {
+    let desk = with_alice("cli-people-alarms");
+    desk.write("password", "correct horse\n");
+    desk.ok("user set alice --password-file password");
+    let (mut server, login) = serving(&desk, "--lockout free=20,alarm=10,spray-users=3");
+    let wrong = " --code 000000000000".repeat(5);
+    for _ in 0..2 {
+        assert_eq!(desk.run(&format!("{login}{wrong}")).status.code(), Some(1));
+    }
+    let line = server.wait_for("guessing-suspected");
+    assert!(line.contains("WARN") && line.contains("user=alice") && line.contains("row="), "{line}");
+    assert!(desk.ok("user show alice").contains("wrong codes     10, the last at "));
+
+    for stranger in ["mallory", "trent"] {
+        assert!(!server.log().contains("spray-suspected"));
+        assert_eq!(desk.run(&login.replace("alice", stranger)).status.code(), Some(1));
+    }
+    let line = server.wait_for("spray-suspected");
+    assert!(line.contains("WARN") && line.contains("client=nas") && line.contains("row="), "{line}");
+}

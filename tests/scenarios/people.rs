@@ -1,0 +1,36 @@
+//! What an admin does for a user, as a scenario's line says it.
+
+use radmfa::base::name::{Label, UserName};
+use radmfa::base::secret::Secret;
+use radmfa::factor::recovery::RecoveryCode;
+use radmfa::store::admin::Admin as _;
+use radmfa::store::memory::MemoryStore;
+use radmfa::store::user_act::UserAct;
+
+use super::script::option;
+use super::words::{Word, span};
+
+/// `block alice 2h`, `unblock alice`, `recovery alice CODE CODE`, `bypass alice 300s client=nas station=NET`,
+/// `cancel-bypasses alice`, `pin alice 2580`, `no-pin alice`.
+pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) -> Result<(), String> {
+    let first = || rest.first().map(Word::text).ok_or("a word is missing");
+    let codes: Vec<_> = rest.iter().filter_map(|word| RecoveryCode::parse(&word.value)).collect();
+    let pin = Secret::new(rest.first().map(|word| word.value.clone()).unwrap_or_default());
+    let act = match verb {
+        "block" => UserAct::Block { span: span(&first()?)?, why: "test" },
+        "unblock" => UserAct::Unblock { why: None },
+        "recovery" if codes.len() == rest.len() => UserAct::Recovery { codes: &codes, why: None },
+        "bypass" => UserAct::Bypass {
+            client: Label::new(&option(rest, "client").ok_or("client=")?)
+                .map_err(|fault| fault.to_string())?,
+            station: option(rest, "station").map(|net| net.parse().map_err(|_| "no network")).transpose()?,
+            span: span(&first()?)?,
+            why: "test",
+        },
+        "cancel-bypasses" => UserAct::CancelBypasses,
+        "pin" => UserAct::SetPin(&pin),
+        "no-pin" => UserAct::RemovePin,
+        other => return Err(format!("an admin cannot `{other}`")),
+    };
+    store.act_for(user, &act).map_err(|fault| fault.to_string())
+}
