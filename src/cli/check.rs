@@ -15,6 +15,7 @@ use crate::config::{self, Effective};
 use crate::delivery::gsm::{Alphabet, Measure, measure};
 use crate::engine::delivery::Kind;
 use crate::primary::settings::{self as first_factor, Radius};
+use crate::server::profile::Profile;
 use crate::server::system::SystemClock;
 use crate::store::admin::{Admin, TokenFilter, UserFilter};
 use crate::store::{self, Place, Settings};
@@ -45,6 +46,13 @@ impl Check {
         let mut trial = Trial { failed: false };
         for client in &effective.server.clients {
             say(running::describe_client(client))?;
+            let advice = Profile::by_name(client.profile).map_or("", |profile| profile.advice);
+            if !advice.is_empty() {
+                say(format!("  advice for {}: {advice}", client.profile))?;
+            }
+        }
+        for rule in &effective.rules {
+            say(running::describe_rule(rule))?;
         }
         for address in &effective.server.listen {
             trial.listen(*address)?;

@@ -73,14 +73,17 @@ where
         let (now, level) = (SystemClock.unix(), event.metadata().level());
         match self.0 {
             Format::Text => {
-                write!(writer, "{now} {level:5} {}", fields.message)?;
+                let mut lines = fields.message.split('\n');
+                write!(writer, "{now} {level:5} {}", lines.next().unwrap_or_default())?;
                 for (name, value) in &fields.others {
                     match value {
                         Value::String(text) => write!(writer, " {name}={text}")?,
                         value => write!(writer, " {name}={value}")?,
                     }
                 }
-                writeln!(writer)
+                writeln!(writer)?;
+                // Marked, so that no line of a message can pose as an event of its own.
+                lines.try_for_each(|line| writeln!(writer, "{now} {level:5} | {line}"))
             }
             Format::Json => {
                 let mut object = Map::new();
@@ -117,8 +120,14 @@ impl Visit for Fields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         // Only what could break the line or move a cursor is spelled out; the message is our own.
-        let line = value.lines().map(|line| escape(line.trim().as_bytes())).collect::<Vec<_>>().join(" ");
-        if field.name() == "message" { self.message = line } else { self.add(field, line.into()) }
+        let lines = |between: &str| {
+            let escaped = value.lines().map(|line| escape(line.trim_end().as_bytes()));
+            escaped.collect::<Vec<_>>().join(between)
+        };
+        match field.name() {
+            "message" => self.message = lines("\n"),
+            _ => self.add(field, lines(" ").into()),
+        }
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {

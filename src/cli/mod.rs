@@ -9,6 +9,7 @@ mod channel;
 mod check;
 mod client;
 mod dictionary;
+mod explain;
 mod failure;
 mod generate;
 mod input;
@@ -54,6 +55,7 @@ enum Command {
     Audit(audit::Audit),
     Channel(channel::Channel),
     Store(keeping::Store),
+    Explain(explain::Explain),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
     Completions(generate::Completions),
@@ -82,6 +84,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(command) => command.run(),
         Command::Channel(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),
         Command::Completions(command) => command.run(),

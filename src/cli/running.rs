@@ -1,6 +1,7 @@
 //! A server made from the effective settings, and what start-up says of it: one line for each listener, client, primary
 //! and the store, then "ready". `serve` and `quickstart` run the same.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::store::{clock, entropy};
 use crate::base::system::Clock;
 use crate::config::Effective;
 use crate::dictionary::{Attribute, Dictionary, Encryption};
+use crate::engine::rule::Rule;
 use crate::primary::Kinds;
 use crate::primary::settings::Kind;
 use crate::server::record::Journal;
@@ -88,6 +90,9 @@ fn announce(effective: &Effective, server: &Server) {
     for client in &effective.server.clients {
         tracing::info!("{}", describe_client(client));
     }
+    for rule in &effective.rules {
+        tracing::info!("{}", describe_rule(rule));
+    }
     for primary in &effective.primaries {
         tracing::info!("primary {}: {}", primary.name, describe_primary(&primary.kind));
     }
@@ -122,6 +127,28 @@ pub(crate) fn describe_client(client: &Client) -> String {
         networks.join(" "),
         client.profile,
         client.policy.admission.primary,
+    )
+}
+
+/// A rule in a line: its conditions.
+pub(crate) fn describe_rule(rule: &Rule) -> String {
+    fn list<T: ToString>(text: &mut String, name: &str, values: impl IntoIterator<Item = T>) {
+        let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+        if !values.is_empty() {
+            let _infallible = write!(text, ", {name} {}", values.join(" or "));
+        }
+    }
+    let mut text = String::new();
+    list(&mut text, "client", &rule.clients);
+    list(&mut text, "group", &rule.groups);
+    list(&mut text, "user", &rule.users);
+    list(&mut text, "station", &rule.stations);
+    list(&mut text, "attribute", rule.attributes.iter().map(|wanted| &wanted.text));
+    let exempt = if rule.exempt { ": no second factor" } else { "" };
+    format!(
+        "rule {}: {}{exempt}",
+        rule.name,
+        if text.is_empty() { "every login" } else { text.trim_start_matches(", ") }
     )
 }
 

@@ -124,6 +124,9 @@ fn reload(
     for peer in &new.server.peers {
         tracing::info!("peer {}: {}", peer.name, peer.address);
     }
+    for rule in &new.rules {
+        tracing::info!("{}", running::describe_rule(rule));
+    }
     tracing::info!("reloaded");
     Ok(new)
 }

@@ -52,6 +52,18 @@ impl ServeFlags {
         self
     }
 
+    /// Takes out the values of the flag `name` that are a name alone, for commands in which they mean something else.
+    pub fn take_names(&mut self, name: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for (_, values) in self.0.flags.iter_mut().filter(|(top, _)| top.key.name == name) {
+            let (keyed, bare): (Vec<_>, Vec<_>) =
+                std::mem::take(values).into_iter().partition(|value| value.contains(['=', ',']));
+            *values = keyed;
+            names.extend(bare);
+        }
+        names
+    }
+
     /// What they say of the store, for commands that take a server's flags and open its store.
     #[must_use]
     pub fn store(&self) -> StoreFlags {

@@ -29,6 +29,7 @@ mod policy;
 mod primary;
 mod reader;
 mod rule;
+mod said;
 pub mod schema;
 mod secret;
 mod sending;
@@ -46,14 +47,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::policy::Lockout;
-use crate::engine::rule::{GroupAttributes, Rule};
+use crate::base::name::Label;
+use crate::engine::policy::{By, Lockout};
+use crate::engine::rule::{GroupAttributes, Match, Rule};
 use crate::{delivery as channels, primary as first_factor, server};
 use flags::{Given, ServeFlags, StoreFlags};
 use origin::Findings;
 use tree::Table;
 
 pub use origin::{ConfigErrors, Fault, Notice, Origin, SourceFile, Warning};
+pub use said::Said;
 pub use secret::{Fetched, SecretFault, SecretSource};
 pub use show::{Section, Setting};
 pub use split::{Piece, SplitFault, quote, split};
@@ -199,6 +202,20 @@ impl Effective {
     #[must_use]
     pub fn toml(&self) -> String {
         show::as_file(&self.sections)
+    }
+
+    /// What holds for a login at `client` under the rules that counted, and who said so.
+    #[must_use]
+    pub fn said(&self, client: &Label, by: &By) -> Vec<Said> {
+        said::policy(&self.sections, client, by)
+    }
+
+    /// `NAME=VALUE` as an attribute, by the dictionaries that are configured.
+    pub fn attribute(&self, text: &str) -> Result<Match, String> {
+        let scalar =
+            tree::Scalar { text: text.to_owned().into(), form: tree::Form::Flag, origin: Origin::Default };
+        rule::attribute(&scalar, &rule::Names::new(self.dictionaries.clone()))
+            .map_err(|bad| if bad.hint.is_empty() { bad.what } else { format!("{}; {}", bad.what, bad.hint) })
     }
 
     /// The settings as they were recorded, table by table.
