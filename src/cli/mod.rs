@@ -27,6 +27,7 @@ mod running;
 mod serve;
 mod store;
 mod token;
+mod trace;
 mod user;
 mod when;
 
@@ -56,6 +57,7 @@ enum Command {
     Channel(channel::Channel),
     Store(keeping::Store),
     Explain(explain::Explain),
+    Trace(trace::Trace),
     Login(login::Login),
     Dictionary(dictionary::Dictionary),
     Completions(generate::Completions),
@@ -85,6 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Channel(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Trace(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Dictionary(command) => command.run(),
         Command::Completions(command) => command.run(),

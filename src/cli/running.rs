@@ -26,7 +26,7 @@ const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
 /// Opens everything and serves. When this returns, the first datagram is answered, and the log says so.
 pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<Server> {
-    let dictionary = super::dictionary::read(&effective.dictionaries)?;
+    let dictionary = Arc::new(super::dictionary::read(&effective.dictionaries)?);
     let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
     super::store::make_directory_of(&settings)?;
     let origin = Origin { server: effective.server.server_name.clone(), ..settings.origin };
@@ -36,7 +36,8 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
     check_clock(&opened)?;
     let parts = Parts {
         primaries: effective.primaries.clone(),
-        kinds: kinds(dictionary),
+        kinds: kinds(Arc::clone(&dictionary)),
+        dictionary,
         delivery: effective.delivery.clone(),
         store: opened.logins,
         state_key: opened.state_key,
@@ -69,7 +70,7 @@ fn check_clock(opened: &Opened) -> anyhow::Result<()> {
 }
 
 /// Which attributes of an upstream's answer are encrypted: what the dictionaries say.
-fn kinds(dictionary: Dictionary) -> Kinds {
+fn kinds(dictionary: Arc<Dictionary>) -> Kinds {
     let hidden = |attribute: &Attribute| match attribute.encryption {
         Encryption::None => None,
         Encryption::UserPassword => Some(Hidden::UserPassword),

@@ -12,8 +12,8 @@ use crate::config::{self, Effective, Surroundings};
 use crate::server::Server;
 
 /// What a reload does not take in. A changed listen, store or server-name is refused outright.
-const RESTART: [&str; 7] =
-    ["workers", "dictionary", "seal-key", "log-format", "log-level", "limits", "audit"];
+const RESTART: [&str; 8] =
+    ["workers", "dictionary", "seal-key", "log-format", "log-level", "limits", "audit", "control"];
 
 /// Run the server
 #[derive(Debug, clap::Args)]

@@ -26,6 +26,10 @@ pub struct ServeFlags(pub(super) Given);
 #[derive(Clone, Debug, Default)]
 pub struct StoreFlags(pub(super) Given);
 
+/// The flags of commands that speak to a running server.
+#[derive(Clone, Debug, Default)]
+pub struct ControlFlags(pub(super) Given);
+
 /// What was given on the command line.
 #[derive(Clone, Default)]
 pub(super) struct Given {
@@ -256,6 +260,10 @@ fn store_keys() -> impl Iterator<Item = &'static Top> {
     TOP.iter().filter(|top| matches!(top.key.name, "store" | "seal-key"))
 }
 
+fn control_keys() -> impl Iterator<Item = &'static Top> {
+    TOP.iter().filter(|top| matches!(top.key.name, "store" | "control"))
+}
+
 macro_rules! clap_arguments {
     ($flags:ident, $keys:expr) => {
         impl clap::Args for $flags {
@@ -283,3 +291,4 @@ macro_rules! clap_arguments {
 
 clap_arguments!(ServeFlags, TOP.iter());
 clap_arguments!(StoreFlags, store_keys());
+clap_arguments!(ControlFlags, control_keys());

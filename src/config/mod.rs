@@ -18,6 +18,7 @@
 mod audit;
 mod channel;
 mod client;
+mod control;
 mod delivery;
 mod file;
 pub mod flags;
@@ -51,7 +52,7 @@ use crate::base::name::Label;
 use crate::engine::policy::{By, Lockout};
 use crate::engine::rule::{GroupAttributes, Match, Rule};
 use crate::{delivery as channels, primary as first_factor, server};
-use flags::{Given, ServeFlags, StoreFlags};
+use flags::{ControlFlags, Given, ServeFlags, StoreFlags};
 use origin::Findings;
 use tree::Table;
 
@@ -156,6 +157,17 @@ pub fn load_store(
     let settings = read(&flags.0, around, &mut findings)
         .and_then(|table| top::decode_store(&table, around, &mut findings));
     findings.settle(settings)
+}
+
+/// Reads where the control socket of the server is, `None` for none; other keys of a file are not looked at.
+pub fn load_control(
+    flags: &ControlFlags,
+    around: &dyn Surroundings,
+) -> Result<(Option<PathBuf>, Vec<Warning>), ConfigErrors> {
+    let mut findings = Findings::default();
+    let path = read(&flags.0, around, &mut findings)
+        .and_then(|table| top::decode_control(&table, around, &mut findings));
+    findings.settle(path).map(|(path, warnings)| (path.0, warnings))
 }
 
 /// Why a running server cannot go over from `old` to `new`, if it cannot: sockets, store and name are chosen at start.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{audit, channel, client, limits, lockout, peer, policy, primary, rule, sending, top};
+use super::{audit, channel, client, control, limits, lockout, peer, policy, primary, rule, sending, top};
 
 /// A key of a table.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ pub static TOP: &[Top] = &[
     table("lockout", Kind::Table, "When a user has to wait after wrong codes", &[lockout::KEYS]),
     table("audit", Kind::Table, "What the audit trail keeps, and where it is sent", &[audit::KEYS]),
     table("limits", Kind::Table, "Bounds of the tables in memory", &[limits::KEYS]),
+    table("control", Kind::Table, "How commands reach a running server", &[control::KEYS]),
     top::DICTIONARY,
     top::AFFINITY,
     top::LANGUAGE,

@@ -14,8 +14,8 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Effective, LogFormat, LogLevel, StoreSettings, audit, client, delivery, limits, lockout, peer, policy,
-    primary, rule, sending,
+    Effective, LogFormat, LogLevel, StoreSettings, audit, client, control, delivery, limits, lockout, peer,
+    policy, primary, rule, sending,
 };
 use crate::base::name::Label;
 use crate::engine::policy::{Lockout, PinWanted};
@@ -128,6 +128,9 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let mut reader = Reader::new(section("audit", findings), "audit", around, findings);
     let audit = audit::decode(&mut reader);
     let audit_section = reader.finish();
+    let mut reader = Reader::new(section("control", findings), "control", around, findings);
+    let control = control::decode(&mut reader, store.as_deref());
+    let control_section = reader.finish();
 
     let mut names: Vec<Label> = labels(table, "primary").collect();
     names.dedup();
@@ -190,7 +193,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     peer::warn(&peers, findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
     at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
-    sections.extend([lockout_section, limits_section, audit_section]);
+    sections.extend([lockout_section, limits_section, audit_section, control_section]);
 
     Some(Effective {
         server: Settings {
@@ -201,6 +204,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
             limits,
             affinity,
             peers: peers.into_iter().map(|decoded| decoded.peer).collect(),
+            control,
         },
         primaries: primaries.into_iter().map(|decoded| decoded.settings).collect(),
         delivery: delivery?,
@@ -258,6 +262,31 @@ fn people(table: &Table, around: &dyn Surroundings) -> (Lockout, Vec<(String, Op
         }
     }
     (lockout, pins)
+}
+
+/// Where the control socket is; `None` for none.
+pub(super) struct ControlPath(pub(super) Option<PathBuf>);
+
+/// Makes what commands need that speak to a running server; other keys are not looked at.
+pub(super) fn decode_control(
+    table: &Table,
+    around: &dyn Surroundings,
+    findings: &mut Findings,
+) -> Option<ControlPath> {
+    let store = decode_only_store(table, around, findings)?;
+    let none = Table::empty();
+    let section = single_table(table, "control", findings).unwrap_or(&none);
+    let mut reader = Reader::new(section, "control", around, findings);
+    let control = control::decode(&mut reader, Some(&store));
+    Some(ControlPath(control.map(|control| control.path)))
+}
+
+/// The store, whatever else is said.
+fn decode_only_store(table: &Table, around: &dyn Surroundings, findings: &mut Findings) -> Option<String> {
+    let entries = table.entries.iter().filter(|entry| entry.key == STORE.key.name).cloned();
+    let table = Table { origin: table.origin.clone(), entries: entries.collect() };
+    let mut reader = Reader::new(&table, "", around, findings);
+    store(&mut reader)
 }
 
 fn server_name(reader: &mut Reader<'_>) -> Option<Label> {

@@ -11,6 +11,7 @@
 pub mod affinity;
 pub mod auditor;
 pub mod clients;
+pub mod control;
 mod drives;
 pub mod drops;
 pub mod duplicates;
@@ -30,10 +31,12 @@ mod socket;
 pub mod sprays;
 pub mod syslog;
 pub mod system;
+pub mod tracer;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -45,6 +48,7 @@ use tokio::sync::watch;
 use crate::base::secret::Secret;
 use crate::base::system::Clock;
 use crate::delivery::{self, Channels};
+use crate::dictionary::Dictionary;
 use crate::engine::delivery::Arrival;
 use crate::primary;
 use crate::store::admin::Admin;
@@ -52,6 +56,7 @@ use crate::store::{Logins, StoreFault};
 use affinity::Mint;
 use auditor::{Audit, Auditor};
 use clients::Ratchet;
+use control::Control;
 use drops::Drops;
 use duplicates::Duplicates;
 use floods::Floods;
@@ -61,6 +66,7 @@ use record::Journal;
 use settings::Settings;
 use sprays::Sprays;
 use system::{EntropyFault, SystemEntropy};
+use tracer::Tracer;
 use worker::{Command, Live, Opener, Shared, Worker};
 
 /// How long what is in flight may take once the server was told to stop.
@@ -74,6 +80,8 @@ pub struct Parts {
     pub kinds: primary::Kinds,
     /// How codes are sent.
     pub delivery: delivery::settings::Settings,
+    /// What attributes are called, for whoever traces.
+    pub dictionary: Arc<Dictionary>,
     /// Users, tokens and the trail.
     pub store: Arc<dyn Logins>,
     /// The key that State attributes are made under; 32 octets that only this store's servers know.
@@ -99,6 +107,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     addresses: Vec<SocketAddr>,
     auditor: Auditor,
+    /// Ends with the server.
+    _control: Option<Control>,
 }
 
 struct Running {
@@ -114,6 +124,14 @@ pub enum Fault {
     Bind {
         /// Which one.
         address: SocketAddr,
+        /// What the system says.
+        fault: io::Error,
+    },
+    /// The control socket that the configuration insists on cannot be opened.
+    #[error("cannot open the control socket {}: {fault}\n  hint: {CONTROL_HINT}", path.display())]
+    Control {
+        /// Which one.
+        path: PathBuf,
         /// What the system says.
         fault: io::Error,
     },
@@ -133,6 +151,8 @@ pub enum Fault {
     #[error("cannot run a worker thread: {0}\n  hint: look at the limits of processes and memory")]
     Thread(io::Error),
 }
+
+const CONTROL_HINT: &str = "another server may have it, the path may be too long (107 octets) or not writable: [control] path = … or \"off\"";
 
 fn bind_hint(fault: &io::Error) -> &'static str {
     match fault.kind() {
@@ -158,6 +178,7 @@ impl Server {
             primaries,
             kinds,
             delivery,
+            dictionary,
             store,
             state_key,
             other_state_keys,
@@ -167,6 +188,8 @@ impl Server {
             admin,
         } = parts;
         let upstreams = primary::Shared::new();
+        let tracer = Tracer::new(dictionary, Arc::clone(&clock));
+        let control = open_control(settings, &tracer, &clock)?;
         let shared = Arc::new(Shared {
             live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, &clock)?)),
             node: Node::new(
@@ -182,13 +205,22 @@ impl Server {
             store,
             clock,
             journal,
+            tracer,
             delayed: AtomicUsize::new(0),
         });
         let (stop, stopped) = watch::channel(false);
         let name = settings.server_name.clone();
         let auditor = Auditor::start(admin, audit, name, Arc::clone(&shared.clock)).map_err(Fault::Thread)?;
-        let mut server =
-            Server { shared, primaries: upstreams, kinds, workers: Vec::new(), stop, addresses, auditor };
+        let mut server = Server {
+            shared,
+            primaries: upstreams,
+            kinds,
+            workers: Vec::new(),
+            stop,
+            addresses,
+            auditor,
+            _control: control,
+        };
         for number in 0..settings.workers.max(1) {
             server.workers.push(server.spawn(number, &primaries, stopped.clone())?);
         }
@@ -313,6 +345,24 @@ fn channels(settings: &delivery::settings::Settings, clock: &Arc<dyn Clock>) -> 
     };
     let means = delivery::Means { clock: Arc::clone(clock), arrived: Arc::new(arrived) };
     Ok(Arc::new(Channels::open(settings, means)?))
+}
+
+/// The control socket. One that nobody insists on may be missing: logins matter more.
+fn open_control(
+    settings: &Settings,
+    tracer: &Arc<Tracer>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Control>, Fault> {
+    let Some(settings::Control { path, insisted }) = &settings.control else { return Ok(None) };
+    match Control::open(path, settings.server_name.clone(), Arc::clone(tracer), Arc::clone(clock)) {
+        Ok(control) => Ok(Some(control)),
+        Err(fault) if *insisted => Err(Fault::Control { path: path.clone(), fault }),
+        Err(fault) => {
+            tracing::warn!(path = %path.display(), %fault, hint = CONTROL_HINT,
+                "there is no control socket, so nobody can trace this server");
+            Ok(None)
+        }
+    }
 }
 
 fn gone() -> Fault {

@@ -149,6 +149,13 @@ pub struct Ticket<A> {
     state: A,
 }
 
+impl<A> Ticket<A> {
+    /// The round that waits for the answer.
+    pub fn round(&self) -> RoundId {
+        self.round
+    }
+}
+
 /// A state of the engine that waits for an answer.
 pub trait Awaits {
     /// What it waits for.
@@ -355,6 +362,11 @@ impl Node {
         let facts = self.slots.get(&round)?.facts.clone();
         let step = refuse(&facts, Reason::InternalError, env);
         self.advance(round, step, env, out)
+    }
+
+    /// What is known of the login that has this round.
+    pub fn facts(&self, round: RoundId) -> Option<Facts> {
+        self.slots.get(&round).map(|slot| slot.facts.clone())
     }
 
     /// Drops a login without a word, where even refusing it failed.

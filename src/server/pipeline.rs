@@ -67,6 +67,9 @@ impl Worker {
         });
         if let Err(reason) = admitted {
             let client = gateway.map(|gateway| &gateway.name);
+            if self.shared.tracer.is_on() {
+                self.shared.tracer.dropped(reason, source, client);
+            }
             self.shared.drops.count(reason, source, client, self.shared.clock.mono());
         }
     }
@@ -112,12 +115,18 @@ impl Worker {
             Seen::New => {}
             Seen::Pending => return Err(DropReason::DuplicatePending),
             Seen::Answered(reply) => {
+                if shared.tracer.is_on() {
+                    shared.tracer.repeated(&gateway.name, request.user_name(), &origin);
+                }
                 self.send(reply, origin);
                 return Ok(());
             }
         }
         let mut arrival = arrival(gateway, &request, packet, &authentic.secret, origin, reply_to, now);
         arrival.floor = self.floor(&arrival.policy, &request);
+        if shared.tracer.is_on() {
+            shared.tracer.request(&arrival);
+        }
         let answer_by = now + arrival.policy.admission.answer_within();
         self.turn(answer_by, |worker, env, out| {
             enter(&worker.shared.node, peers, arrival, request.state(), env, out)
@@ -160,16 +169,25 @@ impl Worker {
     /// waits so long is withdrawn.
     async fn answer(self: &Arc<Self>, ask: Ask, answer_by: Tick) -> Option<Ask> {
         let shared = &self.shared;
+        if shared.tracer.is_on() {
+            shared.tracer.asks(&shared.node, &ask);
+        }
         match ask {
             Ask::Primary(check, ticket) => {
                 // Boxed: the second half of a login would otherwise carry the room for the first.
                 let primaries = self.primaries();
                 let answer = Box::pin(primaries.check(check)).await;
+                if shared.tracer.is_on() {
+                    shared.tracer.primary(&shared.node, ticket.round(), &answer);
+                }
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
             Ask::User(query, ticket) => {
                 let found = self.in_time(shared.store.find(&query), answer_by).await;
                 let answer = found.unwrap_or(UserAnswer::Unavailable);
+                if shared.tracer.is_on() {
+                    shared.tracer.user(&shared.node, ticket.round(), &answer);
+                }
                 self.step(|env, out| shared.node.answer(ticket, answer, env, out))
             }
             Ask::Relay(request, ticket) => {
@@ -194,6 +212,9 @@ impl Worker {
                 let retried = (record.row.verdict == Verdict::Retried).then(|| Arc::clone(&record.row));
                 let kept = self.in_time(shared.store.commit(record), answer_by).await;
                 let answer = kept.unwrap_or(CommitAnswer::Unavailable);
+                if shared.tracer.is_on() {
+                    shared.tracer.kept(&shared.node, ticket.round(), &answer);
+                }
                 if let (Some(row), CommitAnswer::Done(recorded)) = (retried, &answer) {
                     shared.journal.login(&row, Some(recorded.sequence()));
                 }
@@ -291,6 +312,9 @@ impl Worker {
     }
 
     fn carry_out(self: &Arc<Self>, output: Output, now: Tick) {
+        if self.shared.tracer.is_on() {
+            self.shared.tracer.output(&self.shared.node, &output, now);
+        }
         match output {
             Output::Reply { to, datagram, not_before } => self.reply(to, datagram.into(), not_before, now),
             Output::Ended { row, sequence } => self.shared.journal.login(&row, sequence),

@@ -1,6 +1,7 @@
 //! What the server is told: listeners, clients, limits. Defaults and bounds stand beside each.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub affinity: Affinity,
     /// The other servers.
     pub peers: Vec<Peer>,
+    /// Where commands reach the server while it runs; `None` for nowhere.
+    pub control: Option<Control>,
 }
 
 /// `affinity`.
@@ -50,6 +53,15 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The secret that the two share; it may be the same for all.
     pub secret: Secret,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Without it the server does not start.
+    pub insisted: bool,
 }
 
 /// A gateway (NAS) that may ask.

@@ -22,6 +22,7 @@ use super::record::Journal;
 use super::socket::{Letter, Listening};
 use super::sprays::Sprays;
 use super::system::SystemEntropy;
+use super::tracer::Tracer;
 use super::{Fault, STOP_WITHIN, settings as server};
 use crate::base::name::Label;
 use crate::base::system::Clock;
@@ -69,6 +70,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Logins>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal: Journal,
+    pub(super) tracer: Arc<Tracer>,
     /// Replies that wait for their time.
     pub(super) delayed: AtomicUsize,
 }
@@ -76,6 +78,9 @@ pub(super) struct Shared {
 impl Shared {
     /// Says that new logins are refused, once a minute for each client's address.
     pub(super) fn turned_away(&self, client: &Label) {
+        if self.tracer.is_on() {
+            self.tracer.turned_away(client);
+        }
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         self.drops.count(DropReason::Overload, nowhere, Some(client), self.clock.mono());
     }

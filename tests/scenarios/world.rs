@@ -254,6 +254,7 @@ impl World {
             clients: Vec::new(),
             limits: Limits::default(),
             affinity,
+            control: None,
             peers: vec![Peer {
                 name: Label::new(peer).unwrap(),
                 address: SocketAddr::from(([192, 0, 2, 200], 1812)),

@@ -197,7 +197,7 @@ impl Outcome {
     /// The word for programs.
     fn code(&self) -> &'static str {
         match self {
-            Outcome::Asked { .. } => "asked",
+            Outcome::Asked { .. } | Outcome::Sent(_) => "asked",
             Outcome::Accepted(_) => "accepted",
             Outcome::Refused(_) => "refused",
         }

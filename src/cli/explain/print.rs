@@ -136,18 +136,23 @@ impl Answer<'_> {
     fn sentence(&self) -> String {
         let user = &self.question.user;
         let login = &self.walked.policy.login;
+        let useless = match self.standing {
+            Standing::Free => "",
+            Standing::Waits(_) | Standing::Locked => ", but no code is looked at now",
+        };
         match &self.walked.outcome {
             Outcome::Asked { text } => {
-                let useless = match self.standing {
-                    Standing::Free => "",
-                    Standing::Waits(_) | Standing::Locked => ", but no code is looked at now",
-                };
                 format!(
                     "After the right password {user} is asked \"{text}\" and has {} within {} s{useless}.",
                     if login.tries == 1 { "one try".to_owned() } else { format!("{} tries", login.tries) },
                     login.code_lifetime.as_secs()
                 )
             }
+            Outcome::Sent(method) => format!(
+                "After the right password {user} is sent a code ({}), asked for it, and has {}{useless}.",
+                method.code(),
+                if login.tries == 1 { "one try".to_owned() } else { format!("{} tries", login.tries) },
+            ),
             Outcome::Accepted(reason) => format!(
                 "After the right password {user} is let in and asked for nothing more ({}): {}",
                 reason.code(),
@@ -185,6 +190,7 @@ impl Answer<'_> {
         let outcome = &self.walked.outcome;
         let (reason, text) = match outcome {
             Outcome::Asked { text } => (None, Some(text)),
+            Outcome::Sent(_) => (None, None),
             Outcome::Accepted(reason) | Outcome::Refused(reason) => (Some(reason.code()), None),
         };
         let explained: Value = json!({
@@ -200,6 +206,10 @@ impl Answer<'_> {
                 "result": outcome.code(),
                 "reason": reason,
                 "prompt": text,
+                "sent": match outcome {
+                    Outcome::Sent(method) => Some(method.code()),
+                    Outcome::Asked { .. } | Outcome::Accepted(_) | Outcome::Refused(_) => None,
+                },
                 "sentence": self.sentence(),
             },
         });

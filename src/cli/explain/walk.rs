@@ -13,14 +13,14 @@ use crate::config::Effective;
 use crate::engine::policy::Policy;
 use crate::engine::question::{PrimaryAnswer, UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
-use crate::engine::record::Verdict;
+use crate::engine::record::{Method, Verdict};
 use crate::engine::rule::{Miss, Subject};
 use crate::engine::step::Env;
 use crate::server::affinity::Mint;
 use crate::server::clients::Clients;
 use crate::server::duplicates::PacketKey;
 use crate::server::node::{Ask, Node, Origin, Output};
-use crate::server::pipeline::{arrival, enter};
+use crate::server::pipeline::arrival;
 use crate::server::settings::Client;
 use crate::server::system::SystemClock;
 use crate::wire::{
@@ -41,6 +41,8 @@ pub(super) struct Walked {
 pub(super) enum Outcome {
     /// A question, in the words that the user would see.
     Asked { text: String },
+    /// A code that is sent, and asked for.
+    Sent(Method),
     /// An Accept.
     Accepted(Reason),
     /// A Reject.
@@ -69,7 +71,7 @@ pub(super) fn walk(
     };
     let (source, local) = (SocketAddr::new(address, 0), SocketAddr::new(address, 0));
     let key = PacketKey { source, local, identifier: 0 };
-    let origin = Origin { key, authenticator: *packet.authenticator() };
+    let origin = Origin { key, authenticator: *packet.authenticator(), gateway: source };
     let (mono, unix) = (SystemClock.mono(), SystemClock.unix());
     let reply_to = ReplyTo::new(&packet, Arc::new(SharedSecret::new(client.secret.clone())), true);
     let arrival = arrival(gateway, &view, &packet, &secret, origin, reply_to, mono);
@@ -80,7 +82,7 @@ pub(super) fn walk(
     let mut env = Env { mono, unix, entropy };
     let mut out = Vec::new();
     let mut groups = Vec::new();
-    let mut ask = enter(&node, arrival, None, &mut env, &mut out);
+    let mut ask = node.begin(arrival, &mut env, &mut out);
     let outcome = loop {
         ask = match ask {
             Some(Ask::Primary(_, ticket)) => {
@@ -97,11 +99,12 @@ pub(super) fn walk(
             Some(Ask::Commit(record, _)) => {
                 break match record.row.verdict {
                     Verdict::Accepted => Outcome::Accepted(record.row.reason),
-                    Verdict::Rejected | Verdict::Retried | Verdict::Noted => {
-                        Outcome::Refused(record.row.reason)
-                    }
+                    Verdict::Rejected | Verdict::Retried => Outcome::Refused(record.row.reason),
+                    // What is recorded before a code leaves.
+                    Verdict::Noted => Outcome::Sent(record.row.method),
                 };
             }
+            Some(Ask::Relay(..)) => return Err(cannot(&"a first request belongs to no other server").into()),
             None => {
                 let text = out.iter().find_map(question_in).ok_or_else(|| cannot(&"nothing is asked"))?;
                 break Outcome::Asked { text };

@@ -49,6 +49,7 @@ fn server(own: &str, other: &str, secret: &str) -> Peers {
         clients: Vec::new(),
         limits: Limits::default(),
         affinity: Affinity::Relay,
+        control: None,
         peers: vec![settings::Peer {
             name: name(other),
             address: "192.0.2.9:1812".parse().unwrap(),
