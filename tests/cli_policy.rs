@@ -165,7 +165,7 @@ fn a_server_does_what_its_rules_say_and_sees_a_changed_group_at_once() {
     };
     let exempt = login("bob", "--calling-station-id 10.1.2.3");
     assert!(exempt.stdout.contains("Accepted after 1 round trip"), "{}", exempt.transcript());
-    server.wait_for("ACCEPT exempt user=bob");
+    assert!(server.wait_for("ACCEPT exempt user=bob").contains(" rule=desk "));
     let elsewhere = login("bob", "--calling-station-id 192.0.2.1");
     assert!(elsewhere.stdout.contains("Rejected after 1 round trip"), "{}", elsewhere.transcript());
     let wrong = support::code::wrong(SEED);

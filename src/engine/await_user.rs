@@ -213,15 +213,15 @@ fn waive(
     held: AttributeList,
     env: &mut Env<'_>,
 ) -> Step {
-    let reason = match waiver.why() {
-        WaivedBy::Unenrolled => Reason::UnenrolledAllowed,
-        WaivedBy::Exempt(_) => Reason::Exempt,
-        WaivedBy::Bypass => Reason::BypassUsed,
+    let (reason, note) = match waiver.why() {
+        WaivedBy::Unenrolled => (Reason::UnenrolledAllowed, None),
+        WaivedBy::Exempt(rule) => (Reason::Exempt, Some(rule.as_str().into())),
+        WaivedBy::Bypass => (Reason::BypassUsed, None),
     };
     let user_id = account.map(|account| account.id);
     let contact = account.and_then(|account| account.contact.clone());
     let row = facts.row(Verdict::Accepted, reason, env);
-    let row = Arc::new(Row { user_id, contact, method: Method::Waived, ..row });
+    let row = Arc::new(Row { user_id, contact, note, method: Method::Waived, ..row });
     let guards = user_id.map(|user| Guard::UserActive { user }).into_iter().collect();
     let then = Then::Accept { facts, password, factor: SecondFactor::Waived(waiver), held };
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })

@@ -351,7 +351,7 @@ pub struct Row {
     pub count: u32,
     /// Who did it, where an admin did: the system user.
     pub actor: Option<Arc<str>>,
-    /// What an admin did, or why.
+    /// What an admin did, or why; the server that has the login, or the rule that exempts it.
     pub note: Option<Arc<str>>,
 }
 

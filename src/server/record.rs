@@ -47,6 +47,8 @@ struct Line<'a> {
     method: &'static str,
     device: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a str>,
     protocol: &'static str,
     took_ms: u64,
@@ -85,6 +87,7 @@ impl Journal {
             station: row.station.as_deref(),
             method: row.method.code(),
             device: row.device.as_deref(),
+            rule: row.note.as_deref().filter(|_| row.reason == Reason::Exempt),
             owner: row.note.as_deref().filter(|_| names_owner(row.reason)),
             protocol: row.protocol,
             took_ms: u64::try_from(row.took.as_millis()).unwrap_or(u64::MAX),
@@ -155,6 +158,7 @@ impl Line<'_> {
         field("station", self.station);
         field("method", (self.method != "none").then_some(self.method));
         field("device", self.device);
+        field("rule", self.rule);
         field("owner", self.owner);
         let _infallible = write!(text, " protocol={} took={}ms", self.protocol, self.took_ms);
         match self.row {

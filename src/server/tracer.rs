@@ -241,6 +241,7 @@ impl Tracer {
                 PrimaryAnswer::Accepted { attributes } => ("accepted", Some(attributes)),
                 PrimaryAnswer::Rejected { attributes } => ("rejected", Some(attributes)),
                 PrimaryAnswer::Challenged { attributes, .. } => ("challenged", Some(attributes)),
+                PrimaryAnswer::Withheld => ("withheld", None),
                 PrimaryAnswer::Unavailable => ("unavailable", None),
             };
             json!({ "answer": word, "attributes": attributes.map(|list| self.list(list)).unwrap_or_default() })

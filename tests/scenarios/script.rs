@@ -507,7 +507,9 @@ impl Run {
 fn audit_line(row: &Row) -> String {
     let user = row.user.as_ref().map_or("-", |user| user.as_str());
     let device = row.device.as_ref().map(|device| format!(" {device}")).unwrap_or_default();
-    format!("{} {} {user}{device}", row.verdict.code(), row.reason.code())
+    let rule = row.note.as_ref().filter(|_| row.reason == Reason::Exempt);
+    let rule = rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
+    format!("{} {} {user}{device}{rule}", row.verdict.code(), row.reason.code())
 }
 
 fn describe((number, value): &(u8, Vec<u8>)) -> String {
