@@ -1,6 +1,7 @@
 //! Providers whose requests and answers are known: what `preset =` stands for. Anything that the admin says wins.
 //!
-//! From the providers' public documentation; each has been tried against what it describes, kannel against the real one.
+//! From the providers' public documentation. kannel was tried against the program itself, the others against servers of tests that
+//! answer as it says.
 
 use crate::engine::delivery::Kind;
 
