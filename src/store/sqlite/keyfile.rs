@@ -3,6 +3,7 @@
 //!
 //! Invariants: mode 0600; a key file is whole whenever it has its name; none is ever written over without being kept.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -14,6 +15,9 @@ use crate::base::system::Entropy;
 use crate::store::StoreFault;
 use crate::store::keyring::print_fingerprint;
 use crate::store::seal::SealKey;
+
+/// How the end of a key file begins while it is written; the number of the process follows.
+const DRAFT: &str = "key.draft.";
 
 /// Where the key of the store at `store` is, unless somebody else keeps it.
 pub(super) fn key_path(store: &Path) -> PathBuf {
@@ -101,7 +105,8 @@ fn make(path: &Path, entropy: &mut dyn Entropy) -> Result<(), StoreFault> {
 
 /// Writes `key` into a draft, which `name` then gives its name.
 fn publish(path: &Path, key: &SealKey, name: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let draft = path.with_extension(format!("key.draft.{}", std::process::id()));
+    sweep(path)?;
+    let draft = path.with_extension(format!("{DRAFT}{}", std::process::id()));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         writeln!(file, "{}", *key.print())?;
@@ -111,6 +116,25 @@ fn publish(path: &Path, key: &SealKey, name: impl FnOnce(&Path) -> io::Result<()
     })();
     let _absent_is_fine = fs::remove_file(&draft);
     written
+}
+
+/// Removes drafts whose process was killed while it wrote them: a key is in them.
+fn sweep(path: &Path) -> io::Result<()> {
+    let (Some(directory), Some(stem)) = (path.parent(), path.file_stem().and_then(OsStr::to_str)) else {
+        return Ok(());
+    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let beginning = format!("{stem}.{DRAFT}");
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(&beginning));
+        let dead = |process: &str| !Path::new("/proc").join(process).exists();
+        if process.is_some_and(|process| process == std::process::id().to_string() || dead(process)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes what happened to names in the directory of `path` survive a power cut.
