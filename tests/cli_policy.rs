@@ -118,7 +118,12 @@ fn an_explanation_goes_by_the_user_s_standing_and_tokens() {
     let disabled = explain("alice");
     assert!(disabled.contains("T-1: disabled") && disabled.contains("alice is refused (no-usable-token)"));
     desk.ok("user set alice --disable");
-    assert!(explain("alice").contains("standing  disabled: may not log in"));
+    assert!(explain("alice").contains("standing  disabled by an admin; every token is disabled"));
+    desk.ok("user set alice --enable");
+    desk.ok("user block alice --for 1d --reason lost-laptop");
+    let blocked = explain("alice");
+    assert!(blocked.contains("standing  blocked since ") && blocked.contains(": lost-laptop"), "{blocked}");
+    assert!(blocked.contains("Whatever the password, alice is refused (user-blocked): "), "{blocked}");
 
     let json: Value = serde_json::from_str(&explain(&format!("{exempt} --format json"))).unwrap();
     assert_eq!(json["outcome"]["result"], "accepted");

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 
 use super::failure::Failure;
 use super::output::{Format, note, printable};
-use super::store::{Missing, clock, entropy, machine, open, wrong};
+use super::store::{Missing, clock, entropy, machine, open, said, wrong};
+use super::user::show::{Hindrance, hindrances};
 use super::user::{group_name, user_name};
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::time::UnixTime;
@@ -69,6 +70,8 @@ struct Answer<'a> {
     policy: Vec<Said>,
     account: Option<Account>,
     standing: Standing,
+    /// What `user show` says of why the user cannot log in, as far as it concerns this client.
+    hindrances: Vec<Hindrance>,
     walked: Walked,
     now: UnixTime,
     /// The primary may name groups in this attribute.
@@ -133,6 +136,9 @@ fn answer<'a>(
     let standing = account.as_ref().map_or(Standing::Free, |account| {
         standing(&effective.lockout, account.guesses(now), account.failures, account.last_failure, now)
     });
+    let mut settings = said(&flags.store())?;
+    settings.pins.retain(|(name, _)| *name == *client.name.as_str());
+    let hindrances = account.as_ref().map(|account| hindrances(account, &settings, now)).unwrap_or_default();
     let mut groups: Vec<GroupName> = account
         .iter()
         .flat_map(|account| account.groups.iter())
@@ -160,7 +166,18 @@ fn answer<'a>(
             client.name
         ));
     }
-    Ok(Answer { question, client, rules, policy, account, standing, walked, now, groups_may_come })
+    Ok(Answer {
+        question,
+        client,
+        rules,
+        policy,
+        account,
+        standing,
+        hindrances,
+        walked,
+        now,
+        groups_may_come,
+    })
 }
 
 /// What became of `rule`, where `first` counts already.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::walk::Outcome;
 use super::{Answer, Judged};
 use crate::base::name::GroupName;
-use crate::cli::output::{printable, say};
+use crate::cli::output::{count, printable, say};
+use crate::cli::user::show::Hindrance;
 use crate::config::Said;
 use crate::engine::account::Token;
 use crate::engine::lockout::Standing;
@@ -111,24 +112,15 @@ impl Answer<'_> {
         }
     }
 
-    /// Whether codes of the user are looked at.
+    /// Why the user cannot log in, as `user show` has it.
     fn standing(&self) -> String {
-        let Some(account) = &self.account else { return "unknown".to_owned() };
-        let failures = account.failures;
-        match self.standing {
-            _ if account.disabled => "disabled: may not log in".to_owned(),
-            Standing::Locked => {
-                format!(
-                    "locked after {failures} wrong codes: no code is looked at before `radmfa user unlock`"
-                )
+        let failures = self.account.as_ref().map_or(0, |account| account.failures);
+        match &self.hindrances[..] {
+            [] if failures > 0 => {
+                format!("may log in; {} since the last success", count(failures as usize, "wrong code"))
             }
-            Standing::Waits(until) => {
-                format!("has to wait after {failures} wrong codes: no code is looked at before {until}")
-            }
-            Standing::Free if failures > 0 => {
-                format!("may log in; {failures} wrong codes since the last success")
-            }
-            Standing::Free => "may log in".to_owned(),
+            [] => "may log in".to_owned(),
+            all => all.iter().map(Hindrance::sentence).collect::<Vec<_>>().join("; "),
         }
     }
 
@@ -184,6 +176,7 @@ impl Answer<'_> {
                 "disabled": account.disabled,
                 "wrong-codes": account.failures,
                 "standing": self.standing(),
+                "hindrances": self.hindrances.iter().map(Hindrance::code).collect::<Vec<_>>(),
                 "tokens": tokens.collect::<Vec<_>>(),
             })
         });

@@ -7,7 +7,7 @@ mod groups;
 mod import;
 mod pin;
 mod recovery;
-mod show;
+pub(crate) mod show;
 
 use std::path::PathBuf;
 use std::sync::Arc;

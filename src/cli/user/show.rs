@@ -18,7 +18,7 @@ use crate::store::admin::{Admin, UserDetails};
 
 /// Why a user cannot log in now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hindrance {
+pub(crate) enum Hindrance {
     Disabled,
     Blocked { since: UnixTime, until: UnixTime, why: String },
     Locked { since: UnixTime, failures: u32 },
@@ -80,7 +80,7 @@ pub(super) fn account(admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<
 }
 
 /// Everything that keeps the user out at `now`, gravest first.
-pub(super) fn hindrances(account: &Account, settings: &StoreSettings, now: UnixTime) -> Vec<Hindrance> {
+pub(crate) fn hindrances(account: &Account, settings: &StoreSettings, now: UnixTime) -> Vec<Hindrance> {
     let mut found = Vec::new();
     if account.disabled {
         found.push(Hindrance::Disabled);
@@ -123,7 +123,7 @@ impl Hindrance {
         matches!(self, Hindrance::Disabled | Hindrance::Blocked { .. } | Hindrance::Locked { .. })
     }
 
-    fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Hindrance::Disabled => "disabled",
             Hindrance::Blocked { .. } => "blocked",
@@ -156,7 +156,7 @@ impl Hindrance {
     }
 
     /// For people.
-    pub(super) fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         match self {
             Hindrance::Disabled => "disabled by an admin".to_owned(),
             Hindrance::Blocked { since, until, why } => {
