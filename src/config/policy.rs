@@ -255,7 +255,7 @@ pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy) {
             "raise the gateway's RADIUS timeout, then this to timeout × tries",
         );
     }
-    if !admission.challenge {
+    if !admission.challenge && admission.append == Append::Never {
         let origin = at(reader, "challenge");
         reader.warn(
             &origin,
