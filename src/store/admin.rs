@@ -4,9 +4,16 @@
 //! call holds the store's write lock for more than a few milliseconds, however much it changes. Every change leaves a row
 //! in the trail, in the transaction that makes it, with who did it ([`super::act`]).
 
+mod tokens;
+mod users;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(super) use self::tokens::check_serial;
+pub use self::tokens::{NewToken, Replacement, SERIAL_MAX, TokenDetails, TokenFields};
+pub use self::users::{GROUPS_MAX, UserDetails, UserFields, UserRow};
 
 use super::StoreFault;
 use super::act::Origin;
@@ -16,10 +23,9 @@ use super::user_act::UserAct;
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
-use crate::engine::account::{Contact, TokenId, UserId};
+use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, Durations, LoginId, Record};
-use crate::factor::oath::{Drift, Moving, Parameters};
 
 /// What a command can ask of a store.
 pub trait Admin: Send {
@@ -136,287 +142,6 @@ pub trait Admin: Send {
     /// Lets `address` of `client`, or every address of it, go without Message-Authenticator again. Answers how many
     /// were raised. A running server keeps what it has in memory until it reads them again.
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault>;
-}
-
-/// What an admin may say about a user. Empty text is stored as it is; `None` is "not said".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserFields {
-    /// The name for people to read.
-    pub display_name: Option<String>,
-    /// Given name.
-    pub first_name: Option<String>,
-    /// Family name.
-    pub last_name: Option<String>,
-    /// E-mail address.
-    pub mail: Option<String>,
-    /// Telephone number.
-    pub phone: Option<String>,
-    /// What to dial after [`UserFields::phone`] answers: digits, `*`, `#`, and commas for pauses.
-    pub extension: Option<String>,
-    /// The method that is tried first where a user has several: `totp`, `push`, `sms`, `call` or `mail`.
-    pub method: Option<String>,
-    /// The language for messages, a tag such as `de` or `pt-BR` (BCP 47).
-    pub language: Option<String>,
-    /// The argon2id hash (PHC string) of the local password.
-    pub password_hash: Option<Arc<str>>,
-    /// May not log in.
-    pub disabled: bool,
-    /// The groups that the user is in, by which rules may go: in ascending order, each once, at most [`GROUPS_MAX`];
-    /// `None` where there are none.
-    pub groups: Option<Arc<[GroupName]>>,
-}
-
-/// The most groups that a user can be in.
-pub const GROUPS_MAX: usize = 100;
-
-impl UserFields {
-    /// Whether the user is in `group`.
-    #[must_use]
-    pub fn is_in(&self, group: &GroupName) -> bool {
-        self.groups.as_ref().is_some_and(|groups| groups.contains(group))
-    }
-
-    /// Puts `groups` in the place of those that there were.
-    pub fn set_groups(&mut self, mut groups: Vec<GroupName>) -> Result<(), AdminFault> {
-        groups.sort_unstable();
-        groups.dedup();
-        if groups.len() > GROUPS_MAX {
-            return Err(AdminFault::Invalid(format!("a user is in {GROUPS_MAX} groups at most")));
-        }
-        self.groups = Some(groups).filter(|groups| !groups.is_empty()).map(Into::into);
-        Ok(())
-    }
-}
-
-impl UserFields {
-    /// The fields that say who the user is; `None` where nothing does.
-    #[must_use]
-    pub fn contact(&self) -> Option<Arc<Contact>> {
-        let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
-        let contact = Contact {
-            display: boxed(&self.display_name),
-            first: boxed(&self.first_name),
-            last: boxed(&self.last_name),
-            mail: boxed(&self.mail),
-            phone: boxed(&self.phone),
-            language: boxed(&self.language),
-        };
-        (contact != Contact::default()).then(|| Arc::new(contact))
-    }
-
-    /// The names of the fields in which `other` differs, for the trail: never what stands in them.
-    pub(super) fn changes(&self, other: &UserFields) -> String {
-        let differs = [
-            ("display-name", self.display_name != other.display_name),
-            ("first-name", self.first_name != other.first_name),
-            ("last-name", self.last_name != other.last_name),
-            ("mail", self.mail != other.mail),
-            ("phone", self.phone != other.phone),
-            ("extension", self.extension != other.extension),
-            ("method", self.method != other.method),
-            ("language", self.language != other.language),
-            ("groups", self.groups != other.groups),
-            ("password", self.password_hash != other.password_hash),
-            ("disabled", other.disabled && !self.disabled),
-            ("enabled", !other.disabled && self.disabled),
-        ];
-        let names: Vec<&str> =
-            differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
-        names.join(", ")
-    }
-}
-
-/// A user as a file describes it. What is `None` is not said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserRow {
-    /// The name.
-    pub name: UserName,
-    /// What the file says; `disabled` and the password stand for nothing here.
-    pub fields: UserFields,
-    /// Whether the user may log in.
-    pub enabled: Option<bool>,
-}
-
-impl UserRow {
-    /// `fields` with all that the row says.
-    #[must_use]
-    pub fn over(&self, fields: &UserFields) -> UserFields {
-        let said = |row: &Option<String>, known: &Option<String>| row.clone().or_else(|| known.clone());
-        UserFields {
-            display_name: said(&self.fields.display_name, &fields.display_name),
-            first_name: said(&self.fields.first_name, &fields.first_name),
-            last_name: said(&self.fields.last_name, &fields.last_name),
-            mail: said(&self.fields.mail, &fields.mail),
-            phone: said(&self.fields.phone, &fields.phone),
-            // An extension belongs to its number.
-            extension: if self.fields.phone.is_some() {
-                self.fields.extension.clone()
-            } else {
-                fields.extension.clone()
-            },
-            method: said(&self.fields.method, &fields.method),
-            language: said(&self.fields.language, &fields.language),
-            disabled: self.enabled.map_or(fields.disabled, |enabled| !enabled),
-            password_hash: fields.password_hash.clone(),
-            groups: fields.groups.clone(),
-        }
-    }
-}
-
-/// A user as an admin sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserDetails {
-    /// The store's number.
-    pub id: UserId,
-    /// The canonical name.
-    pub name: UserName,
-    /// What was said about the user.
-    pub fields: UserFields,
-    /// Wrong codes since the last success.
-    pub failures: u32,
-    /// When the last of them was; 1970 where there are none.
-    pub last_failure: UnixTime,
-    /// When the user was made.
-    pub created: UnixTime,
-    /// Serials of the tokens, oldest first.
-    pub tokens: Vec<Arc<str>>,
-}
-
-/// A token to be added.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// What is printed on it: 1 to [`SERIAL_MAX`] printable characters, unique in the store.
-    pub serial: Arc<str>,
-    /// Whose it is.
-    pub user: Option<UserName>,
-    /// The seed.
-    pub seed: Secret,
-    /// How its codes are made.
-    pub parameters: Parameters,
-    /// The next counter of a counter token; says nothing about others.
-    pub counter: u64,
-    /// What is known of it.
-    pub fields: TokenFields,
-}
-
-/// What may be known of a token beside its secret. None of it is compared when a token is imported again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenFields {
-    /// What its owner or the help desk calls it.
-    pub label: Option<Arc<str>>,
-    /// Who made it.
-    pub manufacturer: Option<Arc<str>>,
-    /// Which model it is.
-    pub model: Option<Arc<str>>,
-    /// From when on it is not usable any more.
-    pub expires: Option<UnixTime>,
-}
-
-/// What takes a token's place.
-#[derive(Clone, Debug)]
-pub enum Replacement {
-    /// A token that is there already, nobody's or the same user's.
-    Stock(Arc<str>),
-    /// A new one; whose it is said to be does not matter.
-    Made(Box<NewToken>),
-}
-
-impl Replacement {
-    /// The serial number of what takes the place.
-    pub fn serial(&self) -> &Arc<str> {
-        match self {
-            Replacement::Stock(serial) => serial,
-            Replacement::Made(token) => &token.serial,
-        }
-    }
-
-    /// Refuses a token in stock that cannot take the place of one of `user`'s.
-    pub(super) fn fits(
-        serial: &str,
-        owner: Option<&UserName>,
-        user: &UserName,
-        enabled: bool,
-        expired: bool,
-    ) -> Result<(), AdminFault> {
-        let wrong = match owner {
-            Some(owner) if owner != user => format!("belongs to {owner}"),
-            _ if !enabled => "is disabled".to_owned(),
-            _ if expired => "has expired".to_owned(),
-            _ => return Ok(()),
-        };
-        Err(AdminFault::Invalid(format!("token {serial} {wrong}; it can take nothing's place")))
-    }
-}
-
-/// The longest serial number, in octets.
-pub const SERIAL_MAX: usize = 64;
-
-/// Refuses a serial that cannot be one.
-pub(super) fn check_serial(serial: &str) -> Result<(), AdminFault> {
-    let fits = (1..=SERIAL_MAX).contains(&serial.len());
-    let plain = !serial.chars().any(crate::base::text::is_unprintable);
-    if fits && plain && serial.trim() == serial {
-        return Ok(());
-    }
-    Err(AdminFault::Invalid(format!(
-        "a serial has 1 to {SERIAL_MAX} printable characters and no space around them"
-    )))
-}
-
-impl NewToken {
-    /// A token of which nothing else is known; a counter token begins at 0.
-    pub fn new(
-        serial: impl Into<Arc<str>>,
-        user: Option<UserName>,
-        seed: Secret,
-        parameters: Parameters,
-    ) -> NewToken {
-        NewToken { serial: serial.into(), user, seed, parameters, counter: 0, fields: TokenFields::default() }
-    }
-
-    /// The counter before the first one that is good: what a store keeps as the last one accepted.
-    pub(super) fn last_counter(&self) -> Option<u64> {
-        match self.parameters.moving {
-            Moving::Counter => self.counter.checked_sub(1),
-            Moving::Time { .. } => None,
-        }
-    }
-
-    /// Whether both say the same.
-    pub(super) fn same_as(&self, other: &NewToken) -> bool {
-        self.serial == other.serial
-            && self.user == other.user
-            && self.parameters == other.parameters
-            && self.seed == other.seed
-    }
-
-    /// Refuses a serial that cannot be one.
-    pub(super) fn check(&self) -> Result<(), AdminFault> {
-        check_serial(&self.serial)
-    }
-}
-
-/// A token as an admin sees it; the seed stays sealed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenDetails {
-    /// The store's number.
-    pub id: TokenId,
-    /// What is printed on it.
-    pub serial: Arc<str>,
-    /// Whose it is.
-    pub user: Option<UserName>,
-    /// Whether it may be used.
-    pub enabled: bool,
-    /// How its codes are made.
-    pub parameters: Parameters,
-    /// The last time step or counter accepted; of a counter token that begins after 0, the one before its first.
-    pub last_step: Option<u64>,
-    /// How far its clock was off of late; `None` before the first use, and for a counter token.
-    pub drift: Option<Drift>,
-    /// What is known of it.
-    pub fields: TokenFields,
-    /// When it was added.
-    pub created: UnixTime,
 }
 
 /// Which users to list.

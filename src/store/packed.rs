@@ -5,16 +5,24 @@
 //! version can be read; words are kept as words for the same reason. `person` holds 16 random octets before its fields,
 //! so that nobody who has its hash alone can find out by guessing whom it was about; an erased one is that hash.
 
+mod fields;
+mod old;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use self::fields::{
+    Value, drift, fields, put_address, put_number, put_text, tally_number, tally_of, verdict_number,
+    verdict_word, zigzag,
+};
+pub(super) use self::old::Old;
 use super::admin::AuditRow;
 use super::chain::{self, Mac};
 use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
-use crate::engine::record::{Consumed, LoginId, Row, Tally, Verdict};
+use crate::engine::record::{Consumed, LoginId, Row, Tally};
 use crate::factor::oath::Drift;
 
 /// The first octet of a body.
@@ -185,62 +193,6 @@ fn pack_person(out: &mut Vec<u8>, row: &Row, recording: Recording) {
     }
 }
 
-/// A row of schema 1, which had a column for each field.
-pub(super) struct Old<'a> {
-    pub(super) time: u64,
-    pub(super) login: u64,
-    pub(super) client: &'a str,
-    pub(super) source: Option<SocketAddr>,
-    pub(super) user: Option<&'a str>,
-    pub(super) user_id: Option<i64>,
-    pub(super) station: Option<&'a str>,
-    pub(super) verdict: &'a str,
-    pub(super) reason: &'a str,
-    pub(super) method: &'a str,
-    pub(super) protocol: &'a str,
-    pub(super) device: Option<&'a str>,
-    pub(super) spent: Option<(i64, u64)>,
-    pub(super) tally: u64,
-    pub(super) took: u64,
-}
-
-impl Old<'_> {
-    /// Body and person.
-    pub(super) fn pack(&self, salt: [u8; SALT]) -> (Vec<u8>, Vec<u8>) {
-        let mut body = vec![BODY];
-        put_number(&mut body, body::TIME, self.time);
-        put_number(&mut body, body::LOGIN, self.login);
-        let verdict = Verdict::parse(self.verdict).map_or(0, verdict_number);
-        put_number(&mut body, body::VERDICT, verdict);
-        put_number(&mut body, body::TALLY, self.tally);
-        if let Some(user) = self.user_id {
-            put_number(&mut body, body::USER, user.cast_unsigned());
-        }
-        if let Some((token, step)) = self.spent {
-            put_number(&mut body, body::TOKEN, token.cast_unsigned());
-            put_number(&mut body, body::STEP, step);
-        }
-        put_number(&mut body, body::TOOK, self.took);
-        put_text(&mut body, body::REASON, self.reason);
-        put_text(&mut body, body::METHOD, self.method);
-        put_text(&mut body, body::PROTOCOL, self.protocol);
-        put_text(&mut body, body::CLIENT, self.client);
-        if let Some(source) = self.source {
-            put_address(&mut body, body::SOURCE, source);
-        }
-        let mut person = vec![PLAIN];
-        person.extend_from_slice(&salt);
-        for (field, text) in
-            [(person::USER, self.user), (person::STATION, self.station), (person::DEVICE, self.device)]
-        {
-            if let Some(text) = text {
-                put_text(&mut person, field, text);
-            }
-        }
-        (body, person)
-    }
-}
-
 /// `phone` with every digit but the last `shown` as an asterisk.
 pub(super) fn redact(phone: &str, shown: usize) -> String {
     let digits = phone.chars().filter(char::is_ascii_digit).count();
@@ -391,144 +343,6 @@ fn address(octets: &[u8]) -> Result<String, Damaged> {
     Ok(text)
 }
 
-fn put_number(out: &mut Vec<u8>, field: u8, number: u64) {
-    put_head(out, field << 1, number);
-}
-
-fn put_head(out: &mut Vec<u8>, head: u8, mut number: u64) {
-    out.push(head);
-    while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
-}
-
-fn put_text(out: &mut Vec<u8>, field: u8, text: &str) {
-    put_octets(out, field, &[text.as_bytes()]);
-}
-
-fn put_octets(out: &mut Vec<u8>, field: u8, parts: &[&[u8]]) {
-    put_head(out, field << 1 | 1, parts.iter().map(|part| part.len() as u64).sum());
-    for part in parts {
-        out.extend_from_slice(part);
-    }
-}
-
-/// An address that says nothing (an admin's act has none) is left out.
-fn put_address(out: &mut Vec<u8>, field: u8, address: SocketAddr) {
-    if address.ip().is_unspecified() && address.port() == 0 {
-        return;
-    }
-    let port = address.port().to_be_bytes();
-    match address.ip() {
-        IpAddr::V4(ip) => put_octets(out, field, &[&ip.octets(), &port]),
-        IpAddr::V6(ip) => put_octets(out, field, &[&ip.octets(), &port]),
-    }
-}
-
-#[derive(Debug)]
-enum Value<'a> {
-    Number(u64),
-    Octets(&'a [u8]),
-}
-
-/// The fields after the first octet, which must be one of `kinds`, and `salt` more. None in an erased person.
-fn fields<'a>(octets: &'a [u8], kinds: &[u8], salt: usize) -> Result<Fields<'a>, Damaged> {
-    match octets.split_first() {
-        Some((kind, _)) if *kind == ERASED && kinds.contains(kind) => Ok(Fields { rest: &[] }),
-        Some((kind, rest)) if kinds.contains(kind) => Ok(Fields { rest: rest.get(salt..).ok_or(Damaged)? }),
-        _ => Err(Damaged),
-    }
-}
-
-struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    fn number(&mut self) -> Result<u64, Damaged> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let (octet, rest) = self.rest.split_first().ok_or(Damaged)?;
-            self.rest = rest;
-            number |= u64::from(octet & 0x7f).checked_shl(shift).ok_or(Damaged)?;
-            if octet & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Damaged)
-    }
-
-    fn field(&mut self, head: u8) -> Result<(u8, Value<'a>), Damaged> {
-        let number = self.number()?;
-        if head & 1 == 0 {
-            return Ok((head >> 1, Value::Number(number)));
-        }
-        let length = usize::try_from(number).map_err(|_| Damaged)?;
-        let (octets, rest) = self.rest.split_at_checked(length).ok_or(Damaged)?;
-        self.rest = rest;
-        Ok((head >> 1, Value::Octets(octets)))
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u8, Value<'a>), Damaged>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (head, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        let field = self.field(*head);
-        if field.is_err() {
-            self.rest = &[];
-        }
-        Some(field)
-    }
-}
-
-/// Small numbers of either sign as small numbers.
-fn zigzag(number: i16) -> u64 {
-    let number = i64::from(number);
-    ((number << 1) ^ (number >> 63)).cast_unsigned()
-}
-
-fn drift(number: u64) -> Drift {
-    let sixteenths = (number >> 1).cast_signed() ^ -(number & 1).cast_signed();
-    Drift::from_sixteenths(i16::try_from(sixteenths).unwrap_or_default())
-}
-
-fn tally_number(tally: Tally) -> u64 {
-    match tally {
-        Tally::Keep => 0,
-        Tally::Count => 1,
-        Tally::Clear => 2,
-    }
-}
-
-fn tally_of(number: u64) -> Tally {
-    match number {
-        1 => Tally::Count,
-        2 => Tally::Clear,
-        _ => Tally::Keep,
-    }
-}
-
-fn verdict_number(verdict: Verdict) -> u64 {
-    match verdict {
-        Verdict::Accepted => 1,
-        Verdict::Rejected => 2,
-        Verdict::Retried => 3,
-        Verdict::Noted => 4,
-    }
-}
-
-fn verdict_word(number: u64) -> &'static str {
-    [Verdict::Accepted, Verdict::Rejected, Verdict::Retried, Verdict::Noted]
-        .into_iter()
-        .find(|verdict| verdict_number(*verdict) == number)
-        .map_or("unknown", Verdict::code)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -539,7 +353,7 @@ mod tests {
     use crate::base::time::Tick;
     use crate::engine::account::Contact;
     use crate::engine::reason::Reason;
-    use crate::engine::record::{Durations, Method};
+    use crate::engine::record::{Durations, Method, Verdict};
     use crate::store::chain::GENESIS;
 
     fn row() -> Row {

@@ -1,6 +1,7 @@
 //! Reports over the trail in memory: it is short enough to be read.
 
-use super::{MemoryStore, audit_row};
+use super::MemoryStore;
+use super::trail::audit_row;
 use crate::base::name::UserName;
 use crate::store::admin::{AdminFault, AuditRow};
 use crate::store::report::{By, Filter, Reports, Sum, add_up};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{MemoryStore, audit_row};
+use super::MemoryStore;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::reason::Reason;
@@ -86,5 +86,43 @@ impl Trail for MemoryStore {
     fn set_forwarded(&mut self, sequence: u64) -> Result<(), AdminFault> {
         self.lock().forwarded = Some(sequence);
         Ok(())
+    }
+}
+
+pub(super) fn audit_row(sequence: u64, row: &Row) -> AuditRow {
+    let contact = row.contact.as_deref().cloned().unwrap_or_default();
+    let owned = |text: Option<Box<str>>| text.map(String::from);
+    let address = |address: std::net::SocketAddr| {
+        let nowhere = address.ip().is_unspecified() && address.port() == 0;
+        if nowhere { String::new() } else { address.to_string() }
+    };
+    AuditRow {
+        sequence,
+        time: row.time,
+        login: row.login,
+        server: row.server.to_string(),
+        local: address(row.local),
+        client: row.client.to_string(),
+        source: address(row.source),
+        user: row.user.as_ref().map(ToString::to_string),
+        user_id: row.user_id,
+        display_name: owned(contact.display),
+        first_name: owned(contact.first),
+        last_name: owned(contact.last),
+        mail: owned(contact.mail),
+        phone: owned(contact.phone),
+        station: row.station.as_deref().map(str::to_owned),
+        verdict: row.verdict.code().to_owned(),
+        reason: row.reason.code().to_owned(),
+        method: row.method.code().to_owned(),
+        protocol: row.protocol.to_owned(),
+        device: row.device.as_deref().map(str::to_owned),
+        spent: row.spent,
+        took: row.took,
+        durations: row.durations,
+        count: row.count,
+        actor: row.actor.as_deref().map(str::to_owned),
+        note: row.note.as_deref().map(str::to_owned),
+        erased: false,
     }
 }
