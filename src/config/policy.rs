@@ -140,45 +140,26 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
             reader.record(key, value, &Origin::Default);
         }
     }
-    let Overrides {
-        primary,
-        patience,
-        challenge,
-        reject_delay,
-        append,
-        reference,
-        uniform_prompt,
-        unenrolled,
-        tries,
-        code_lifetime,
-        methods,
-        choose,
-        sending: _,
-        window,
-        look_ahead,
-        prompt,
-        pin,
-        pin_max_age,
-    } = stage;
-    say(reader, "primary", primary.as_ref());
-    say(reader, "patience", patience.as_ref());
-    say(reader, "challenge", challenge.as_ref());
-    say(reader, "reject-delay", reject_delay.as_ref());
-    say(reader, "append", append.map(append_word).as_ref());
-    say(reader, "reference", reference.as_ref());
-    say(reader, "uniform-prompt", uniform_prompt.as_ref());
-    say(reader, "unenrolled", unenrolled.map(word));
-    say(reader, "tries", tries.as_ref());
-    say(reader, "code-lifetime", code_lifetime.as_ref());
+    // `decode` builds a stage whole and can forget no key; one that is forgotten here is only not shown.
+    say(reader, "primary", stage.primary.as_ref());
+    say(reader, "patience", stage.patience.as_ref());
+    say(reader, "challenge", stage.challenge.as_ref());
+    say(reader, "reject-delay", stage.reject_delay.as_ref());
+    say(reader, "append", stage.append.map(append_word).as_ref());
+    say(reader, "reference", stage.reference.as_ref());
+    say(reader, "uniform-prompt", stage.uniform_prompt.as_ref());
+    say(reader, "unenrolled", stage.unenrolled.map(word));
+    say(reader, "tries", stage.tries.as_ref());
+    say(reader, "code-lifetime", stage.code_lifetime.as_ref());
     let order: Option<Vec<String>> =
-        methods.as_ref().map(|methods| methods.iter().map(|factor| factor.word().to_owned()).collect());
+        stage.methods.as_ref().map(|methods| methods.iter().map(|factor| factor.word().to_owned()).collect());
     say(reader, "methods", order.as_ref());
-    say(reader, "choose", choose.map(choose_word));
-    say(reader, "window", window.as_ref());
-    say(reader, "look-ahead", look_ahead.as_ref());
-    say(reader, "prompt", prompt.as_deref());
-    say(reader, "pin", pin.map(pin_word));
-    say(reader, "pin-max-age", pin_max_age.as_ref());
+    say(reader, "choose", stage.choose.map(choose_word));
+    say(reader, "window", stage.window.as_ref());
+    say(reader, "look-ahead", stage.look_ahead.as_ref());
+    say(reader, "prompt", stage.prompt.as_deref());
+    say(reader, "pin", stage.pin.map(pin_word));
+    say(reader, "pin-max-age", stage.pin_max_age.as_ref());
 }
 
 fn pin_word(pin: PinWanted) -> &'static str {
