@@ -12,4 +12,5 @@ pub mod factor;
 pub mod primary;
 pub mod server;
 pub mod store;
+pub mod udp;
 pub mod wire;

@@ -21,6 +21,7 @@ const ARROW: &[&[&str]] = &[
     &["factor"],
     &["engine"],
     &["store"],
+    &["udp"],
     &["primary", "delivery"],
     &["server"],
     &["portal"],

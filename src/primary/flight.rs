@@ -3,7 +3,7 @@
 //! Invariants: a packet is sent again as it was, octet for octet, from the same port; what came of a flight is written
 //! once, by an answer that authenticated or by its time running out.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,6 +16,7 @@ use super::identifiers::Identifiers;
 use super::retransmit::Schedule;
 use crate::base::time::Tick;
 use crate::engine::question::PrimaryAnswer;
+use crate::udp::Together;
 use crate::wire::UpstreamRequest;
 
 /// How many identifiers a port has.
@@ -141,6 +142,16 @@ impl Lane {
         }
     }
 
+    /// Sends the packets of these flights, all of one length, in one call; false where each has to go by itself.
+    pub(super) fn send_together(&self, identifiers: impl Iterator<Item = u8>) -> bool {
+        let flights =
+            identifiers.filter_map(|identifier| self.flights.get(usize::from(identifier))?.as_ref());
+        let packets: Vec<IoSlice<'_>> = flights.map(|flight| IoSlice::new(&flight.request.bytes)).collect();
+        packets.len() > 1
+            && self.port.together.takes(packets.first().map_or(0, |packet| packet.len()))
+            && self.port.together.send(&*self.port.socket, None, None, &packets).is_ok()
+    }
+
     /// The flight under `identifier`.
     pub(super) fn flight(&mut self, identifier: u8) -> Option<&mut Flight> {
         self.flights.get_mut(usize::from(identifier)).and_then(Option::as_mut)
@@ -187,6 +198,7 @@ impl Lane {
 /// A UDP socket that hears one server alone, and the task that listens on it; closed when dropped.
 pub(super) struct Port {
     pub(super) socket: Arc<UdpSocket>,
+    pub(super) together: Together,
     /// Listens for as long as the port is open.
     pub(super) _listener: Task,
 }

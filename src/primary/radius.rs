@@ -1,9 +1,9 @@
 //! Asks RADIUS servers, as one worker does.
 //!
 //! ```text
-//! check ── launch ── port ─────────► server
-//!   ▲                                  │
-//!   └── news ◄── take_in (authentic?) ◄┘      sweep, every 25 ms while anything is in flight:
+//! check ── launch ── flush ── port ──► server      what one turn of the worker launches leaves together
+//!   ▲                                    │
+//!   └── news ◄── take_in (authentic?) ◄──┘    sweep, every 25 ms while anything is in flight:
 //!   └── news ◄────────────────────────────────── sends again, moves on to the next server, gives up
 //! ```
 //!
@@ -33,6 +33,7 @@ use super::{Kinds, Randomness, settings};
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::Tick;
 use crate::engine::question::PrimaryAnswer;
+use crate::udp::{TOGETHER_MAX, Together};
 use crate::wire::{
     AttributeList, Code, MAX_PACKET, MaRule, RequestBuilder, SharedSecret, UpstreamReply, number,
 };
@@ -72,6 +73,8 @@ pub(super) struct Radius {
     /// The sweeper sleeps until it is called.
     asleep: AtomicBool,
     call: Arc<Notify>,
+    /// Something waits to be sent.
+    bell: Arc<Notify>,
 }
 
 struct Server {
@@ -85,7 +88,17 @@ struct Flying {
     serial: u64,
     busy: usize,
     last_launch: Tick,
+    unsent: Vec<Unsent>,
+    sender: Option<Task>,
     sweeper: Option<Task>,
+}
+
+/// A flight that leaves when the running task yields.
+struct Unsent {
+    lane: usize,
+    /// Of the packet, in octets.
+    length: usize,
+    identifier: u8,
 }
 
 impl Radius {
@@ -116,10 +129,13 @@ impl Radius {
                 serial: 0,
                 busy: 0,
                 last_launch: Tick(0),
+                unsent: Vec::new(),
+                sender: None,
                 sweeper: None,
             }),
             asleep: AtomicBool::new(false),
             call: Arc::new(Notify::new()),
+            bell: Arc::new(Notify::new()),
         })
     }
 
@@ -135,7 +151,7 @@ impl Radius {
         living.map(|status| status.response_time).max().unwrap_or_default()
     }
 
-    /// Sends a question; `None` where nothing can be sent to that server.
+    /// Sends a question, together with the others of this turn; `None` where nothing can be sent to that server.
     fn launch(&self, question: &Question<'_>, now: Tick) -> Option<Ticket> {
         let mut flying = self.flying();
         let flying = &mut *flying;
@@ -152,13 +168,13 @@ impl Radius {
         };
         let mut entropy = self.entropy();
         let request = builder.build(identifier, random(&mut *entropy), &mut *entropy);
-        let [jitter] = random(&mut *entropy);
         drop(entropy);
         let Ok(request) = request else {
             lane.give_back(identifier);
             return None;
         };
-        let mut flight = Flight {
+        let length = request.bytes.len();
+        let flight = Flight {
             request,
             purpose: question.purpose,
             schedule: Schedule::start(now, question.give_up),
@@ -171,8 +187,13 @@ impl Radius {
             news: None,
             waker: None,
         };
-        self.transmit(question.server, &lane.port.socket, &mut flight, jitter, now);
         lane.launch(flight);
+        flying.unsent.push(Unsent { lane: place, length, identifier });
+        match flying.unsent.len() {
+            1 => self.bell.notify_one(),
+            TOGETHER_MAX => self.flush(flying, now),
+            _ => {}
+        }
         flying.busy += 1;
         flying.last_launch = now;
         if self.asleep.load(Relaxed) {
@@ -180,6 +201,39 @@ impl Radius {
             self.call.notify_one();
         }
         Some(Ticket { lane: place, identifier })
+    }
+
+    /// Sends what was launched.
+    fn flush(&self, flying: &mut Flying, now: Tick) {
+        let Flying { lanes, unsent, .. } = flying;
+        // Of those that ended meanwhile nothing is sent, nor twice of what a sweep has sent.
+        unsent.retain(|Unsent { lane, identifier, .. }| {
+            let flight =
+                lanes.get_mut(*lane).and_then(Option::as_mut).and_then(|lane| lane.flight(*identifier));
+            flight.is_some_and(|flight| flight.schedule.tries() == 0)
+        });
+        unsent.sort_unstable_by_key(|flight| (flight.lane, flight.length, flight.identifier));
+        unsent.dedup_by_key(|flight| (flight.lane, flight.identifier));
+        for alike in unsent.chunk_by(|one, next| (one.lane, one.length) == (next.lane, next.length)) {
+            for some in alike.chunks(TOGETHER_MAX) {
+                let Some(lane) = some.first().and_then(|first| lanes.get_mut(first.lane)?.as_mut()) else {
+                    continue;
+                };
+                let gone = lane.send_together(some.iter().map(|flight| flight.identifier));
+                let (server, socket) = (lane.server, Arc::clone(&lane.port.socket));
+                for Unsent { identifier, .. } in some {
+                    let Some(flight) = lane.flight(*identifier) else { continue };
+                    let [jitter] = random(&mut *self.entropy());
+                    if gone {
+                        flight.schedule.sent(now, jitter);
+                    } else {
+                        self.transmit(server, &socket, flight, jitter, now);
+                    }
+                    lane.changed(*identifier);
+                }
+            }
+        }
+        unsent.clear();
     }
 
     /// Opens one more source port, unless there are enough.
@@ -197,11 +251,19 @@ impl Radius {
                 return None;
             }
         };
+        flying.sender.get_or_insert_with(|| {
+            Task(tokio::spawn(send_on(Weak::clone(&self.me), Arc::clone(&self.bell))))
+        });
         let place = flying.lanes.iter().position(Option::is_none).unwrap_or(flying.lanes.len());
         flying.serial += 1;
         let serial = flying.serial;
         let listener = tokio::spawn(listen(Weak::clone(&self.me), Arc::clone(&socket), place, serial));
-        let mut lane = Lane::new(server, serial, Port { socket, _listener: Task(listener) }, now);
+        let mut lane = Lane::new(
+            server,
+            serial,
+            Port { socket, together: Together::default(), _listener: Task(listener) },
+            now,
+        );
         let identifier = lane.identifier(now)?;
         match flying.lanes.get_mut(place) {
             Some(free) => *free = Some(lane),
@@ -490,6 +552,15 @@ async fn listen(radius: Weak<Radius>, socket: Arc<UdpSocket>, place: usize, seri
         if !drained {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Sends what was launched, turn by turn.
+async fn send_on(radius: Weak<Radius>, bell: Arc<Notify>) {
+    loop {
+        bell.notified().await;
+        let Some(radius) = radius.upgrade() else { return };
+        radius.flush(&mut radius.flying(), radius.clock.mono());
     }
 }
 

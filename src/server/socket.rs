@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg, sendmsg,
-    setsockopt, sockopt,
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use crate::udp::{TOGETHER_MAX, Together, send_one};
 
 /// What the kernel may hold for a socket, in octets; it grants less where its limit is lower.
 const BUFFER: usize = 4 << 20;
@@ -35,12 +36,20 @@ pub(super) struct Letter {
     pub(super) target: SocketAddr,
 }
 
+impl Letter {
+    /// Whether both can leave together.
+    fn is_like(&self, other: &Letter) -> bool {
+        self.target == other.target && self.datagram.len() == other.datagram.len()
+    }
+}
+
 /// A listening socket of one worker.
 pub(super) struct Listening {
     socket: UdpSocket,
     bound: SocketAddr,
     /// Bound to every address: each datagram says which one was asked.
     any: bool,
+    together: Together,
 }
 
 /// Binds `address` once without sharing it, so that a second server is refused instead of taking half of the packets.
@@ -75,7 +84,7 @@ impl Listening {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Listening> {
         let socket = UdpSocket::from_std(make(address, true)?.into())?;
         let bound = socket.local_addr()?;
-        Ok(Listening { socket, bound, any: bound.ip().is_unspecified() })
+        Ok(Listening { socket, bound, any: bound.ip().is_unspecified(), together: Together::default() })
     }
 
     /// Whether a reply from `local` leaves through this socket.
@@ -123,24 +132,41 @@ impl Listening {
         })
     }
 
-    /// Sends replies from the addresses that were asked, in one call where they are the socket's own. One that the
-    /// kernel will not take is lost; `lost` hears of each.
+    /// Sends replies from the address that was asked, the same for all of them. Those of one length for one target stand
+    /// together and leave together, the rest in one call where they are the socket's own. One that the kernel will not
+    /// take is lost; `lost` hears of each.
     pub(super) fn send_all(&self, letters: &[Letter], mut lost: impl FnMut(&Letter, &io::Error)) {
-        let mut rest = letters;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(BATCH));
-            let sent = if self.any || now.len() < 2 { 0 } else { self.send_batch(now) };
-            for letter in now.get(sent..).unwrap_or_default() {
-                if let Err(fault) = self.try_send(&letter.datagram, letter.local, letter.target) {
+        let mut single: Vec<&Letter> = Vec::with_capacity(letters.len().min(BATCH));
+        for alike in letters.chunk_by(Letter::is_like) {
+            for some in alike.chunks(TOGETHER_MAX) {
+                if some.len() == 1 || !self.send_together(some) {
+                    single.extend(some);
+                }
+            }
+        }
+        for some in single.chunks(BATCH) {
+            let sent = if self.any || some.len() < 2 { 0 } else { self.send_batch(some) };
+            for letter in some.get(sent..).unwrap_or_default() {
+                if let Err(fault) = self.try_send(letter) {
                     lost(letter, &fault);
                 }
             }
-            rest = later;
         }
     }
 
+    /// Sends replies of one length to one target; false where they have to go each by itself.
+    fn send_together(&self, letters: &[Letter]) -> bool {
+        let Some(Letter { datagram, local, target }) = letters.first() else { return true };
+        if !self.together.takes(datagram.len()) {
+            return false;
+        }
+        let slices: Vec<IoSlice<'_>> = letters.iter().map(|letter| IoSlice::new(&letter.datagram)).collect();
+        let from = self.any.then(|| local.ip());
+        self.together.send(&self.socket, from, Some(*target), &slices).is_ok()
+    }
+
     /// Sends up to [`BATCH`] replies in one call; how many of them went.
-    fn send_batch(&self, letters: &[Letter]) -> usize {
+    fn send_batch(&self, letters: &[&Letter]) -> usize {
         let slices: Vec<[IoSlice<'_>; 1]> =
             letters.iter().map(|letter| [IoSlice::new(&letter.datagram)]).collect();
         let targets: Vec<Option<SockaddrStorage>> =
@@ -155,29 +181,11 @@ impl Listening {
         sent.unwrap_or(0)
     }
 
-    /// Sends a reply from `local`, the address that was asked.
-    fn try_send(&self, datagram: &[u8], local: SocketAddr, target: SocketAddr) -> io::Result<()> {
-        if !self.any {
-            return self.socket.try_send_to(datagram, target).map(drop);
-        }
+    /// Sends a reply from the address that was asked.
+    fn try_send(&self, letter: &Letter) -> io::Result<()> {
+        let from = self.any.then(|| letter.local.ip());
         self.socket.try_io(Interest::WRITABLE, || {
-            let slices = [IoSlice::new(datagram)];
-            let to = SockaddrStorage::from(target);
-            let send = |control: ControlMessage<'_>| {
-                sendmsg(self.socket.as_raw_fd(), &slices, &[control], MsgFlags::MSG_DONTWAIT, Some(&to))
-            };
-            match local.ip() {
-                IpAddr::V4(ip) => send(ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                })),
-                IpAddr::V6(ip) => send(ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
-                    ipi6_ifindex: 0,
-                })),
-            }?;
-            Ok(())
+            send_one(&self.socket, from, Some(letter.target), &letter.datagram)
         })
     }
 }

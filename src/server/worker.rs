@@ -326,6 +326,8 @@ impl Worker {
     /// gateway asks again, and gets it from the table of duplicates.
     fn send_waiting(&self, letters: &mut Vec<Letter>) {
         self.outbox.swap(letters);
+        // Whose reply of one turn is the first to leave does not matter; those that are alike leave together.
+        letters.sort_unstable_by_key(|letter| (letter.local, letter.target, letter.datagram.len()));
         for together in letters.chunk_by(|one, next| one.local == next.local) {
             let Some(local) = together.first().map(|letter| letter.local) else { continue };
             let Some(socket) = self.sockets.iter().find(|socket| socket.serves(local)) else { continue };

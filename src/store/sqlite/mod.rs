@@ -107,9 +107,9 @@ pub struct Tail {
 }
 
 impl Default for Tail {
-    /// 1,000 and 200,000.
+    /// 20,000 and 200,000: the more of a million tokens are written down together, the more of them share a page.
     fn default() -> Tail {
-        Tail { least: 1_000, most: 200_000 }
+        Tail { least: 20_000, most: 200_000 }
     }
 }
 
