@@ -9,172 +9,29 @@
 //! is good once; a copy of the request that is being worked on joins it; a table that is full refuses new logins and
 //! finishes those it has.
 
+mod advance;
+mod words;
+
 use std::hash::BuildHasherDefault;
-use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use dashmap::DashMap;
 
 use super::affinity::{Mint, RoundHasher, RoundId};
-use super::duplicates::PacketKey;
-use super::intents::{Intents, JOINED};
-use super::peers::{Answering, RELAY_PATIENCE};
+use super::intents::Intents;
+use super::peers::RELAY_PATIENCE;
 use super::slot::{Brought, Original, Slot, turn_away};
-use crate::base::name::{Label, UserName};
+use crate::base::name::Label;
 use crate::base::system::random;
 use crate::base::time::Tick;
-use crate::engine::await_commit::AwaitCommit;
-use crate::engine::await_peer::{AwaitPeer, relay};
-use crate::engine::await_primary::AwaitPrimary;
-use crate::engine::await_user::AwaitUser;
-use crate::engine::delivery::Delivery;
+use crate::engine::await_peer::relay;
 use crate::engine::login::{Facts, FirstRequest, begin, refuse, refuse_at};
-use crate::engine::parked::Parked;
-use crate::engine::policy::Policy;
-use crate::engine::question::{PeerAnswer, PeerRequest, PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
+use crate::engine::question::PeerRequest;
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Durations, LoginId, Record, Row};
-use crate::engine::rule::Ruling;
-use crate::engine::step::{Challenge, Entered, Entry, Env, Event, Step};
-use crate::wire::Verified;
-
-/// An Access-Request that has become a login, or part of one.
-#[derive(Debug)]
-pub struct Arrival {
-    /// The client's name.
-    pub client: Label,
-    /// What holds for it at this moment.
-    pub policy: Arc<Policy>,
-    /// What the user's groups may still change of that.
-    pub ruling: Option<Arc<Ruling>>,
-    /// The canonical user name, where there is one.
-    pub user: Option<UserName>,
-    /// Calling-Station-Id, escaped for print.
-    pub station: Option<Arc<str>>,
-    /// The credential.
-    pub entered: Entered,
-    /// The packet.
-    pub packet: Arc<Verified<Box<[u8]>>>,
-    /// Where the answer goes.
-    pub origin: Origin,
-    /// How the answer is sealed.
-    pub reply_to: Answering,
-    /// When it came.
-    pub came: Tick,
-    /// What the primary's answers take of late: no Reject is quicker than most of them.
-    pub floor: Duration,
-}
-
-/// Where a request came from, and so where its answer goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Origin {
-    /// Its key among duplicates; holds both addresses.
-    pub key: PacketKey,
-    /// Its Request Authenticator.
-    pub authenticator: [u8; 16],
-    /// Where the gateway asked from: the key's source, unless another server passed the request on.
-    pub gateway: SocketAddr,
-}
-
-/// What the node wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this reply.
-    Reply {
-        /// To whom.
-        to: Origin,
-        /// The datagram.
-        datagram: Box<[u8]>,
-        /// Not before this moment: no Reject is quicker than another.
-        not_before: Tick,
-    },
-    /// A login ended: write its line.
-    Ended {
-        /// What was recorded, or would have been.
-        row: Arc<Row>,
-        /// Its place in the audit trail, where the store took it.
-        sequence: Option<u64>,
-    },
-    /// Bring this to a user, and wake the login with how it went.
-    Deliver {
-        /// Which login.
-        round: RoundId,
-        /// What, to whom.
-        delivery: Box<Delivery>,
-    },
-    /// A reply could not be built: the primary's attributes do not fit into one packet.
-    Oversized {
-        /// Which login.
-        login: LoginId,
-    },
-    /// A new login was refused because the table is full.
-    TurnedAway {
-        /// Whose.
-        client: Label,
-    },
-}
-
-/// A question for the world outside, with the only thing that takes its answer.
-#[derive(Debug)]
-pub enum Ask {
-    /// For the primary authentication.
-    Primary(PrimaryCheck, Ticket<AwaitPrimary>),
-    /// For the store.
-    User(UserQuery, Ticket<AwaitUser>),
-    /// For the store.
-    Commit(Record, Ticket<AwaitCommit>),
-    /// For the server that has the login.
-    Relay(PeerRequest, Ticket<AwaitPeer>),
-}
-
-impl Ask {
-    /// The round that waits for the answer.
-    pub fn round(&self) -> RoundId {
-        match self {
-            Ask::Primary(_, ticket) => ticket.round,
-            Ask::User(_, ticket) => ticket.round,
-            Ask::Commit(_, ticket) => ticket.round,
-            Ask::Relay(_, ticket) => ticket.round,
-        }
-    }
-}
-
-/// Takes an answer back to its login.
-#[derive(Debug)]
-pub struct Ticket<A> {
-    round: RoundId,
-    state: A,
-}
-
-impl<A> Ticket<A> {
-    /// The round that waits for the answer.
-    pub fn round(&self) -> RoundId {
-        self.round
-    }
-}
-
-/// A state of the engine that waits for an answer.
-pub trait Awaits {
-    /// What it waits for.
-    type Answer;
-    /// Goes on with it.
-    fn resume(self, answer: Self::Answer, env: &mut Env<'_>) -> Step;
-}
-
-macro_rules! awaits {
-    ($($state:ty: $answer:ty),+) => {
-        $(impl Awaits for $state {
-            type Answer = $answer;
-            fn resume(self, answer: $answer, env: &mut Env<'_>) -> Step {
-                <$state>::resume(self, answer, env)
-            }
-        })+
-    };
-}
-awaits!(AwaitPrimary: PrimaryAnswer, AwaitUser: UserAnswer, AwaitCommit: CommitAnswer, AwaitPeer: PeerAnswer);
+use crate::engine::record::{Durations, LoginId};
+use crate::engine::step::{Entered, Entry, Env, Event};
+pub use words::{Arrival, Ask, Awaits, Origin, Output, Ticket};
 
 /// The driver.
 pub struct Node {
@@ -417,130 +274,5 @@ impl Node {
             self.intents.release(intent, round);
         }
         Some(slot)
-    }
-
-    /// Takes a login one step on. A panic in the step ends this login and no other: it is refused.
-    fn go_on(
-        &self,
-        round: RoundId,
-        env: &mut Env<'_>,
-        out: &mut Vec<Output>,
-        step: impl FnOnce(&mut Env<'_>) -> Step,
-    ) -> Option<Ask> {
-        if let Ok(step) = catch_unwind(AssertUnwindSafe(|| step(env))) {
-            self.advance(round, step, env, out)
-        } else {
-            tracing::error!("a fault in this program ended a login; it was refused");
-            self.fail(round, env, out)
-        }
-    }
-
-    /// Does what a step wants, as far as it can be done here.
-    fn advance(&self, round: RoundId, step: Step, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
-        match step {
-            Step::CheckPrimary(check, state) => Some(Ask::Primary(check, Ticket { round, state })),
-            Step::FindUser(query, state) => Some(Ask::User(query, Ticket { round, state })),
-            Step::Commit(_, state) if !self.fits(round, &state) => {
-                let login = self.slots.get(&round)?.facts.id;
-                out.push(Output::Oversized { login });
-                let step = state.too_large(env);
-                self.advance(round, step, env, out)
-            }
-            Step::Commit(record, state) => {
-                if record.row.sends.is_some() && self.joins(round, env, out) {
-                    return None;
-                }
-                Some(Ask::Commit(record, Ticket { round, state }))
-            }
-            Step::Relay(request, state) => Some(Ask::Relay(request, Ticket { round, state })),
-            Step::Wait(wait, parked) => {
-                let round = match &wait.tell {
-                    Some(challenge) => self.tell(round, challenge, &parked, env, out)?,
-                    None => round,
-                };
-                if let Some(delivery) = wait.start {
-                    out.push(Output::Deliver { round, delivery: Box::new(delivery) });
-                }
-                self.park(round, parked, wait.until, env, out)
-            }
-            Step::Decided(outcome) => {
-                self.close(round)?.decide(&outcome, env, out);
-                None
-            }
-        }
-    }
-
-    /// Whether what an Accept will carry fits into every answer. Looked at before the record: a row that says accepted, and
-    /// a code that is spent, are then never followed by a Reject.
-    fn fits(&self, round: RoundId, state: &AwaitCommit) -> bool {
-        match state.to_send() {
-            Some(attributes) if !attributes.is_empty() => {
-                self.slots.get(&round).is_none_or(|slot| slot.fits(attributes))
-            }
-            _ => true,
-        }
-    }
-
-    /// Answers every waiting request with a challenge. The State of the first one names the round that the login's
-    /// number was drawn from, so that whoever gets it can tell the number; every later one names a round of its own.
-    fn tell(
-        &self,
-        round: RoundId,
-        challenge: &Challenge,
-        parked: &Parked,
-        env: &mut Env<'_>,
-        out: &mut Vec<Output>,
-    ) -> Option<RoundId> {
-        if let Some(mut slot) = self.slots.get_mut(&round).filter(|slot| slot.rounds == 0) {
-            let state = self.mint.state(round, env.unix, parked.client(), parked.user());
-            slot.tell(challenge, &state, env, out);
-            return Some(round);
-        }
-        let (_, mut slot) = self.slots.remove(&round)?;
-        let next = RoundId(random(env.entropy));
-        let state = self.mint.state(next, env.unix, parked.client(), parked.user());
-        slot.tell(challenge, &state, env, out);
-        if let Some(intent) = slot.intent {
-            self.intents.moved(intent, round, next);
-        }
-        self.slots.insert(next, slot);
-        Some(next)
-    }
-
-    /// Before its first message a login claims what it means; true if another login has it, and it has become part of that.
-    fn joins(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> bool {
-        let Some((intent, until)) = self.slots.get(&round).and_then(|slot| {
-            let until = slot.facts.began + slot.facts.policy.admission.patience.max(JOINED);
-            let first = slot.rounds == 0 && slot.intent.is_none();
-            first.then(|| slot.means(&self.mint)).flatten().map(|intent| (intent, until))
-        }) else {
-            return false;
-        };
-        if let Some(other) = self.intents.claim(intent, round, env.mono, until)
-            && self.slots.contains_key(&other)
-            && let Some(slot) = self.close(round)
-        {
-            if let Some(mut other) = self.slots.get_mut(&other) {
-                slot.join(&mut other, env, out);
-            }
-            return true;
-        }
-        if let Some(mut slot) = self.slots.get_mut(&round) {
-            slot.intent = Some(intent);
-        }
-        false
-    }
-
-    /// Parks a login, unless something has happened meanwhile that it takes.
-    fn park(
-        &self,
-        round: RoundId,
-        parked: Box<Parked>,
-        until: Tick,
-        env: &mut Env<'_>,
-        out: &mut Vec<Output>,
-    ) -> Option<Ask> {
-        let (parked, event) = self.slots.get_mut(&round)?.park(parked, until)?;
-        self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
     }
 }
