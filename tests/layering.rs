@@ -34,7 +34,9 @@ const ARROW: &[&[&str]] = &[
 const MAKERS: &[(&str, &[&str])] = &[
     ("Recorded::certify", &["store/"]),
     ("Outcome::accept", &["engine/await_commit.rs"]),
-    ("PrimaryPassed::by_answer", &["engine/await_primary.rs"]),
+    ("PrimaryPassed::by_answer", &["engine/await_primary.rs", "engine/parked/tests.rs"]),
+    ("PrimaryPassed::by_parked", &["engine/parked/encoding.rs"]),
+    ("Opened::certify", &["store/", "engine/parked/tests.rs"]),
     ("FactorPassed::by_code", &["engine/await_user.rs", "engine/recovery.rs", "engine/sending.rs"]),
     ("Waiver {", &["engine/policy.rs"]),
     ("PrimaryPassed {", &["engine/proof.rs"]),

@@ -25,9 +25,9 @@ use crate::factor::oath::{self, Drift, Moving, RESYNC_WINDOW};
 /// A counter token that has run ahead: the code that would prove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ahead {
-    token: TokenId,
+    pub(super) token: TokenId,
     /// The counter whose code has to come next.
-    next: u64,
+    pub(super) next: u64,
 }
 
 /// What an entered code is.

@@ -17,7 +17,7 @@ pub(super) struct VainRound {
     /// Why it is refused in the end.
     pub(super) reason: Reason,
     /// Codes that may still be typed, at least 1 while parked.
-    tries: u8,
+    pub(super) tries: u8,
 }
 
 /// Refuses, at once or after as many codes as anybody may try; one stood behind the password where `behind` says so.

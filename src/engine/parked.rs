@@ -1,5 +1,11 @@
 //! A login that waits for somebody: plain data, no task, no timer of its own.
 
+mod encoding;
+#[cfg(test)]
+mod tests;
+
+pub use encoding::{Opened, Resolved, Ruled, Taker, Unreadable};
+
 use super::await_primary::AwaitPrimary;
 use super::await_user::{AwaitUser, Looking};
 use super::codes::Ahead;

@@ -19,6 +19,11 @@ impl PrimaryPassed {
     pub(super) fn by_answer() -> PrimaryPassed {
         PrimaryPassed { _private: () }
     }
+
+    /// Comes back with the login that it was parked with: made where that is decoded, nowhere else.
+    pub(super) fn by_parked() -> PrimaryPassed {
+        PrimaryPassed { _private: () }
+    }
 }
 
 /// A second factor was checked and was right.

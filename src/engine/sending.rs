@@ -22,13 +22,14 @@ use super::parked::{CodeRound, Parked, Stage};
 use super::policy::{Choose, PinWanted};
 use super::proof::FactorPassed;
 use super::reason::Reason;
-use super::record::{Guard, Method, Record, Row, Tally, Verdict};
+use super::record::{Guard, LoginId, Method, Record, Row, Tally, Verdict};
 use super::step::{Env, Event, Receipt, Step, Wait};
 use crate::base::name::UserName;
 use crate::base::phone::redact;
 use crate::base::secret::{Secret, same};
 use crate::base::system::{Entropy, random};
 use crate::base::time::Tick;
+use crate::factor::keyed::KeyedHash;
 
 /// Digits of a code that is sent.
 pub(super) const DIGITS: u8 = 6;
@@ -42,11 +43,29 @@ const HELD: Duration = Duration::from_secs(8);
 /// A code on its way to a user, or there.
 #[derive(Debug)]
 pub(super) struct SentCode {
-    code: Secret,
-    kind: Kind,
-    to: Arc<str>,
-    lifetime: Duration,
-    until: Tick,
+    code: Code,
+    pub(super) kind: Kind,
+    pub(super) to: Arc<str>,
+    pub(super) lifetime: Duration,
+    pub(super) until: Tick,
+}
+
+/// What an entry is compared with.
+#[derive(Debug)]
+enum Code {
+    /// The code, at the server that made it.
+    Known(Secret),
+    /// All that is left of it after the login was parked where servers share it.
+    Hashed(LoginId, KeyedHash, Arc<CodeKeys>),
+}
+
+/// What sent codes are hashed under before they leave a server: keys that only the servers of one store know.
+#[derive(Debug)]
+pub struct CodeKeys {
+    /// What new hashes are made under.
+    pub present: Secret,
+    /// What others may have been made under, before the store was given another key or by who is ahead in that.
+    pub others: Vec<Secret>,
 }
 
 /// A send that is being recorded or made.
@@ -154,8 +173,7 @@ fn send(
         return next(facts, user, to, rest, round, Some(Reason::DeliveryFailed), env);
     };
     let before = round.sent.take();
-    let sent =
-        SentCode { code: make_code(env.entropy), kind, to: address, lifetime, until: env.mono + lifetime };
+    let sent = SentCode::made(make_code(env.entropy), kind, address, lifetime, env.mono);
     let row = Arc::new(Row {
         user_id: Some(to.id),
         contact: to.contact.clone(),
@@ -189,6 +207,10 @@ fn make_code(entropy: &mut dyn Entropy) -> Secret {
 impl Dispatch {
     /// The send is recorded: off it goes, and the request is held until a provider has it.
     pub(super) fn start(mut self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
+        let Code::Known(code) = &self.sent.code else {
+            // What is about to be sent was made here.
+            return self.refused(facts, Reason::InternalError, env);
+        };
         let said = |field: fn(&Contact) -> Option<&str>| {
             self.contact.as_deref().and_then(field).map(Arc::<str>::from)
         };
@@ -196,7 +218,7 @@ impl Dispatch {
             id: self.id,
             kind: self.sent.kind,
             to: Arc::clone(&self.sent.to),
-            message: Message::Code { code: self.sent.code.clone(), lifetime: self.sent.lifetime },
+            message: Message::Code { code: code.clone(), lifetime: self.sent.lifetime },
             attempt: self.round.sends,
             user: self.user.clone(),
             first: said(|contact| contact.first.as_deref()),
@@ -286,13 +308,47 @@ pub(super) enum Typed {
 /// Compares an entry with the code that was sent; where one was, with nothing else: an entry is one guess.
 pub(super) fn compare(round: &CodeRound, entry: &Secret, now: Tick) -> Typed {
     let Some(sent) = &round.sent else { return Typed::Other };
-    if !same(entry.expose().trim_ascii(), sent.code.expose()) {
+    if !sent.is(entry.expose().trim_ascii()) {
         return Typed::Other;
     }
     if now < sent.until { Typed::Right(sent.kind) } else { Typed::Late }
 }
 
 impl SentCode {
+    /// One that is about to be sent.
+    pub(super) fn made(code: Secret, kind: Kind, to: Arc<str>, lifetime: Duration, now: Tick) -> SentCode {
+        SentCode { code: Code::Known(code), kind, to, lifetime, until: now + lifetime }
+    }
+
+    /// One that was sent at another server, of which only the hash is known.
+    pub(super) fn kept(
+        (login, hash, keys): (LoginId, KeyedHash, Arc<CodeKeys>),
+        kind: Kind,
+        to: Arc<str>,
+        lifetime: Duration,
+        until: Tick,
+    ) -> SentCode {
+        SentCode { code: Code::Hashed(login, hash, keys), kind, to, lifetime, until }
+    }
+
+    /// What another server may know of it.
+    pub(super) fn hash(&self, login: LoginId, keys: &CodeKeys) -> KeyedHash {
+        match &self.code {
+            Code::Known(code) => hash(&keys.present, login, code.expose()),
+            Code::Hashed(_, hash, _) => *hash,
+        }
+    }
+
+    pub(super) fn is(&self, entry: &[u8]) -> bool {
+        match &self.code {
+            Code::Known(code) => same(entry, code.expose()),
+            // Each is compared, whichever it is.
+            Code::Hashed(login, kept, keys) => std::iter::once(&keys.present)
+                .chain(&keys.others)
+                .fold(false, |right, key| right | (hash(key, *login, entry) == *kept)),
+        }
+    }
+
     /// What an entry in its place is recorded as.
     pub(super) fn method(&self) -> Method {
         methods::method(self.kind)
@@ -307,6 +363,10 @@ impl Typed {
             Typed::Late | Typed::Other => None,
         }
     }
+}
+
+fn hash(key: &Secret, login: LoginId, code: &[u8]) -> KeyedHash {
+    KeyedHash::of(key, login.number().cast_signed(), code)
 }
 
 /// How long a sent code's answer is good for, and how long it is waited for: beyond that, so that a late one is told from

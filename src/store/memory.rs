@@ -4,6 +4,7 @@
 //! Invariant: seeds are sealed here too, under a key that exists nowhere else.
 
 mod admin;
+mod parking;
 mod report;
 mod tokens;
 mod trail;
@@ -17,6 +18,7 @@ use super::admin::{AdminFault, NewToken, TokenFields, UserFields};
 use super::budget::{DAY, Sends, class};
 use super::fold::{self, Facts, TokenFacts, judge, tally};
 use super::keyring::Keyring;
+use super::parking::{Claim, Claimed, Parking, Spot, Unparked};
 use super::pending::Pending;
 use super::seal::{Purpose, SealKey};
 use super::user_act::hash_keys;
@@ -27,7 +29,7 @@ use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Token, TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::engine::record::{CommitAnswer, Conflict, Guard, Record, Recorded, Row, Tally};
+use crate::engine::record::{CommitAnswer, Conflict, Guard, LoginId, Record, Recorded, Row, Tally};
 use crate::engine::special::Special;
 use crate::factor::oath::{Drift, Moving, Parameters};
 
@@ -51,6 +53,8 @@ struct State {
     removed: HashMap<(Arc<str>, Moving), u64>,
     trail: VecDeque<(u64, Arc<Row>)>,
     postures: BTreeMap<(Label, IpAddr), UnixTime>,
+    /// Logins that wait for any of the servers that share this store.
+    lot: parking::Lot,
     /// Messages of the last day: to whom, of which class, when.
     sent: Vec<(UserId, i64, UnixTime)>,
     sequence: u64,
@@ -111,6 +115,7 @@ impl MemoryStore {
             removed: HashMap::new(),
             trail: VecDeque::new(),
             postures: BTreeMap::new(),
+            lot: parking::Lot::default(),
             sent: Vec::new(),
             sequence: 0,
             forwarded: None,
@@ -161,6 +166,22 @@ impl Logins for MemoryStore {
 
     fn raised(&self) -> Result<Vec<(Label, IpAddr)>, StoreFault> {
         Ok(self.lock().postures.keys().cloned().collect())
+    }
+
+    fn park(&self, login: Parking) -> Pending<bool> {
+        Pending::Ready(self.park_login(login))
+    }
+
+    fn unpark(&self, spot: Spot) -> Pending<Unparked> {
+        Pending::Ready(self.unpark_login(spot))
+    }
+
+    fn claim(&self, claim: Claim) -> Pending<Claimed> {
+        Pending::Ready(self.claim_intent(claim))
+    }
+
+    fn release(&self, intent: [u8; 16], login: LoginId) {
+        self.release_intent(intent, login);
     }
 }
 
@@ -360,7 +381,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::store::admin::Admin;
-    use crate::store::battery::{Bench, RealClock, battery, entropy};
+    use crate::store::battery::{Bench, RealClock, battery, entropy, shared_battery};
 
     struct InMemory(MemoryStore);
 
@@ -383,4 +404,5 @@ mod tests {
     }
 
     battery!(InMemory);
+    shared_battery!(InMemory);
 }

@@ -14,6 +14,7 @@ mod fold;
 pub mod keyring;
 pub mod memory;
 pub mod packed;
+pub mod parking;
 pub mod pending;
 pub mod people;
 pub mod report;
@@ -37,7 +38,8 @@ use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy};
 use crate::base::time::UnixTime;
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::engine::record::{CommitAnswer, Record};
+use crate::engine::record::{CommitAnswer, LoginId, Record};
+use parking::{Claim, Claimed, Parking, Spot, Unparked};
 use pending::Pending;
 
 /// What a running server asks of its store. No call blocks the thread that makes it.
@@ -55,6 +57,27 @@ pub trait Logins: Send + Sync {
 
     /// Every raised address, for a server that starts.
     fn raised(&self) -> Result<Vec<(Label, IpAddr)>, StoreFault>;
+
+    /// Has a login wait where every server of this store can take it up; at most one waits at a spot. `true` once it is
+    /// durable. A store that servers do not share keeps none.
+    fn park(&self, _login: Parking) -> Pending<bool> {
+        Pending::Ready(false)
+    }
+
+    /// Takes up the login that waits at `spot`: one atomic taking away, so that of two who ask one gets it.
+    fn unpark(&self, _spot: Spot) -> Pending<Unparked> {
+        Pending::Ready(Unparked::Unavailable)
+    }
+
+    /// Claims an intent for a login that is about to send something; durable before it answers [`Claimed::Ours`]. A claim
+    /// whose time is over is nobody's.
+    fn claim(&self, _claim: Claim) -> Pending<Claimed> {
+        Pending::Ready(Claimed::Unavailable)
+    }
+
+    /// The login that had this intent has ended: it is nobody's. Nobody waits for this, and where it is lost the claim's
+    /// time ends it.
+    fn release(&self, _intent: [u8; 16], _login: LoginId) {}
 }
 
 /// Why the store cannot do what was asked, for an admin to read.
@@ -77,6 +100,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// Whether several servers can be one store's, each on a machine of its own: what `affinity = "shared"` needs.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Place::Sqlite(_) | Place::Memory => false,
+        }
+    }
+
     /// Reads what an admin wrote.
     pub fn parse(text: &str) -> Result<Place, StoreFault> {
         match text.split_once(':') {

@@ -25,6 +25,10 @@ pub enum Purpose {
     TokenSeed,
     /// Another sealing key, bound to its fingerprint ([`super::keyring`]).
     SealKey,
+    /// A login that waits for its user, bound to its server and round ([`super::parking`]).
+    ParkedLogin,
+    /// The challenge of such a login, bound to its intent.
+    ToldChallenge,
 }
 
 impl Purpose {
@@ -32,6 +36,8 @@ impl Purpose {
         match self {
             Purpose::TokenSeed => b"radmfa/1/token-seed\0",
             Purpose::SealKey => b"radmfa/1/sealing-key\0",
+            Purpose::ParkedLogin => b"radmfa/1/parked-login\0",
+            Purpose::ToldChallenge => b"radmfa/1/told-challenge\0",
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Rule, Subject, groups_in};
 use crate::base::name::{GroupName, Label};
-use crate::engine::policy::Policy;
+use crate::engine::parked::{Resolved, Ruled};
+use crate::engine::policy::{By, Policy};
 use crate::wire::{AttributeId, AttributeList};
 
 /// By which attribute of its Accept a primary names groups.
@@ -72,6 +73,27 @@ impl RuleSet {
         (policy, ruling)
     }
 
+    /// What follows from these rules, and what groups may still change of it: what [`RuleSet::begin`] and
+    /// [`Ruling::settle`] said of a login before. `None` where one of the rules is not here.
+    pub fn again(self: &Arc<Self>, ruled: &Ruled) -> Resolved {
+        let place =
+            |placed: &[Placed], name: &Label| placed.iter().position(|placed| placed.rule.name == *name);
+        let Ruled { by: By { admission, login }, candidates } = ruled;
+        let before = match admission {
+            None => None,
+            Some(name) => Some(place(&self.plain, name)?),
+        };
+        let after = match login {
+            Some(name) if Some(name) != admission.as_ref() => Some(place(&self.grouped, name)?),
+            _ => None,
+        };
+        let candidates =
+            candidates.iter().map(|name| place(&self.grouped, name)).collect::<Option<Box<[_]>>>()?;
+        let ruling =
+            (!candidates.is_empty()).then(|| Arc::new(Ruling { set: Arc::clone(self), before, candidates }));
+        Some((Arc::clone(self.policy(before, after)), ruling))
+    }
+
     /// The policy that follows from these rules, by their places.
     fn policy(&self, before: Option<usize>, after: Option<usize>) -> &Arc<Policy> {
         let row = before.map_or(0, |index| index + 1);
@@ -133,6 +155,12 @@ impl Ruling {
         };
         let after = self.candidates.iter().copied().find(matches);
         Arc::clone(self.set.policy(self.before, after))
+    }
+
+    /// The names of the rules that may count, in order.
+    pub(in crate::engine) fn candidates(&self) -> Vec<Label> {
+        let rule = |index: &usize| self.set.grouped.get(*index).map(|placed| placed.rule.name.clone());
+        self.candidates.iter().filter_map(rule).collect()
     }
 
     /// Whether any of what may come of it lets somebody in on the password alone.

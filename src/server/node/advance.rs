@@ -29,7 +29,13 @@ impl Node {
     }
 
     /// Does what a step wants, as far as it can be done here.
-    pub(super) fn advance(&self, round: RoundId, step: Step, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
+    pub(super) fn advance(
+        &self,
+        round: RoundId,
+        step: Step,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
         match step {
             Step::CheckPrimary(check, state) => Some(Ask::Primary(check, Ticket { round, state })),
             Step::FindUser(query, state) => Some(Ask::User(query, Ticket { round, state })),

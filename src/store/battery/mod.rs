@@ -26,12 +26,14 @@ use crate::store::user_act::UserAct;
 mod commands;
 mod files;
 mod logins;
+mod parking;
 mod reports;
 mod tokens;
 
 pub(super) use commands::*;
 pub(super) use files::*;
 pub(super) use logins::*;
+pub(super) use parking::*;
 pub(super) use reports::*;
 pub(super) use tokens::*;
 
@@ -222,3 +224,16 @@ macro_rules! battery {
     )+ };
 }
 pub(super) use battery;
+
+/// Makes the tests of a store that servers share.
+macro_rules! shared_battery {
+    ($bench:ty) => {
+        $crate::store::battery::battery!($bench,
+            a_login_that_waits_is_taken_up_once_and_as_it_was
+            a_login_whose_time_is_over_is_gone
+            of_many_who_ask_for_a_login_one_gets_it
+            an_intent_is_one_login_s_and_who_joins_it_hears_what_was_told
+        );
+    };
+}
+pub(super) use shared_battery;
