@@ -15,7 +15,7 @@ use crate::cli::login::walk::Gateway;
 use crate::cli::output::say;
 use crate::cli::store::{clock, entropy};
 use crate::cli::{logging, running};
-use crate::config::Effective;
+use crate::config::{Effective, LogLevel};
 use crate::dictionary::Dictionary;
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::factor::oath;
@@ -25,7 +25,12 @@ use crate::store::{Place, Settings, open_admin};
 /// Starts the server, logs in, stops it. Where the port is taken, a quickstart that runs already is logged in to; one
 /// that was `just_made` cannot be running.
 pub(super) fn run(dir: &Path, effective: &Effective, just_made: bool) -> anyhow::Result<()> {
-    let (journal, _flusher) = logging::begin(effective.log_format, effective.log_level)?;
+    // The round trips are what is to be read, so of the log only what is wrong is shown.
+    let level = match effective.log_level {
+        LogLevel::Info => LogLevel::Warn,
+        said => said,
+    };
+    let (journal, _flusher) = logging::begin(effective.log_format, level)?;
     match running::start(effective, journal) {
         Ok(server) => {
             let address = server.addresses().first().copied();
