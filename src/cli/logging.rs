@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::base::system::Clock;
 use crate::base::text::escape;
 use crate::config::{LogFormat, LogLevel, Warning};
-use crate::server::record::{Format, Journal};
+use crate::server::record::{Format, Journal, word_of};
 use crate::server::sink::{self, Flusher};
 use crate::server::system::SystemClock;
 
@@ -77,7 +77,9 @@ where
                 write!(writer, "{now} {level:5} {}", lines.next().unwrap_or_default())?;
                 for (name, value) in &fields.others {
                     match value {
-                        Value::String(text) => write!(writer, " {name}={text}")?,
+                        // Ours, and a sentence.
+                        Value::String(text) if name == "hint" => write!(writer, " {name}={text}")?,
+                        Value::String(text) => write!(writer, " {name}={}", word_of(text))?,
                         value => write!(writer, " {name}={value}")?,
                     }
                 }

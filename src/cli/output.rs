@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
 
 use crate::base::text::is_unprintable;
+use crate::server::line::tame;
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -75,7 +76,7 @@ impl Listing {
                 let mut writer = csv::Writer::from_writer(Vec::new());
                 writer.write_record(self.columns)?;
                 for row in &self.rows {
-                    writer.write_record(row.iter().map(plain))?;
+                    writer.write_record(row.iter().map(|value| tame(plain(value).into()).into_owned()))?;
                 }
                 Ok(String::from_utf8(writer.into_inner()?)?)
             }
@@ -195,6 +196,14 @@ mod tests {
             listing().render(Format::Csv).unwrap(),
             "name,failures,tokens\nalice,0,T-1 T-2\neve\u{1b}[31m,12,\n"
         );
+    }
+
+    #[test]
+    fn what_would_be_a_formula_in_a_sheet_is_text_in_csv() {
+        let mut listing = Listing::new(&["user", "drift", "phone"]);
+        listing.row([json!("=HYPERLINK(\"http://x\")"), json!(-3), json!("+49 (30) 123-456")]);
+        let csv = listing.render(Format::Csv).unwrap();
+        assert_eq!(csv, "user,drift,phone\n\"'=HYPERLINK(\"\"http://x\"\")\",-3,+49 (30) 123-456\n");
     }
 
     #[test]

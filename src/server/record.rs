@@ -124,7 +124,8 @@ fn printable(name: &str) -> Cow<'_, str> {
 
 /// `value`, escaped before, as one word of a line: in quotes where it could be taken for more than one, or for more
 /// than a value.
-fn word_of(value: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn word_of(value: &str) -> Cow<'_, str> {
     let divides = |character: char| character.is_whitespace() || matches!(character, '"' | '=');
     if !value.is_empty() && !value.contains(divides) {
         return Cow::Borrowed(value);

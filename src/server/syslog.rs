@@ -66,7 +66,7 @@ impl Sender {
             _ => WARNING,
         };
         self.head(severity, row.time, "audit");
-        serde_json::to_writer(&mut self.text, &Line::of(row))?;
+        Line::of(row).write_json(&mut self.text)?;
         self.send()
     }
 

@@ -86,7 +86,7 @@ impl Out {
     fn line(&mut self, row: &crate::store::admin::AuditRow) -> io::Result<()> {
         match self {
             Out::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, &Line::of(row))?;
+                Line::of(row).write_json(&mut *out)?;
                 out.write_all(b"\n")
             }
             Out::Csv(out) => out.serialize(Line::for_sheets(row)).map_err(io::Error::from),
