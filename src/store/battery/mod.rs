@@ -211,6 +211,7 @@ macro_rules! battery {
             a_command_appends_to_the_same_chain_under_the_same_guards
             a_restart_forgets_nothing
             sums_are_what_the_rows_add_up_to
+            sums_over_months_are_what_the_rows_add_up_to
             rows_come_newest_first_a_page_at_a_time
             who_was_erased_is_in_no_report
             any_sequence_of_rows_folds_to_the_same_state_after_a_restart

@@ -81,6 +81,65 @@ pub(in crate::store) fn sums_are_what_the_rows_add_up_to<B: Bench>() {
     );
 }
 
+/// Rows over 150 days, of users who come now and then.
+fn fill_months(bench: &impl Bench) {
+    let users: Vec<_> = (0..5).map(|number| enrol(bench, &format!("user{number}"))).collect();
+    let start = UnixTime::from_secs(1_800_000_000);
+    for number in 0..300_u64 {
+        let account = &users[usize::try_from(number * number % 5).unwrap()];
+        let mut row = row(account, Tally::Keep, None);
+        row.time = start + Duration::from_hours(number * 12);
+        row.login = LoginId::from_number(number);
+        row.client = Label::new(if number % 3 == 0 { "rdg" } else { "vpn" }).unwrap();
+        (row.verdict, row.reason) = match number % 4 {
+            1 => (Verdict::Rejected, Reason::CodeWrong),
+            _ => (Verdict::Accepted, Reason::CodeAccepted),
+        };
+        row.method = if number % 7 == 0 { Method::Sms } else { Method::Totp };
+        commit(bench, Record { guards: Vec::new(), row: Arc::new(row) }).unwrap();
+    }
+}
+
+pub(in crate::store) fn sums_over_months_are_what_the_rows_add_up_to<B: Bench>() {
+    let bench = B::new();
+    fill_months(&bench);
+    let mut admin = bench.admin();
+    let rows = everything(&mut *admin);
+    let day = |number: u64| Some(UnixTime::from_secs((1_800_000_000 / 86_400 + number) * 86_400));
+    admin.reports().catch_up(&mut |_, _| ()).unwrap();
+    for (since, until) in [
+        (None, None),
+        (day(1), None),
+        (None, day(149)),
+        (day(3), day(20)),
+        (day(5), day(101)),
+        (day(40), day(41)),
+        (day(149), day(9_000)),
+        (day(400), None),
+    ] {
+        for user in [None, Some(name("user1"))] {
+            for (client, result) in [(None, None), (Some("rdg"), None), (Some("vpn"), Some("accepted"))] {
+                let (client, result) = (client.map(str::to_owned), result.map(str::to_owned));
+                let filter = Filter { since, until, user: user.clone(), client, result, ..Filter::default() };
+                for by in ALL.into_iter().filter(|by| *by != By::Protocol || user.is_none()) {
+                    let sums = admin.reports().sums(&filter, by).unwrap();
+                    assert_eq!(sums, add_up(rows.iter(), &filter, by, |_| None), "{by:?} under {filter:?}");
+                }
+                let found: Vec<u64> = admin
+                    .reports()
+                    .rows(&filter, None, 500)
+                    .unwrap()
+                    .iter()
+                    .map(|row| row.sequence)
+                    .collect();
+                let expected: Vec<u64> =
+                    rows.iter().filter(|row| filter.takes(row)).map(|row| row.sequence).collect();
+                assert_eq!(found, expected, "{filter:?}");
+            }
+        }
+    }
+}
+
 pub(in crate::store) fn rows_come_newest_first_a_page_at_a_time<B: Bench>() {
     let bench = B::new();
     fill(&bench);
@@ -124,4 +183,13 @@ pub(in crate::store) fn who_was_erased_is_in_no_report<B: Bench>() {
     assert_eq!(users, ["alice"]);
     let filter = Filter { user: Some(name("bob")), ..Filter::default() };
     assert_eq!(reports.rows(&filter, None, 10).unwrap(), []);
+    // Nor is anybody who was let in counted in who is gone.
+    let rows = everything(&mut *admin);
+    for by in [By::Day, By::Client, By::Method, By::User] {
+        let users = |sums: Vec<crate::store::report::Sum>| -> Vec<_> {
+            sums.into_iter().map(|sum| (sum.key, sum.users)).filter(|(_, users)| *users != Some(0)).collect()
+        };
+        let sums = admin.reports().sums(&Filter::default(), by).unwrap();
+        assert_eq!(users(sums), users(add_up(rows.iter(), &Filter::default(), by, |_| None)), "{by:?}");
+    }
 }

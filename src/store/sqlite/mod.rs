@@ -30,6 +30,7 @@ mod people;
 mod queue;
 mod readers;
 pub mod rekey;
+mod reports;
 pub mod restore;
 mod rollup;
 mod rows;

@@ -201,7 +201,7 @@ impl SqliteAdmin {
             self.pen.act(&transaction, Act::new(Reason::UserErased))?;
             transaction.commit()?;
         }
-        rollup::forget(&self.connection, name.as_str())?;
+        rollup::forget(&mut self.connection, name.as_str())?;
         self.connection.execute("UPDATE change SET user = NULL WHERE user = ?1", [name.as_str()])?;
         // The log still has the old pages; a reader in the way leaves them to the next checkpoint.
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
