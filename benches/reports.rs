@@ -19,6 +19,7 @@
     clippy::print_stderr,
     clippy::disallowed_methods,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "a benchmark stops where it is wrong, and measures real time"
 )]
@@ -35,7 +36,7 @@ use radmfa::engine::account::{Contact, UserId};
 use radmfa::engine::reason::Reason;
 use radmfa::engine::record::{CommitAnswer, Durations, LoginId, Method, Record, Row, Tally, Verdict};
 use radmfa::server::system::{SystemClock, SystemEntropy};
-use radmfa::store::admin::{Admin as _, UserFields, UserRow};
+use radmfa::store::admin::{UserFields, UserRow};
 use radmfa::store::{Opened, Place, Settings, open};
 
 /// What a report may take.
@@ -185,7 +186,7 @@ impl Maker {
             client: self.clients[client as usize].clone(),
             source: ([10, 0, 1, client as u8], 50_000).into(),
             user: (!stranger).then(|| name.clone()),
-            user_id: (!stranger).then_some(UserId(user as i64 + 1)),
+            user_id: (!stranger).then_some(UserId(user.cast_signed() + 1)),
             contact: (!stranger).then(|| Arc::clone(contact)),
             station: Some(format!("198.51.{}.{}", user / 256 % 256, user % 256).into()),
             verdict: if stranger { Verdict::Rejected } else { verdict },

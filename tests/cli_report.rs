@@ -88,7 +88,7 @@ fn every_report_tells_what_happened() {
     assert_eq!(clients[0]["secret-octets"], 10);
     assert_eq!(clients[0]["seen-from"][0], "127.0.0.1");
     assert_eq!(clients[0]["protocols"], serde_json::json!(["pap"]));
-    assert!(clients[0]["advice"].as_str().unwrap().contains("longer secret"));
+    assert!(clients[0]["advice"][0].as_str().unwrap().contains("longer secret"));
     assert!(reader.text("report auth --format csv").starts_with("time,reference,result,reason,user,"));
 }
 

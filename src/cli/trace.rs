@@ -186,6 +186,22 @@ fn text(event: &Value) -> String {
         },
         "peer-asked" => format!("  login {} is handed to {}", word("login"), word("peer")),
         "sends" => format!("  login {} sends a code by {}", word("login"), word("kind")),
+        "delivered" => match at(event, "channel").as_str() {
+            Some(_) => format!(
+                "  login {} message taken by {} as {}",
+                word("login"),
+                word("channel"),
+                word("reference")
+            ),
+            None => format!("  login {} message taken by nobody", word("login")),
+        },
+        "receipt" => format!(
+            "  login {} {} says {} of message {}",
+            word("login"),
+            word("channel"),
+            word("state"),
+            word("reference")
+        ),
         "judged" => format!(
             "  login {} {} {} method={} device={}",
             word("login"),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::LoginId;
+use super::record::{LoginId, Method};
 use crate::base::name::{Label, UserName};
 use crate::base::phone::redact;
 use crate::base::secret::Secret;
@@ -35,6 +35,12 @@ impl Kind {
             Kind::Email => "email",
             Kind::Push => "push",
         }
+    }
+
+    /// The second factor that a code brought so stands for.
+    #[must_use]
+    pub fn method(self) -> Method {
+        super::methods::method(self)
     }
 }
 
@@ -129,8 +135,14 @@ pub struct Arrival {
     pub delivery: DeliveryId,
     /// Whose login it is.
     pub user: UserName,
+    /// The client that the login is at.
+    pub client: Label,
+    /// How it was sent.
+    pub kind: Kind,
     /// Whether it reached the user's device.
     pub arrived: bool,
+    /// Whether the provider says no more of it.
+    pub last: bool,
     /// The provider's word for it, such as `DELIVRD`, `EXPIRED`; at most 32 printable characters.
     pub state: Arc<str>,
 }

@@ -37,6 +37,6 @@ pub mod reason;
 pub mod record;
 mod recovery;
 pub mod rule;
-mod sending;
+pub mod sending;
 pub mod special;
 pub mod step;

@@ -84,6 +84,10 @@ reasons! {
     CodeSent = "code-sent",
     /// No provider took the message.
     DeliveryFailed = "delivery-failed",
+    /// The provider says that a message with a code reached the user's device.
+    MessageArrived = "message-arrived",
+    /// The provider says that a message with a code did not reach the user's device, and will not.
+    MessageLost = "message-not-arrived",
     /// So many messages were sent, to the user or in all, that no more may be sent yet.
     SendLimit = "send-limit",
     /// The token was removed or disabled while the login was under way.

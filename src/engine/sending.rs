@@ -38,7 +38,7 @@ const LATE: Duration = Duration::from_mins(5);
 /// Where a user asks for another code before there may be one.
 const TOO_SOON: &str = "No other code can be sent yet. Enter the one we sent:";
 /// The longest that a request is held for a provider's answer; then the prompt is shown all the same.
-const HELD: Duration = Duration::from_secs(8);
+pub const HELD: Duration = Duration::from_secs(8);
 
 /// A code on its way to a user, or there.
 #[derive(Debug)]

@@ -1,14 +1,18 @@
-//! The thread that looks after the trail of a running server: checkpoints, pruning, syslog. Nobody waits for it.
+//! The thread that looks after the trail of a running server: checkpoints, pruning, syslog. It also writes down how
+//! gateways ask. Nobody waits for it.
 //!
 //! Rows are read back from the store in order, whoever wrote them, so what arrives at the collector is what is durable,
 //! admin's acts included; a row that could not be sent is tried again. Rows are pruned in small steps, so that no login
 //! waits for one.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::manners::{Habit, memo};
 use super::syslog::{Sender, Target};
+use super::worker::Shared;
 use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
@@ -48,6 +52,8 @@ const PAGE: usize = 500;
 const PRUNE: usize = 500;
 const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// How often it is written down how gateways ask.
+const NOTE_EVERY: Duration = Duration::from_mins(1);
 /// A fault that lasts is said so often.
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
@@ -75,21 +81,25 @@ impl Auditor {
         admin: Box<dyn Admin>,
         audit: Audit,
         server: Label,
-        clock: Arc<dyn Clock>,
+        shared: Arc<Shared>,
     ) -> std::io::Result<Auditor> {
         let bell = Arc::<Bell>::default();
         let syslog = audit.syslog.clone().map(|target| Sender::new(target, server));
+        let clock = Arc::clone(&shared.clock);
         let now = clock.mono();
         let duty = Duty {
             bell: Arc::clone(&bell),
             admin,
             audit,
             clock,
+            shared,
+            habits: HashMap::new(),
             syslog,
             sent: None,
             kept: None,
             checkpoint_at: now,
             prune_at: now,
+            note_at: now,
             complained: None,
         };
         let thread = std::thread::Builder::new().name("auditor".to_owned()).spawn(move || duty.run())?;
@@ -111,6 +121,9 @@ struct Duty {
     admin: Box<dyn Admin>,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    /// What the store has noted of the clients.
+    habits: HashMap<Label, Habit>,
     syslog: Option<Sender>,
     /// The newest row that was sent; `None` before the store was asked.
     sent: Option<u64>,
@@ -118,6 +131,7 @@ struct Duty {
     kept: Option<u64>,
     checkpoint_at: Tick,
     prune_at: Tick,
+    note_at: Tick,
     complained: Option<Tick>,
 }
 
@@ -135,6 +149,12 @@ impl Duty {
                     self.complain(&format!("no checkpoint of the audit trail could be made: {fault}"));
                 }
             }
+            if stopping || now >= self.note_at {
+                self.note_at = now + NOTE_EVERY;
+                if let Err(fault) = self.note() {
+                    self.complain(&format!("how gateways ask could not be noted: {fault}"));
+                }
+            }
             if stopping {
                 return;
             }
@@ -146,7 +166,7 @@ impl Duty {
 
     /// Waits until there is something to do; true once the server stops.
     fn wait(&self) -> bool {
-        let next = self.checkpoint_at.min(self.prune_at).since(self.clock.mono());
+        let next = self.checkpoint_at.min(self.prune_at).min(self.note_at).since(self.clock.mono());
         let next = if self.syslog.is_some() { next.min(LOOK) } else { next };
         let stopping = self.bell.lock();
         if *stopping || next.is_zero() {
@@ -198,6 +218,27 @@ impl Duty {
             Some(syslog) => syslog.checkpoint(&checkpoint).map_err(|error| error.to_string()),
             None => Ok(()),
         }
+    }
+
+    /// Writes down how clients ask, where that has changed, and goes on from what was written down before.
+    fn note(&mut self) -> Result<(), AdminFault> {
+        let live = self.shared.live.load();
+        for gateway in live.clients.all() {
+            let memo = memo(&gateway.name);
+            if !self.habits.contains_key(&gateway.name) {
+                let noted = Habit::read(self.admin.memo(&memo)?.as_deref());
+                gateway.manner.resume(&noted);
+                self.habits.insert(gateway.name.clone(), noted);
+            }
+            let habit = gateway.manner.habit();
+            if self.habits.get(&gateway.name) != Some(&habit) {
+                self.admin.set_memo(&memo, &habit.memo())?;
+                self.habits.insert(gateway.name.clone(), habit);
+            }
+        }
+        // Of clients that are gone nothing is kept in memory.
+        self.habits.retain(|client, _| live.clients.named(client).is_some());
+        Ok(())
     }
 
     /// One step; how long until the next.

@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use foldhash::quality::RandomState;
 use ipnet::IpNet;
 
+use super::manners::Manner;
 use super::settings::{Client, MessageAuthenticator};
 use crate::base::name::Label;
 use crate::base::time::UnixTime;
@@ -30,6 +31,8 @@ pub struct Gateway {
     pub rules: Option<Arc<RuleSet>>,
     /// Put Message-Authenticator into replies.
     pub send_message_authenticator: bool,
+    /// How it asks.
+    pub manner: Manner,
     rule: MessageAuthenticator,
     limit_proxy_state: bool,
     current: Arc<SharedSecret>,
@@ -65,6 +68,7 @@ impl Clients {
                 policy: Arc::clone(&client.policy),
                 rules: client.rules.clone(),
                 send_message_authenticator: client.send_message_authenticator,
+                manner: Manner::default(),
                 rule: client.message_authenticator,
                 limit_proxy_state: client.limit_proxy_state,
                 current: Arc::new(SharedSecret::new(client.secret.clone())),

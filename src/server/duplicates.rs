@@ -34,18 +34,19 @@ pub struct PacketKey {
 pub enum Seen {
     /// Nothing: it is to be worked on.
     New,
-    /// It is being worked on.
-    Pending,
-    /// It was answered with this.
-    Answered(Arc<[u8]>),
+    /// It is being worked on; it, or its last copy, came so long ago.
+    Pending(Duration),
+    /// It was answered with this; the same.
+    Answered(Arc<[u8]>, Duration),
 }
 
 struct Known {
     authenticator: [u8; 16],
     /// Tells this entry from an older one of the same key in the queue.
     number: u64,
-    /// When it came.
+    /// When it came, and when its last copy did.
     came: Tick,
+    last: Tick,
     reply: Option<(Arc<[u8]>, Tick)>,
 }
 
@@ -78,12 +79,14 @@ impl Duplicates {
     /// Looks a verified packet up, and remembers it as pending if it is new.
     pub fn admit(&self, key: PacketKey, authenticator: &[u8; 16], now: Tick) -> Seen {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let fresh = Known { authenticator: *authenticator, number, came: now, reply: None };
+        let fresh = Known { authenticator: *authenticator, number, came: now, last: now, reply: None };
         match self.known.entry(key) {
             Place::Occupied(mut place) if place.get().authenticator == *authenticator => {
-                match &place.get().reply {
-                    None => return Seen::Pending,
-                    Some((reply, until)) if now < *until => return Seen::Answered(Arc::clone(reply)),
+                let known = place.get_mut();
+                let since = now.since(std::mem::replace(&mut known.last, now));
+                match &known.reply {
+                    None => return Seen::Pending(since),
+                    Some((reply, until)) if now < *until => return Seen::Answered(Arc::clone(reply), since),
                     Some(_) => {
                         place.insert(fresh);
                     }
@@ -175,10 +178,14 @@ mod tests {
     fn a_copy_meets_silence_and_then_the_same_reply() {
         let table = Duplicates::new(10, KEPT);
         assert!(matches!(table.admit(key(1), &[1; 16], at(0)), Seen::New));
-        assert!(matches!(table.admit(key(1), &[1; 16], at(1)), Seen::Pending));
+        assert!(
+            matches!(table.admit(key(1), &[1; 16], at(1)), Seen::Pending(since) if since == Duration::from_secs(1))
+        );
         let reply: Arc<[u8]> = Arc::from(*b"reply");
         table.answered(key(1), &[1; 16], &reply, at(100));
-        assert!(matches!(table.admit(key(1), &[1; 16], at(109)), Seen::Answered(again) if again == reply));
+        assert!(
+            matches!(table.admit(key(1), &[1; 16], at(109)), Seen::Answered(again, since) if again == reply && since == Duration::from_secs(108))
+        );
         assert!(matches!(table.admit(key(1), &[1; 16], at(110)), Seen::New));
     }
 
@@ -189,7 +196,7 @@ mod tests {
         assert!(matches!(table.admit(key(1), &[2; 16], at(0)), Seen::New));
         // The reply to the first one comes late and must not answer the second.
         table.answered(key(1), &[1; 16], &Arc::from(*b"first"), at(1));
-        assert!(matches!(table.admit(key(1), &[2; 16], at(1)), Seen::Pending));
+        assert!(matches!(table.admit(key(1), &[2; 16], at(1)), Seen::Pending(_)));
     }
 
     #[test]
@@ -199,7 +206,7 @@ mod tests {
             assert!(matches!(table.admit(key(port), &[1; 16], at(0)), Seen::New));
         }
         assert_eq!(table.len(), 3);
-        assert!(matches!(table.admit(key(100), &[1; 16], at(0)), Seen::Pending));
+        assert!(matches!(table.admit(key(100), &[1; 16], at(0)), Seen::Pending(_)));
         assert!(matches!(table.admit(key(1), &[1; 16], at(0)), Seen::New));
     }
 
@@ -213,7 +220,7 @@ mod tests {
         assert_eq!(table.len(), 2);
         table.sweep(at(10));
         assert_eq!(table.len(), 1);
-        assert!(matches!(table.admit(key(2), &[1; 16], at(10)), Seen::Pending));
+        assert!(matches!(table.admit(key(2), &[1; 16], at(10)), Seen::Pending(_)));
     }
 
     #[test]

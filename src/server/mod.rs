@@ -18,11 +18,13 @@ pub mod duplicates;
 pub mod floods;
 mod intents;
 pub mod line;
+pub mod manners;
 pub mod node;
 mod outbox;
 pub mod peers;
 pub mod pipeline;
 pub mod profile;
+mod receipts;
 pub mod record;
 pub mod settings;
 pub mod sink;
@@ -62,6 +64,7 @@ use duplicates::Duplicates;
 use floods::Floods;
 use node::Node;
 use peers::Replays;
+use receipts::Receipts;
 use record::Journal;
 use settings::Settings;
 use sprays::Sprays;
@@ -190,8 +193,14 @@ impl Server {
         let upstreams = primary::Shared::new();
         let tracer = Tracer::new(dictionary, Arc::clone(&clock));
         let control = open_control(settings, &tracer, &clock)?;
+        let receipts = Receipts {
+            server: settings.server_name.clone(),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            tracer: Arc::clone(&tracer),
+        };
         let shared = Arc::new(Shared {
-            live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, &clock)?)),
+            live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, receipts)?)),
             node: Node::new(
                 Mint::new(&settings.server_name, &state_key).also_taking(&other_state_keys),
                 settings.limits.logins,
@@ -210,7 +219,7 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let name = settings.server_name.clone();
-        let auditor = Auditor::start(admin, audit, name, Arc::clone(&shared.clock)).map_err(Fault::Thread)?;
+        let auditor = Auditor::start(admin, audit, name, Arc::clone(&shared)).map_err(Fault::Thread)?;
         let mut server = Server {
             shared,
             primaries: upstreams,
@@ -246,7 +255,13 @@ impl Server {
         delivery: &delivery::settings::Settings,
     ) -> Result<(), Fault> {
         let raised = self.shared.store.raised()?;
-        let live = Arc::new(Live::new(settings, channels(delivery, &self.shared.clock)?));
+        let receipts = Receipts {
+            server: settings.server_name.clone(),
+            store: Arc::clone(&self.shared.store),
+            clock: Arc::clone(&self.shared.clock),
+            tracer: Arc::clone(&self.shared.tracer),
+        };
+        let live = Arc::new(Live::new(settings, channels(delivery, receipts)?));
         let mut opened = Vec::new();
         for worker in &self.workers {
             let (tell, told) = mpsc::channel();
@@ -262,6 +277,12 @@ impl Server {
             worker.commands.send(Command::ChangeOver).map_err(|_| gone())?;
         }
         self.shared.ratchet.replace(raised);
+        let before = self.shared.live.load();
+        for gateway in live.clients.all() {
+            if let Some(known) = before.clients.named(&gateway.name) {
+                gateway.manner.resume(&known.manner.habit());
+            }
+        }
         self.shared.live.store(live);
         Ok(())
     }
@@ -335,15 +356,11 @@ impl Start {
     }
 }
 
-/// Opens the channels; what providers say later of a message goes to the log.
-fn channels(settings: &delivery::settings::Settings, clock: &Arc<dyn Clock>) -> Result<Arc<Channels>, Fault> {
-    let arrived = |arrival: Arrival| {
-        tracing::info!(
-            login = %arrival.login, channel = %arrival.provider, reference = &*arrival.reference,
-            state = &*arrival.state, arrived = arrival.arrived, "a provider tells what became of a message"
-        );
-    };
-    let means = delivery::Means { clock: Arc::clone(clock), arrived: Arc::new(arrived) };
+/// Opens the channels; what providers say later of a message goes to `receipts`.
+fn channels(settings: &delivery::settings::Settings, receipts: Receipts) -> Result<Arc<Channels>, Fault> {
+    let clock = Arc::clone(&receipts.clock);
+    let arrived = move |arrival: Arrival| receipts.take(&arrival);
+    let means = delivery::Means { clock, arrived: Arc::new(arrived) };
     Ok(Arc::new(Channels::open(settings, means)?))
 }
 

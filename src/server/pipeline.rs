@@ -93,8 +93,10 @@ impl Worker {
         let now = shared.clock.mono();
         let address = source.ip().to_canonical();
         let parsed = Parsed::parse(datagram)?;
-        let authentic = gateway.verify(&parsed, address, &shared.ratchet, shared.clock.unix())?;
+        let unix = shared.clock.unix();
+        let authentic = gateway.verify(&parsed, address, &shared.ratchet, unix)?;
         let packet = &authentic.packet;
+        gateway.manner.note(parsed.has_proxy_state(), packet.integrity() == Integrity::Signed, unix);
         let origin = Origin {
             key: PacketKey { source, local, identifier: packet.identifier() },
             authenticator: *packet.authenticator(),
@@ -113,8 +115,12 @@ impl Worker {
         }
         match shared.duplicates.admit(origin.key, &origin.authenticator, now) {
             Seen::New => {}
-            Seen::Pending => return Err(DropReason::DuplicatePending),
-            Seen::Answered(reply) => {
+            Seen::Pending(after) => {
+                gateway.manner.repeated(after);
+                return Err(DropReason::DuplicatePending);
+            }
+            Seen::Answered(reply, after) => {
+                gateway.manner.repeated(after);
                 if shared.tracer.is_on() {
                     shared.tracer.repeated(&gateway.name, request.user_name(), &origin);
                 }
@@ -334,6 +340,9 @@ impl Worker {
         let sending = self.shared.live.load().channels.send(delivery);
         tokio::spawn(async move {
             let sent = sending.await;
+            if worker.shared.tracer.is_on() {
+                worker.shared.tracer.delivered(&worker.shared.node, round, &sent);
+            }
             let answer_by = worker.shared.clock.mono() + STORE_LEAST;
             worker.turn(answer_by, |worker, env, out| {
                 worker.shared.node.wake(round, Event::Delivered(id, sent), env, out)

@@ -20,6 +20,7 @@ use crate::base::name::{Label, UserName};
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::dictionary::Dictionary;
+use crate::engine::delivery::{Arrival as Arrived, Sent};
 use crate::engine::login::Facts;
 use crate::engine::question::{PrimaryAnswer, UserAnswer};
 use crate::engine::record::{CommitAnswer, Row};
@@ -283,6 +284,30 @@ impl Tracer {
                 fields.insert("row".into(), json!(sequence));
             }
             decided
+        });
+    }
+
+    /// How a delivery ended.
+    pub(super) fn delivered(&self, node: &Node, round: RoundId, sent: &Sent) {
+        self.of(node, round, "delivered", || match sent {
+            Sent::Accepted { provider, reference } => {
+                json!({ "channel": provider.as_str(), "reference": reference.as_deref() })
+            }
+            Sent::Failed => json!({ "channel": null }),
+        });
+    }
+
+    /// What a provider says later of a message.
+    pub(super) fn arrived(&self, arrival: &Arrived) {
+        let whose = Whose { client: Some(arrival.client.clone()), user: Some(arrival.user.clone()) };
+        self.tell(&whose, "receipt", || {
+            json!({
+                "login": arrival.login.to_string(),
+                "channel": arrival.provider.as_str(),
+                "reference": &*arrival.reference,
+                "state": &*arrival.state,
+                "arrived": arrival.arrived,
+            })
         });
     }
 

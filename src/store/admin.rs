@@ -139,6 +139,12 @@ pub trait Admin: Send {
     /// Every address that is held to Message-Authenticator because it once sent a valid one.
     fn postures(&mut self) -> Result<Vec<Posture>, AdminFault>;
 
+    /// What a server noted under `name` between two starts; `None` where it noted nothing.
+    fn memo(&mut self, name: &str) -> Result<Option<String>, AdminFault>;
+
+    /// Notes `text` in place of what was noted under `name`. It is nobody's act: no row says so.
+    fn set_memo(&mut self, name: &str, text: &str) -> Result<(), AdminFault>;
+
     /// Lets `address` of `client`, or every address of it, go without Message-Authenticator again. Answers how many
     /// were raised. A running server keeps what it has in memory until it reads them again.
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault>;
@@ -151,6 +157,9 @@ pub struct UserFilter {
     pub contains: Option<String>,
     /// Only those in this group.
     pub group: Option<GroupName>,
+    /// Only those who may be kept out: disabled, with something special (a block), or with wrong codes that stand against
+    /// them. A store may answer others too: it saves reading everybody.
+    pub kept_out: bool,
     /// Only names after this one, for the next page.
     pub after: Option<UserName>,
     /// At most so many.
@@ -160,7 +169,7 @@ pub struct UserFilter {
 impl Default for UserFilter {
     /// All.
     fn default() -> UserFilter {
-        UserFilter { contains: None, group: None, after: None, limit: usize::MAX }
+        UserFilter { contains: None, group: None, kept_out: false, after: None, limit: usize::MAX }
     }
 }
 

@@ -60,6 +60,8 @@ struct State {
     sequence: u64,
     /// The newest row that was sent elsewhere.
     forwarded: Option<u64>,
+    /// What a server notes, by name.
+    memos: HashMap<String, String>,
     last_user: i64,
     last_token: i64,
 }
@@ -119,6 +121,7 @@ impl MemoryStore {
             sent: Vec::new(),
             sequence: 0,
             forwarded: None,
+            memos: HashMap::new(),
             last_user: 0,
             last_token: 0,
         };

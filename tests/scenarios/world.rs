@@ -415,8 +415,8 @@ impl World {
                     self.sent[request].came.push(now);
                 }
             }
-            Seen::Pending => return Err(DropReason::DuplicatePending),
-            Seen::Answered(reply) => {
+            Seen::Pending(_) => return Err(DropReason::DuplicatePending),
+            Seen::Answered(reply, _) => {
                 self.read(key, *parsed.authenticator(), &reply);
                 return Ok(None);
             }

@@ -71,6 +71,9 @@ impl Auth {
         let reports = caught_up(&mut *admin)?;
         let filter = Filter { login: self.reference, ..self.filter.filter() };
         let rows = reports.rows(&filter, self.before, self.limit).map_err(Failure::from)?;
+        if let (Some(reference), true) = (self.reference, rows.is_empty()) {
+            return Err(no_row(reference).into());
+        }
         let columns = if self.format.format == Format::Table { NARROW } else { WIDE };
         let mut listing = Listing::new(columns);
         for row in &rows {
@@ -84,6 +87,14 @@ impl Auth {
         }
         Ok(())
     }
+}
+
+/// Why a reference that a user was shown may have no row.
+fn no_row(reference: LoginId) -> Failure {
+    Failure::failed(format!("no row has the reference {reference}")).hint(
+        "look in the trail of the other server, where there are several, and without the other filters; refusals beyond \
+         20 a minute of one user or station are in one counted row, and what the store could not take is in the log alone",
+    )
 }
 
 fn value(row: &AuditRow, column: &str) -> Value {

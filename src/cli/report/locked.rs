@@ -1,24 +1,37 @@
-//! `radmfa report locked`: who cannot log in for having been switched off, or for wrong codes.
+//! `radmfa report locked`: who is kept out by an admin's word or by wrong codes, since when, and until when.
+//!
+//! The words are those of `user show`, and so are the figures: `[lockout]` of the configuration file.
 
 use serde_json::json;
 
+use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing};
-use crate::cli::store::{Missing, clock, open};
+use crate::cli::store::{Missing, clock, open, said};
+use crate::cli::user::show::{Hindrance, account, hindrances};
+use crate::cli::user::user_name;
+use crate::cli::when::moment;
 use crate::config::flags::StoreFlags;
-use crate::engine::lockout::{Standing, standing};
-use crate::engine::policy::Lockout;
-use crate::store::admin::{UserDetails, UserFilter};
+use crate::store::admin::UserFilter;
 
 /// Users read at a time.
 const PAGE: usize = 1_000;
 
-/// List users who are disabled, locked, or wait after wrong codes
+/// List users who are disabled, blocked, locked, or wait after wrong codes
 ///
-/// Waiting times are told by the default figures of [lockout].
+/// Waiting times follow [lockout] of the configuration file: name the server's with --config.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Locked {
+    /// Only this user
+    #[arg(long, value_parser = user_name, value_name = "NAME")]
+    user: Option<UserName>,
+    /// Only what began at this moment or later: a date, a date with time and offset, or how long ago (7d)
+    #[arg(long, value_parser = moment, value_name = "WHEN")]
+    since: Option<UnixTime>,
+    /// Only what began before this moment
+    #[arg(long, value_parser = moment, value_name = "WHEN")]
+    until: Option<UnixTime>,
     #[command(flatten)]
     format: FormatFlag,
     #[command(flatten)]
@@ -27,18 +40,32 @@ pub(crate) struct Locked {
 
 impl Locked {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let settings = said(&self.store)?;
         let mut admin = open(&self.store, Missing::Refuse)?;
         let now = clock().unix();
-        let mut listing = Listing::new(&["user", "why", "until", "failures", "last-failure"]);
-        let mut filter = UserFilter { limit: PAGE, ..UserFilter::default() };
+        let mut listing = Listing::new(&["user", "why", "since", "until", "wrong-codes", "what"]);
+        let mut filter = UserFilter { limit: PAGE, kept_out: true, ..UserFilter::default() };
+        if let Some(name) = &self.user {
+            // A name that is nobody's is a mistake, and no good news.
+            admin.user(name).map_err(Failure::from)?;
+            filter.contains = Some(name.as_str().to_owned());
+        }
         loop {
             let users = admin.users(&filter).map_err(Failure::from)?;
-            for user in &users {
-                if let Some((why, until)) = hindered(user, now) {
-                    let last = (user.failures > 0).then(|| user.last_failure.to_string());
-                    let until = until.map(|until| until.to_string());
-                    let name = user.name.as_str();
-                    listing.row([json!(name), json!(why), json!(until), json!(user.failures), json!(last)]);
+            for user in users.iter().filter(|user| self.user.as_ref().is_none_or(|name| *name == user.name)) {
+                let account = account(&mut *admin, &user.name)?;
+                for hindrance in hindrances(&account, &settings, now) {
+                    if is_of_this_report(&hindrance) && self.takes(hindrance.since()) {
+                        let time = |time: Option<UnixTime>| json!(time.map(|time| time.to_string()));
+                        listing.row([
+                            json!(user.name.as_str()),
+                            json!(hindrance.code()),
+                            time(hindrance.since()),
+                            time(hindrance.until()),
+                            json!(account.failures),
+                            json!(hindrance.sentence()),
+                        ]);
+                    }
                 }
             }
             match users.last().filter(|_| users.len() == PAGE) {
@@ -47,16 +74,24 @@ impl Locked {
             }
         }
     }
+
+    /// Whether something that began then is asked for; of what nobody knows when it began, only where no time is said.
+    fn takes(&self, began: Option<UnixTime>) -> bool {
+        let Some(began) = began else { return self.since.is_none() && self.until.is_none() };
+        self.since.is_none_or(|since| began >= since) && self.until.is_none_or(|until| began < until)
+    }
 }
 
-/// What keeps a user out, and until when if it ends by itself.
-fn hindered(user: &UserDetails, now: UnixTime) -> Option<(&'static str, Option<UnixTime>)> {
-    if user.fields.disabled {
-        return Some(("disabled", None));
-    }
-    match standing(&Lockout::default(), 1, user.failures, user.last_failure, now) {
-        Standing::Free => None,
-        Standing::Waits(until) => Some(("back-off", Some(until))),
-        Standing::Locked => Some(("locked", None)),
+/// Somebody without a token or PIN was never let in; that is for `user list` and `user show`.
+fn is_of_this_report(hindrance: &Hindrance) -> bool {
+    match hindrance {
+        Hindrance::Disabled
+        | Hindrance::Blocked { .. }
+        | Hindrance::Locked { .. }
+        | Hindrance::Waits { .. } => true,
+        Hindrance::NoToken
+        | Hindrance::NoUsableToken
+        | Hindrance::NoPin { .. }
+        | Hindrance::PinExpired { .. } => false,
     }
 }

@@ -211,7 +211,12 @@ impl User {
                 say(format!("added user {name}"))?;
             }
             Action::List { contains, group, limit, format, store } => {
-                let filter = UserFilter { contains, group, limit: limit.unwrap_or(usize::MAX), after: None };
+                let filter = UserFilter {
+                    contains,
+                    group,
+                    limit: limit.unwrap_or(usize::MAX),
+                    ..UserFilter::default()
+                };
                 let users = open(&store, Missing::Refuse)?.users(&filter).map_err(Failure::from)?;
                 list(&users).print(format.format)?;
             }

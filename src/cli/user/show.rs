@@ -70,7 +70,7 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
 }
 
 /// The user as a login finds it.
-pub(super) fn account(admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<Account> {
+pub(crate) fn account(admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<Account> {
     let query = UserQuery { user: name.clone(), seeds: false, look_alikes: false };
     match admin.account(&query) {
         UserAnswer::Found(account) => Ok(account),
@@ -136,7 +136,7 @@ impl Hindrance {
         }
     }
 
-    fn since(&self) -> Option<UnixTime> {
+    pub(crate) fn since(&self) -> Option<UnixTime> {
         match self {
             Hindrance::Blocked { since, .. }
             | Hindrance::Locked { since, .. }
@@ -148,7 +148,7 @@ impl Hindrance {
         }
     }
 
-    fn until(&self) -> Option<UnixTime> {
+    pub(crate) fn until(&self) -> Option<UnixTime> {
         match self {
             Hindrance::Blocked { until, .. } | Hindrance::Waits { until, .. } => Some(*until),
             _ => None,

@@ -187,7 +187,10 @@ impl Smpp {
                     login: order.delivery.login,
                     delivery: order.delivery.id,
                     user: order.delivery.user.clone(),
+                    client: order.delivery.client.clone(),
+                    kind: order.delivery.kind,
                     arrived: false,
+                    last: false,
                     state: "".into(),
                 })
             });

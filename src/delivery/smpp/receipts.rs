@@ -58,7 +58,10 @@ mod tests {
             login: LoginId::from_number(number),
             delivery: DeliveryId(1),
             user: UserName::canonical(b"mary").unwrap(),
+            client: Label::new("vpn").unwrap(),
+            kind: crate::engine::delivery::Kind::Sms,
             arrived: false,
+            last: false,
             state: "".into(),
         }
     }

@@ -234,7 +234,13 @@ impl Session {
         let last = !matches!(state.as_str(), "ENROUTE" | "ACCEPTD");
         let Some(awaited) = self.receipts.find(&message_id, last) else { return };
         let arrived = state == "DELIVRD";
-        (self.arrived)(Arrival { reference: message_id.into(), state: state.into(), arrived, ..awaited });
+        (self.arrived)(Arrival {
+            reference: message_id.into(),
+            state: state.into(),
+            arrived,
+            last,
+            ..awaited
+        });
     }
 }
 

@@ -105,7 +105,7 @@ fn a_message_is_submitted_over_a_bound_session_and_its_receipt_belongs_to_its_lo
     let handed = send(&channels, "+36301234542").unwrap();
     assert_eq!(handed.reference.as_deref(), Some("17AB"));
     let arrival = arrivals.recv_timeout(Duration::from_secs(10)).unwrap();
-    assert!(arrival.arrived);
+    assert!(arrival.arrived && arrival.last);
     assert_eq!((&*arrival.state, arrival.login), ("DELIVRD", crate::engine::record::LoginId::from_number(7)));
 
     let next = || said.recv_timeout(Duration::from_secs(10)).unwrap();

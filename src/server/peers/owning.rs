@@ -45,8 +45,8 @@ impl Worker {
         };
         match shared.duplicates.admit(origin.key, &origin.authenticator, now) {
             Known::New => {}
-            Known::Pending => return Err(DropReason::DuplicatePending),
-            Known::Answered(reply) => {
+            Known::Pending(_) => return Err(DropReason::DuplicatePending),
+            Known::Answered(reply, _) => {
                 self.send(reply, origin);
                 return Ok(());
             }

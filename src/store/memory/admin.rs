@@ -377,6 +377,15 @@ impl Admin for MemoryStore {
             .collect())
     }
 
+    fn memo(&mut self, name: &str) -> Result<Option<String>, AdminFault> {
+        Ok(self.lock().memos.get(name).cloned())
+    }
+
+    fn set_memo(&mut self, name: &str, text: &str) -> Result<(), AdminFault> {
+        self.lock().memos.insert(name.to_owned(), text.to_owned());
+        Ok(())
+    }
+
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
         let mut state = self.lock();
         let before = state.postures.len();

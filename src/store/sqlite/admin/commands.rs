@@ -72,12 +72,21 @@ impl Admin for SqliteAdmin {
                 let mut statement = connection.prepare_cached(concat!(
                     "SELECT name FROM user WHERE name > ?1 AND (?2 IS NULL OR instr(name, ?2) > 0)
                          AND (?4 IS NULL OR instr(char(10) || member_of || char(10), char(10) || ?4 || char(10)) > 0)
+                         AND (?5 IS NULL OR disabled = 1 OR special IS NOT NULL
+                              OR id IN (SELECT user FROM user_state WHERE failures > 0)
+                              OR id IN (SELECT value FROM json_each(?5)))
                          AND ",
                     visible!("batch"),
                     " ORDER BY name LIMIT ?3"
                 ))?;
                 let group = filter.group.as_ref().map(GroupName::as_str);
-                let wanted = params![after, filter.contains, i64::try_from(page).unwrap_or(i64::MAX), group];
+                // Those of whom the state tables do not say yet that they failed.
+                let failed = filter.kept_out.then(|| {
+                    let failed = hot.users.iter().filter(|(_, count)| count.failures > 0);
+                    format!("[{}]", failed.map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(","))
+                });
+                let page = i64::try_from(page).unwrap_or(i64::MAX);
+                let wanted = params![after, filter.contains, page, group, failed];
                 let names = statement.query_map(wanted, |row| row.get::<_, String>(0))?;
                 let mut users = Vec::new();
                 for name in names {
@@ -405,6 +414,18 @@ impl Admin for SqliteAdmin {
 
     fn postures(&mut self) -> Result<Vec<Posture>, AdminFault> {
         self.blame(postures(&self.connection).map_err(Trouble::Sql))
+    }
+
+    fn memo(&mut self, name: &str) -> Result<Option<String>, AdminFault> {
+        let sql = "SELECT value FROM meta WHERE name = 'memo/' || ?1";
+        let found = self.connection.query_row(sql, [name], |row| row.get(0)).optional();
+        self.blame(found.map_err(Trouble::Sql))
+    }
+
+    fn set_memo(&mut self, name: &str, text: &str) -> Result<(), AdminFault> {
+        let sql = "REPLACE INTO meta (name, value) VALUES ('memo/' || ?1, ?2)";
+        let kept = self.connection.execute(sql, [name, text]);
+        self.blame(kept.map(drop).map_err(Trouble::Sql))
     }
 
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
