@@ -198,6 +198,7 @@ impl Maker {
             drift: None,
             sends: None,
             consumed: None,
+            remembers: None,
             tally: Tally::Keep,
             took: Duration::from_millis(9),
             durations: Durations::default(),

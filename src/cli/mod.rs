@@ -25,6 +25,7 @@ mod quickstart;
 mod report;
 mod running;
 mod serve;
+mod session;
 mod store;
 mod token;
 mod trace;
@@ -56,6 +57,7 @@ enum Command {
     Audit(audit::Audit),
     Channel(channel::Channel),
     Store(keeping::Store),
+    Session(session::Session),
     Explain(explain::Explain),
     Trace(trace::Trace),
     Login(login::Login),
@@ -86,6 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(command) => command.run(),
         Command::Channel(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::Session(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Trace(command) => command.run(),
         Command::Login(command) => command.run(),

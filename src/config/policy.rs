@@ -61,6 +61,12 @@ pub(super) const KEYS: &[Key] = &[
     key("prompt", Kind::One, "TEXT", "the line that asks for a code, at most 80 characters of plain ASCII"),
     key("pin", Kind::One, "WORD", "none, or with-code: a PIN is typed before the code, in one entry (none)"),
     key("pin-max-age", Kind::One, "DURATION", "an older PIN is good no more, 1d to 3650d (never)"),
+    key(
+        "remember",
+        Kind::One,
+        "DURATION",
+        "for how long a right second factor is remembered for the same user and station, 1m to 90d, or 0s for never (0s)",
+    ),
 ];
 
 /// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
@@ -103,6 +109,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         prompt: reader.find("prompt", value::line).map(|found| found.value.into()),
         pin: reader.find("pin", choice(PINS)).map(|found| found.value),
         pin_max_age: reader.find("pin-max-age", duration(DAY..=3650 * DAY)).map(|found| found.value),
+        remember: reader.find("remember", remember).map(|found| found.value),
     }
 }
 
@@ -131,6 +138,7 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     if let Some(age) = &login.pin_max_age {
         reader.record("pin-max-age", age, &from(stage.pin_max_age.is_some()));
     }
+    reader.record("remember", &login.remember, &from(stage.remember.is_some()));
 }
 
 /// Records what one stage says, and nothing else.
@@ -160,6 +168,13 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "prompt", stage.prompt.as_deref());
     say(reader, "pin", stage.pin.map(pin_word));
     say(reader, "pin-max-age", stage.pin_max_age.as_ref());
+    say(reader, "remember", stage.remember.as_ref());
+}
+
+/// How long a factor is remembered: not at all, or for a time that is worth it.
+fn remember(scalar: &Scalar) -> Parsed<Duration> {
+    let never = || duration(Duration::ZERO..=Duration::ZERO)(scalar);
+    duration(Duration::from_mins(1)..=90 * DAY)(scalar).or_else(|bad| never().map_err(|_| bad))
 }
 
 fn pin_word(pin: PinWanted) -> &'static str {

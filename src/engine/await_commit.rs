@@ -120,6 +120,7 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
                 spent: None,
                 drift: None,
                 consumed: None,
+                remembers: None,
                 tally: Tally::Count,
                 ..row.clone()
             };
@@ -133,6 +134,7 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
                 spent: None,
                 drift: None,
                 consumed: None,
+                remembers: None,
                 tally: Tally::Keep,
                 ..row.clone()
             };
@@ -164,7 +166,8 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             Conflict::UserBlocked,
         ) => refuse(&facts, Reason::UserBlocked, env),
         (Then::Accept { facts, .. }, Conflict::Consumed) => refuse(&facts, Reason::BypassGone, env),
-        // Locked meanwhile: a bypass does not open a lock.
+        (Then::Accept { facts, .. }, Conflict::SessionEnded) => refuse(&facts, Reason::SessionGone, env),
+        // Locked meanwhile: neither a bypass nor a remembered factor opens a lock.
         (Then::Accept { facts, .. }, Conflict::TooManyFailures) => refuse(&facts, Reason::Locked, env),
         // No other record carries the guard that would have failed.
         (
@@ -174,7 +177,7 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             | Then::SendNext { facts, .. },
             _,
         )
-        | (Then::AcceptCode { facts, .. }, Conflict::SentTooOften) => {
+        | (Then::AcceptCode { facts, .. }, Conflict::SentTooOften | Conflict::SessionEnded) => {
             refuse(&facts, Reason::InternalError, env)
         }
         (Then::Alarmed(behind), conflict) => refused(&behind.row, behind.then, conflict, env),
@@ -209,6 +212,7 @@ fn unavailable(row: Arc<Row>, then: Then) -> Step {
                 drift: None,
                 sends: None,
                 consumed: None,
+                remembers: None,
                 tally: Tally::Keep,
                 ..Row::clone(&row)
             };

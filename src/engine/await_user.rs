@@ -17,9 +17,10 @@ use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
 use super::question::UserAnswer;
 use super::reason::Reason;
 use super::record::{Guard, Method, Record, Row, Tally, Verdict};
+use super::remember::Session;
 use super::sending::{self, Typed};
 use super::step::{Challenge, Env, Step, Wait};
-use super::{bypass, pin, prompt, recovery};
+use super::{bypass, pin, prompt, recovery, remember};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::wire::AttributeList;
@@ -150,6 +151,12 @@ fn ask(
     if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix) {
         return refuse_late(facts, user, reason, behind.is_some(), env);
     }
+    // A code that was typed is judged.
+    if behind.is_none()
+        && let Some(found) = remember::open(account, &facts, &offers, env)
+    {
+        return remember::let_in(facts, account, found, password, held, env);
+    }
     let can_ask = facts.policy.admission.challenge;
     let tries = if can_ask { facts.policy.login.tries } else { 1 };
     let round = CodeRound::new(password, held, tries);
@@ -217,6 +224,7 @@ fn waive(
         WaivedBy::Unenrolled => (Reason::UnenrolledAllowed, None),
         WaivedBy::Exempt(rule) => (Reason::Exempt, Some(rule.as_str().into())),
         WaivedBy::Bypass => (Reason::BypassUsed, None),
+        WaivedBy::Remembered => (Reason::Remembered, None),
     };
     let user_id = account.map(|account| account.id);
     let contact = account.and_then(|account| account.contact.clone());
@@ -342,11 +350,14 @@ fn spend(
         Guard::FailuresBelow { user: account.id, limit },
         Guard::StepUnspent { token: token.id, step },
     ];
+    let session = remember::begin(&facts, Method::of(token), Some(token.id), env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),
         method: Method::of(token),
         device: Some(Arc::clone(&token.serial)),
+        note: session.as_deref().map(Session::note),
+        remembers: session,
         spent: Some((token.id, step)),
         drift: codes::learned(account, token, step, env.unix),
         tally: Tally::Clear,

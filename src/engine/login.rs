@@ -155,6 +155,7 @@ impl Facts {
             drift: None,
             sends: None,
             consumed: None,
+            remembers: None,
             tally: Tally::Keep,
             took: env.mono.since(self.began),
             durations: self.durations,

@@ -36,6 +36,7 @@ pub mod question;
 pub mod reason;
 pub mod record;
 mod recovery;
+pub mod remember;
 pub mod rule;
 pub mod sending;
 pub mod special;

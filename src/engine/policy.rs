@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::append::Append;
 use super::delivery::Kind;
 use super::methods::{Factor, ORDER};
+use super::remember::{Session, Visit};
 use super::special::Bypass;
 use crate::base::name::Label;
 use crate::base::time::UnixTime;
@@ -96,6 +97,9 @@ pub struct LoginPolicy {
     pub pin: PinWanted,
     /// A PIN that is older is not good any more, 1 to 3650 days; `None`: it is for good.
     pub pin_max_age: Option<Duration>,
+    /// For so long after a right second factor the same user at the same client and station is not asked again, 1 min to
+    /// 90 d; zero: never.
+    pub remember: Duration,
 }
 
 /// Both halves of a client's policy, resolved.
@@ -218,6 +222,8 @@ pub struct Overrides {
     pub pin: Option<PinWanted>,
     /// [`LoginPolicy::pin_max_age`].
     pub pin_max_age: Option<Duration>,
+    /// [`LoginPolicy::remember`].
+    pub remember: Option<Duration>,
 }
 
 /// The prompt where nothing else is configured.
@@ -251,6 +257,7 @@ impl Policy {
                 exempt: None,
                 pin: PinWanted::Never,
                 pin_max_age: None,
+                remember: Duration::ZERO,
             },
             lockout,
             by: By::default(),
@@ -284,6 +291,7 @@ impl Policy {
             prompt,
             pin,
             pin_max_age,
+            remember,
         } = stage;
         set(&mut policy.admission.primary, primary.as_ref());
         set(&mut policy.admission.patience, patience.as_ref());
@@ -303,6 +311,7 @@ impl Policy {
         set(&mut policy.login.prompt, prompt.as_ref());
         set(&mut policy.login.pin, pin.as_ref());
         policy.login.pin_max_age = pin_max_age.or(policy.login.pin_max_age);
+        set(&mut policy.login.remember, remember.as_ref());
     }
 }
 
@@ -361,6 +370,8 @@ pub enum WaivedBy {
     Exempt(Label),
     /// A one-time bypass that an admin opened.
     Bypass,
+    /// A second factor that was right a while ago.
+    Remembered,
 }
 
 impl Waiver {
@@ -377,6 +388,15 @@ impl Waiver {
     ) -> Option<Waiver> {
         let believed = bypass.station.is_none() || integrity == Integrity::Signed;
         (believed && bypass.covers(client, station, now)).then_some(Waiver { why: WaivedBy::Bypass })
+    }
+
+    /// The waiver of a factor remembered in `session` for a later login, a `visit`, under `policy` as it is by now. None
+    /// for a request that proves nothing about its station (CVE-2024-3596).
+    #[must_use]
+    pub fn by_session(session: &Session, policy: &LoginPolicy, visit: &Visit<'_>) -> Option<Waiver> {
+        let believed = visit.integrity == Integrity::Signed;
+        let lasts = session.covers(visit) && visit.now < session.since + policy.remember;
+        (believed && lasts).then_some(Waiver { why: WaivedBy::Remembered })
     }
 
     /// Which rule it was.

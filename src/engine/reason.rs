@@ -40,6 +40,8 @@ reasons! {
     RecoveryAccepted = "recovery-code-accepted",
     /// The password was right, and an admin had opened a bypass that needs no second factor once.
     BypassUsed = "bypass-used",
+    /// The password was right, and a second factor was right at the same client and station a while ago, which is remembered.
+    Remembered = "remembered",
     /// The primary authentication refused the password.
     PrimaryRejected = "primary-rejected",
     /// The password was not passed on: so many of the user's were wrong that one more might lock the account there.
@@ -62,6 +64,8 @@ reasons! {
     UserBlocked = "user-blocked",
     /// The bypass that an admin had opened was used or cancelled while the login was under way.
     BypassGone = "bypass-gone",
+    /// The remembered factor was ended while the login was under way.
+    SessionGone = "session-gone",
     /// The code was wrong.
     CodeWrong = "code-wrong",
     /// The code was right but was used before, or is older than one that was.
@@ -136,6 +140,8 @@ reasons! {
     BypassOpened = "bypass-opened",
     /// An admin cancelled the bypasses that were open for the user.
     BypassCancelled = "bypass-cancelled",
+    /// An admin ended the user's remembered factors, or one of them.
+    SessionEnded = "session-ended",
     /// An admin set the user's PIN.
     PinSet = "pin-set",
     /// An admin took the user's PIN away.

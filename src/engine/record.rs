@@ -12,6 +12,7 @@ use super::account::{Contact, Token, TokenId, UserId};
 use super::delivery::Kind;
 use super::policy::SendLimits;
 use super::reason::Reason;
+use super::remember::Session;
 use crate::base::crockford::ALPHABET;
 use crate::base::name::{Label, UserName};
 use crate::base::time::UnixTime;
@@ -59,6 +60,8 @@ pub enum Guard {
     },
     /// What works once is the user's, and was not used.
     Unconsumed(Consumed),
+    /// The session that began with this login is the user's, and was not ended.
+    Remembered(LoginId),
 }
 
 /// Something beside a token's steps that works once, and which one: the store's own number, never used again.
@@ -87,6 +90,8 @@ pub enum Conflict {
     UserBlocked,
     /// What works once was used or taken back meanwhile.
     Consumed,
+    /// The session was ended meanwhile.
+    SessionEnded,
 }
 
 /// The answer to an append.
@@ -254,6 +259,8 @@ pub enum Method {
     Recovery,
     /// None was asked for: an admin had opened a bypass.
     Bypass,
+    /// None was asked for: one was right at the same station a while ago.
+    Remembered,
 }
 
 impl Method {
@@ -269,6 +276,7 @@ impl Method {
             Method::Email => "email",
             Method::Recovery => "recovery",
             Method::Bypass => "bypass",
+            Method::Remembered => "remembered",
         }
     }
 
@@ -294,6 +302,7 @@ impl Method {
             Method::Email,
             Method::Recovery,
             Method::Bypass,
+            Method::Remembered,
         ]
         .into_iter()
         .find(|method| method.code() == text)
@@ -341,6 +350,8 @@ pub struct Row {
     pub sends: Option<Kind>,
     /// What else works once and was used with this row.
     pub consumed: Option<Consumed>,
+    /// The session that begins with this row.
+    pub remembers: Option<Arc<Session>>,
     /// What this row does to the count of failures.
     pub tally: Tally,
     /// From the first Access-Request of the login to this decision.
@@ -351,8 +362,17 @@ pub struct Row {
     pub count: u32,
     /// Who did it, where an admin did: the system user.
     pub actor: Option<Arc<str>>,
-    /// What an admin did, or why; the server that has the login, or the rule that exempts it.
+    /// What an admin did, or why; the server that has the login, the rule that exempts it, or the login whose factor is
+    /// remembered.
     pub note: Option<Arc<str>>,
+}
+
+impl Row {
+    /// Whether it changes what is special about its user.
+    #[must_use]
+    pub fn changes_special(&self) -> bool {
+        self.consumed.is_some() || self.remembers.is_some()
+    }
 }
 
 /// Whose the time of a login was.

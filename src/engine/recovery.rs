@@ -10,6 +10,7 @@ use super::parked::CodeRound;
 use super::proof::FactorPassed;
 use super::reason::Reason;
 use super::record::{Consumed, Guard, Method, Record, Row, Tally, Verdict};
+use super::remember::{self, Session};
 use super::step::{Env, Step};
 use crate::base::name::UserName;
 use crate::factor::recovery::RecoveryCode;
@@ -57,9 +58,12 @@ pub(super) fn spend(
         Guard::FailuresBelow { user: account.id, limit },
         Guard::Unconsumed(thing),
     ];
+    let session = remember::begin(&facts, Method::Recovery, None, env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         method: Method::Recovery,
+        note: session.as_deref().map(Session::note),
+        remembers: session,
         consumed: Some(thing),
         tally: Tally::Clear,
         ..facts.row(Verdict::Accepted, Reason::RecoveryAccepted, env)

@@ -23,6 +23,7 @@ use super::policy::{Choose, PinWanted};
 use super::proof::FactorPassed;
 use super::reason::Reason;
 use super::record::{Guard, LoginId, Method, Record, Row, Tally, Verdict};
+use super::remember::{self, Session};
 use super::step::{Env, Event, Receipt, Step, Wait};
 use crate::base::name::UserName;
 use crate::base::phone::redact;
@@ -387,11 +388,14 @@ pub(super) fn spend(
     let limit = lockout::guard_limit(&facts.policy.lockout, round.guesses, account.failures);
     let guards =
         vec![Guard::UserActive { user: account.id }, Guard::FailuresBelow { user: account.id, limit }];
+    let session = remember::begin(&facts, methods::method(kind), None, env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),
         method: methods::method(kind),
         tally: Tally::Clear,
+        note: session.as_deref().map(Session::note),
+        remembers: session,
         ..facts.row(Verdict::Accepted, Reason::CodeAccepted, env)
     });
     let then = Then::AcceptCode { facts, user, round, factor: FactorPassed::by_code() };

@@ -1,4 +1,4 @@
-//! What few users have: a block, bypasses, recovery codes, a PIN. Behind one pointer that is empty for everybody else.
+//! What few users have: a block, bypasses, recovery codes, a PIN, remembered factors. Behind one pointer that is empty for everybody else.
 //!
 //! The store keeps it as it stands here and judges guards by it; nothing in it is a secret in the clear.
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::record::Consumed;
+use super::remember::Session;
 use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -26,6 +27,8 @@ pub struct Special {
     pub pin: Option<Pin>,
     /// Hashes of the PINs before it, oldest first, at most [`crate::factor::pin::HISTORY`].
     pub pins_before: Vec<KeyedHash>,
+    /// Second factors that are remembered, oldest first, at most [`super::remember::SESSIONS_MAX`].
+    pub sessions: Vec<Session>,
 }
 
 /// A user who may not log in for a time.

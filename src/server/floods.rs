@@ -203,6 +203,7 @@ mod tests {
             drift: None,
             sends: None,
             consumed: None,
+            remembers: None,
             tally: Tally::Keep,
             took: Duration::ZERO,
             durations: Durations::default(),

@@ -78,6 +78,7 @@ impl Receipts {
             drift: None,
             sends: None,
             consumed: None,
+            remembers: None,
             tally: Tally::Keep,
             took: Duration::ZERO,
             durations: Durations::default(),

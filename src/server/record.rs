@@ -49,6 +49,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a str>,
     protocol: &'static str,
     took_ms: u64,
@@ -88,6 +90,7 @@ impl Journal {
             method: row.method.code(),
             device: row.device.as_deref(),
             rule: row.note.as_deref().filter(|_| row.reason == Reason::Exempt),
+            session: row.note.as_deref().filter(|_| row.reason == Reason::Remembered),
             owner: row.note.as_deref().filter(|_| names_owner(row.reason)),
             protocol: row.protocol,
             took_ms: u64::try_from(row.took.as_millis()).unwrap_or(u64::MAX),
@@ -160,6 +163,7 @@ impl Line<'_> {
         field("method", (self.method != "none").then_some(self.method));
         field("device", self.device);
         field("rule", self.rule);
+        field("session", self.session);
         field("owner", self.owner);
         let _infallible = write!(text, " protocol={} took={}ms", self.protocol, self.took_ms);
         match self.row {

@@ -86,6 +86,7 @@ fn alarm(row: &Row) -> Record {
         drift: None,
         sends: None,
         consumed: None,
+        remembers: None,
         tally: Tally::Keep,
         took: Duration::ZERO,
         ..row.clone()
@@ -128,6 +129,7 @@ mod tests {
             drift: None,
             sends: None,
             consumed: None,
+            remembers: None,
             tally: Tally::Keep,
             took: Duration::ZERO,
             durations: Durations::default(),

@@ -123,6 +123,7 @@ impl Act {
             sends: None,
             drift: None,
             consumed: None,
+            remembers: None,
             tally: self.tally,
             took: Duration::ZERO,
             durations: Durations::default(),

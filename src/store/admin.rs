@@ -26,6 +26,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, Durations, LoginId, Record};
+use crate::engine::special::Special;
 
 /// What a command can ask of a store.
 pub trait Admin: Send {
@@ -52,6 +53,20 @@ pub trait Admin: Send {
 
     /// Does something for a user, with its row in the trail. Nothing is done where it makes no sense.
     fn act_for(&mut self, name: &UserName, act: &UserAct<'_>) -> Result<(), AdminFault>;
+
+    /// Users who have a remembered factor, by name, with what is special about them. What its time has ended may be among it.
+    fn remembered(&mut self) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
+        let mut found = Vec::new();
+        for user in self.users(&UserFilter::default())? {
+            let query = UserQuery { user: user.name, seeds: false, look_alikes: false };
+            if let UserAnswer::Found(account) = self.account(&query)
+                && let Some(special) = account.special.filter(|special| !special.sessions.is_empty())
+            {
+                found.push((account.name, special));
+            }
+        }
+        Ok(found)
+    }
 
     /// Adds a token, to a user that is there or to nobody. [`AdminFault::Exists`] where the serial is taken.
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault>;

@@ -52,6 +52,12 @@ pub(super) fn judge(record: &Record, facts: Option<&Facts>) -> Result<(), Confli
                     return Err(Conflict::Consumed);
                 }
             }
+            Guard::Remembered(login) => {
+                let special = facts.and_then(|facts| facts.special.as_ref());
+                if !special.is_some_and(|special| special.remembers(login)) {
+                    return Err(Conflict::SessionEnded);
+                }
+            }
             Guard::FailuresBelow { user, limit } => match facts {
                 Some(facts) if facts.user == user && facts.failures < limit => {}
                 Some(facts) if facts.user == user => return Err(Conflict::TooManyFailures),
@@ -82,8 +88,16 @@ pub(super) fn apply(row: &Row, facts: &mut Facts) {
         held.last_step = held.last_step.max(Some(step));
         held.drift = row.drift.or(held.drift);
     }
-    if let (Some(thing), Some(special)) = (row.consumed, &mut facts.special) {
+    make_special(row, &mut facts.special);
+}
+
+/// What a row does to what is special about its user. Changes it if [`Row::changes_special`].
+pub(super) fn make_special(row: &Row, special: &mut Option<Arc<Special>>) {
+    if let (Some(thing), Some(special)) = (row.consumed, &mut *special) {
         Arc::make_mut(special).consume(thing);
+    }
+    if let Some(session) = &row.remembers {
+        Arc::make_mut(special.get_or_insert_default()).remember(session);
     }
 }
 

@@ -298,9 +298,7 @@ impl State {
             if row.tally == Tally::Count {
                 counted = user.count_failure(row.time);
             }
-            if let (Some(thing), Some(special)) = (row.consumed, &mut user.special) {
-                Arc::make_mut(special).consume(thing);
-            }
+            fold::make_special(row, &mut user.special);
             if let Some((token, step)) = row.spent {
                 for serial in &user.tokens {
                     if let Some(held) = self.tokens.get_mut(serial).filter(|held| held.id == token) {

@@ -19,6 +19,7 @@ pub mod pending;
 pub mod people;
 pub mod report;
 pub mod seal;
+mod session;
 mod special;
 pub mod sqlite;
 pub mod trail;

@@ -383,6 +383,7 @@ mod tests {
             device: Some("T1".into()),
             spent: Some((TokenId(300), u64::MAX)),
             consumed: Some(Consumed::Bypass(7)),
+            remembers: None,
             drift: Some(Drift::from_sixteenths(-9)),
             sends: None,
             tally: Tally::Clear,

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::name::Label;
 use crate::base::text::{hex, unhex};
 use crate::base::time::UnixTime;
+use crate::engine::account::TokenId;
+use crate::engine::record::{LoginId, Method};
+use crate::engine::remember::Session;
 use crate::engine::special::{Block, Bypass, Pin, Recovery, Special};
 use crate::factor::keyed::KeyedHash;
 
@@ -23,6 +26,20 @@ struct Written {
     pin: Option<WrittenPin>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pins_before: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sessions: Vec<WrittenSession>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSession {
+    login: u64,
+    client: String,
+    station: String,
+    since: u64,
+    until: u64,
+    method: String,
+    token: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,7 +82,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
     if *special == Special::default() {
         return None;
     }
-    let Special { block, bypasses, recovery, pin, pins_before } = special;
+    let Special { block, bypasses, recovery, pin, pins_before, sessions } = special;
     let text = |hash: &KeyedHash| hex(&hash.0);
     let written = Written {
         block: block.as_ref().map(|block| WrittenBlock {
@@ -95,6 +112,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
             .collect(),
         pin: pin.as_ref().map(|pin| WrittenPin { hash: text(&pin.hash), since: pin.since.0 }),
         pins_before: pins_before.iter().map(text).collect(),
+        sessions: sessions.iter().map(write_session).collect(),
     };
     #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
     Some(serde_json::to_string(&written).expect("JSON"))
@@ -102,7 +120,8 @@ pub(super) fn write(special: &Special) -> Option<String> {
 
 /// Back from [`write`]; `None` for anything else.
 pub(super) fn read(text: &str) -> Option<Special> {
-    let Written { block, bypasses, recovery, pin, pins_before } = serde_json::from_str(text).ok()?;
+    let Written { block, bypasses, recovery, pin, pins_before, sessions } =
+        serde_json::from_str(text).ok()?;
     let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
     Some(Special {
         block: block.map(|block| Block {
@@ -138,6 +157,31 @@ pub(super) fn read(text: &str) -> Option<Special> {
             Some(pin) => Some(Pin { hash: hash(&pin.hash)?, since: UnixTime(pin.since) }),
         },
         pins_before: pins_before.iter().map(|text| hash(text)).collect::<Option<_>>()?,
+        sessions: sessions.into_iter().map(read_session).collect::<Option<_>>()?,
+    })
+}
+
+fn write_session(session: &Session) -> WrittenSession {
+    WrittenSession {
+        login: session.id.number(),
+        client: session.client.to_string(),
+        station: session.station.as_ref().to_owned(),
+        since: session.since.0,
+        until: session.until.0,
+        method: session.method.code().to_owned(),
+        token: session.token.map(|token| token.0),
+    }
+}
+
+fn read_session(session: WrittenSession) -> Option<Session> {
+    Some(Session {
+        id: LoginId::from_number(session.login),
+        client: Label::new(&session.client).ok()?,
+        station: session.station.into(),
+        since: UnixTime(session.since),
+        until: UnixTime(session.until),
+        method: Method::parse(&session.method)?,
+        token: session.token.map(TokenId),
     })
 }
 
@@ -156,20 +200,36 @@ mod tests {
             until: UnixTime(2),
             why: "lost \"phone\"".into(),
         };
+        let session = |token| Session {
+            id: LoginId::from_number(u64::MAX),
+            client: Label::new("vpn").unwrap(),
+            station: "\\x1b \"desk\"".into(),
+            since: UnixTime(7),
+            until: UnixTime(8),
+            method: Method::Email,
+            token,
+        };
         let special = Special {
             block: Some(Block { since: UnixTime(3), until: UnixTime(4), why: "left".into() }),
             bypasses: vec![bypass(None), bypass(Some("2001:db8::/32"))],
             recovery: vec![Recovery { id: 1, hash: KeyedHash([2; 32]), since: UnixTime(6), used: true }],
             pin: Some(pin),
             pins_before: vec![KeyedHash([3; 32])],
+            sessions: [Some(TokenId(9)), None].map(session).into(),
         };
         let text = write(&special).unwrap();
         assert_eq!(read(&text), Some(special));
         assert_eq!(write(&Special::default()), None);
         assert_eq!(read("{}"), Some(Special::default()));
-        for damaged in
-            ["", "null", "{", r#"{"blocked":1}"#, r#"{"pins-before":["00"]}"#, &text.replace("vpn", "v p")]
-        {
+        for damaged in [
+            "",
+            "null",
+            "{",
+            r#"{"blocked":1}"#,
+            r#"{"pins-before":["00"]}"#,
+            &text.replace("vpn", "v p"),
+            &text.replace("\"email\"", "\"pigeon\""),
+        ] {
             assert_eq!(read(damaged), None, "{damaged}");
         }
     }

@@ -13,6 +13,7 @@ use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
 use crate::engine::reason::Reason;
+use crate::engine::record::{LoginId, Method};
 use crate::engine::special::{Block, Bypass, HashKey, HashKeys, Pin, Recovery, Special};
 use crate::factor::pin;
 use crate::factor::recovery::RecoveryCode;
@@ -67,6 +68,13 @@ pub enum UserAct<'a> {
     SetPin(&'a Secret),
     /// The user has no PIN any more.
     RemovePin,
+    /// Second factors that are remembered are so no more.
+    EndSessions {
+        /// The one that began with this login; `None` for all.
+        which: Option<LoginId>,
+        /// Why, if said.
+        why: Option<&'a str>,
+    },
 }
 
 /// Derives the keys that recovery codes and PINs are hashed under.
@@ -90,6 +98,7 @@ impl UserAct<'_> {
             UserAct::CancelBypasses => Reason::BypassCancelled,
             UserAct::SetPin(_) => Reason::PinSet,
             UserAct::RemovePin => Reason::PinRemoved,
+            UserAct::EndSessions { .. } => Reason::SessionEnded,
         }
     }
 
@@ -103,6 +112,11 @@ impl UserAct<'_> {
             }
             UserAct::Unblock { why } | UserAct::Recovery { why, .. } => {
                 why.unwrap_or_default().trim().to_owned()
+            }
+            UserAct::EndSessions { which, why } => {
+                let which = which.map_or_else(|| "all".to_owned(), |login| login.to_string());
+                let why = why.map(|why| format!(": {}", why.trim())).unwrap_or_default();
+                format!("{which}{why}")
             }
             UserAct::CancelBypasses | UserAct::SetPin(_) | UserAct::RemovePin => String::new(),
         }
@@ -119,6 +133,7 @@ impl UserAct<'_> {
     ) -> Result<(), AdminFault> {
         special.bypasses.retain(|bypass| now < bypass.until);
         special.block.take_if(|block| block.until <= now);
+        special.sessions.retain(|session| now < session.until);
         match self {
             UserAct::Block { span, why } => {
                 let why = reason_said(why)?;
@@ -126,6 +141,7 @@ impl UserAct<'_> {
                     return Err(AdminFault::Invalid("a block lasts up to ten years".to_owned()));
                 }
                 special.block = Some(Block { since: now, until: now + *span, why: why.into() });
+                special.sessions.clear();
             }
             UserAct::Unblock { why } => {
                 why.map(reason_said).transpose()?;
@@ -133,6 +149,7 @@ impl UserAct<'_> {
             }
             UserAct::Recovery { codes, why } => {
                 why.map(reason_said).transpose()?;
+                special.sessions.retain(|session| session.method != Method::Recovery);
                 special.recovery = codes
                     .iter()
                     .map(|code| Recovery {
@@ -167,10 +184,22 @@ impl UserAct<'_> {
                 }
                 special.bypasses.clear();
             }
-            UserAct::SetPin(secret) => set_pin(special, user, keys, now, secret)?,
+            UserAct::SetPin(secret) => {
+                set_pin(special, user, keys, now, secret)?;
+                special.sessions.clear();
+            }
             UserAct::RemovePin => {
                 let old = special.pin.take().ok_or_else(|| AdminFault::Missing("PIN".to_owned()))?;
                 remember(special, &old);
+                special.sessions.clear();
+            }
+            UserAct::EndSessions { which, why } => {
+                why.map(reason_said).transpose()?;
+                let before = special.sessions.len();
+                special.sessions.retain(|session| which.is_some_and(|login| session.id != login));
+                if special.sessions.len() == before {
+                    return Err(AdminFault::Missing("remembered factor of the user".to_owned()));
+                }
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::script::option;
 use super::words::{Word, span};
 
 /// `block alice 2h`, `unblock alice`, `recovery alice CODE CODE`, `bypass alice 300s client=nas station=NET`,
-/// `cancel-bypasses alice`, `pin alice 2580`, `no-pin alice`.
+/// `cancel-bypasses alice`, `pin alice 2580`, `no-pin alice`, `end-sessions alice`.
 pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) -> Result<(), String> {
     let first = || rest.first().map(Word::text).ok_or("a word is missing");
     let codes: Vec<_> = rest.iter().filter_map(|word| RecoveryCode::parse(&word.value)).collect();
@@ -30,6 +30,7 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
         "cancel-bypasses" => UserAct::CancelBypasses,
         "pin" => UserAct::SetPin(&pin),
         "no-pin" => UserAct::RemovePin,
+        "end-sessions" => UserAct::EndSessions { which: None, why: None },
         other => return Err(format!("an admin cannot `{other}`")),
     };
     store.act_for(user, &act).map_err(|fault| fault.to_string())

@@ -382,9 +382,17 @@ impl Run {
             "enable" => store.set_user(&name(&thing), &mut |fields| fields.disabled = false),
             "unlock" => store.unlock(&name(&thing)),
             "remove" => store.remove_user(&name(&thing)).map(drop),
+            "password" => {
+                store.set_user(&name(&thing), &mut |fields| fields.password_hash = Some("new".into()))
+            }
+            "phone" => {
+                let phone = rest.get(2).map(Word::text);
+                store.set_user(&name(&thing), &mut |fields| fields.phone.clone_from(&phone))
+            }
             "disable-token" => store.enable_token(&thing, false),
             "enable-token" => store.enable_token(&thing, true),
             "remove-token" => store.remove_token(&thing),
+            "unassign" => store.assign_token(&thing, None),
             "assign" => store.assign_token(&thing, Some(&name(&rest[2].text()))),
             other => return people::act(store, other, &name(&thing), &rest[2..]),
         }
@@ -615,6 +623,7 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         prompt: option(rest, "prompt").map(Into::into),
         pin: yes("pin").map(|wanted| if wanted { PinWanted::WithCode } else { PinWanted::Never }),
         pin_max_age: time("pin-max-age")?,
+        remember: time("remember")?,
         ..Overrides::default()
     })
 }

@@ -8,6 +8,7 @@ use super::walk::Outcome;
 use super::{Answer, Judged};
 use crate::base::name::GroupName;
 use crate::cli::output::{count, printable, say};
+use crate::cli::session::open_ones;
 use crate::cli::user::show::Hindrance;
 use crate::config::Said;
 use crate::engine::account::Token;
@@ -100,6 +101,13 @@ impl Answer<'_> {
             let state = self.token_state(token);
             let _infallible = writeln!(text, "  {label:<10}{}: {state}", printable(&token.serial));
         }
+        let special = account.special.as_deref();
+        for session in special.iter().flat_map(|special| open_ones(special, self.now)) {
+            let (factor, client, until) = (session.method.code(), &session.client, session.until);
+            let station = printable(&session.station);
+            let _infallible =
+                writeln!(text, "  {:<10}{factor} at {client} from {station} until {until}", "remembered");
+        }
     }
 
     fn token_state(&self, token: &Token) -> &'static str {
@@ -171,6 +179,16 @@ impl Answer<'_> {
                 .iter()
                 .map(|token| json!({ "serial": &*token.serial, "state": self.token_state(token) }));
             let groups = account.groups.iter().flat_map(|groups| groups.iter());
+            let special = account.special.as_deref();
+            let sessions = special.iter().flat_map(|special| open_ones(special, self.now)).map(|session| {
+                json!({
+                    "client": session.client.as_str(),
+                    "station": &*session.station,
+                    "until": session.until.to_string(),
+                    "factor": session.method.code(),
+                    "id": session.id.to_string(),
+                })
+            });
             json!({
                 "groups": groups.map(GroupName::as_str).collect::<Vec<_>>(),
                 "disabled": account.disabled,
@@ -178,6 +196,7 @@ impl Answer<'_> {
                 "standing": self.standing(),
                 "hindrances": self.hindrances.iter().map(Hindrance::code).collect::<Vec<_>>(),
                 "tokens": tokens.collect::<Vec<_>>(),
+                "remembered": sessions.collect::<Vec<_>>(),
             })
         });
         let outcome = &self.walked.outcome;

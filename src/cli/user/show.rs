@@ -6,6 +6,7 @@ use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Listing, count, printable, say};
+use crate::cli::session::open_ones;
 use crate::cli::store::{Missing, clock, open, said};
 use crate::config::StoreSettings;
 use crate::config::flags::StoreFlags;
@@ -62,10 +63,11 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
         "pin-set",
         "open-bypasses",
         "cannot-log-in",
+        "remembered",
     ]);
     let cells = super::cells(&user).into_iter().chain([json!(of_late)]);
     let mut cells = cells.chain(more_cells(&special, &hindrances, now));
-    listing.row(std::array::from_fn::<_, 20, _>(|_| cells.next().unwrap_or_default()));
+    listing.row(std::array::from_fn::<_, 21, _>(|_| cells.next().unwrap_or_default()));
     listing.print(format)
 }
 
@@ -185,7 +187,7 @@ impl Hindrance {
 }
 
 /// What `user list` does not have.
-fn more_cells(special: &Special, hindrances: &[Hindrance], now: UnixTime) -> [Value; 4] {
+fn more_cells(special: &Special, hindrances: &[Hindrance], now: UnixTime) -> [Value; 5] {
     let time = |time: Option<UnixTime>| json!(time.map(|time| time.to_string()));
     let hindrances = hindrances.iter().map(|hindrance| {
         json!({
@@ -200,6 +202,7 @@ fn more_cells(special: &Special, hindrances: &[Hindrance], now: UnixTime) -> [Va
         time(special.pin.as_ref().map(|pin| pin.since)),
         json!(special.bypasses.iter().filter(|bypass| now < bypass.until).count()),
         Value::Array(hindrances.collect()),
+        json!(open_ones(special, now).count()),
     ]
 }
 
@@ -253,6 +256,11 @@ fn table(
         let left = show_span(std::time::Duration::from_secs(bypass.until.since(now).as_secs()));
         let why = printable(&bypass.why);
         line("bypass", &format!("at {}{station} for {left} yet: {why}", bypass.client))?;
+    }
+    for session in open_ones(special, now) {
+        let (client, station) = (&session.client, printable(&session.station));
+        let (factor, since, until) = (session.method.code(), session.since, session.until);
+        line("remembered", &format!("{factor} at {client} from {station} since {since} until {until}"))?;
     }
     for hindrance in hindrances {
         line("cannot log in", &hindrance.sentence())?;

@@ -28,6 +28,7 @@ mod files;
 mod logins;
 mod parking;
 mod reports;
+mod sessions;
 mod tokens;
 
 pub(super) use commands::*;
@@ -35,6 +36,7 @@ pub(super) use files::*;
 pub(super) use logins::*;
 pub(super) use parking::*;
 pub(super) use reports::*;
+pub(super) use sessions::*;
 pub(super) use tokens::*;
 
 /// A store under test: one running server and any number of commands beside it.
@@ -139,6 +141,7 @@ pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>
         drift: None,
         sends: None,
         consumed: None,
+        remembers: None,
         tally,
         took: Duration::from_millis(1234),
         durations: Durations { primary: Duration::from_millis(20), typing: Duration::from_millis(1200) },
@@ -198,6 +201,9 @@ macro_rules! battery {
             an_unlock_clears_the_failures_and_leaves_a_row
             what_works_once_is_used_once_and_a_restart_does_not_bring_it_back
             a_block_holds_at_the_append_until_its_time_is_over
+            a_remembered_factor_outlives_a_restart_and_is_ended_once
+            what_an_admin_changes_ends_what_is_remembered_for_good
+            a_file_of_users_ends_what_is_remembered_of_those_it_changes
             the_trail_reads_newest_first_and_outlives_its_users
             a_raised_address_stays_raised_until_an_admin_relaxes_it
             an_import_makes_users_and_tokens_and_once_more_changes_nothing

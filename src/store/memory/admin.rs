@@ -23,6 +23,7 @@ use crate::store::admin::{
 use crate::store::keyring::Keyring;
 use crate::store::report::Reports;
 use crate::store::seal::Purpose;
+use crate::store::session::Ends;
 use crate::store::trail::Trail;
 use crate::store::user_act::{UserAct, hash_keys};
 
@@ -60,6 +61,7 @@ impl Admin for MemoryStore {
         let user = state.user_mut(name)?;
         let before = user.fields.clone();
         edit(&mut user.fields);
+        Ends::Change(&before, &user.fields).take_out(&mut user.special);
         let act = Act::new(Reason::UserChanged).on(name, user.id).note(before.changes(&user.fields));
         self.act(&mut state, act);
         Ok(())
@@ -149,6 +151,8 @@ impl Admin for MemoryStore {
             return Err(AdminFault::no_token(serial));
         };
         let before = std::mem::replace(&mut held.user, user.cloned());
+        let id = held.id;
+        state.end_sessions(before.as_ref(), id);
         let act = match user {
             Some(_) => Act::new(Reason::TokenAssigned),
             None => Act::new(Reason::TokenUnassigned),
@@ -172,7 +176,10 @@ impl Admin for MemoryStore {
         let mut state = self.lock();
         let held = state.tokens.get_mut(serial).ok_or_else(|| AdminFault::no_token(serial))?;
         held.enabled = enabled;
-        let owner = held.user.clone();
+        let (owner, id) = (held.user.clone(), held.id);
+        if !enabled {
+            state.end_sessions(owner.as_ref(), id);
+        }
         let whose = state.numbered(owner.as_ref());
         let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
         self.act(&mut state, Act::new(reason).token(serial).on_any(whose));
@@ -213,6 +220,7 @@ impl Admin for MemoryStore {
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
         let mut state = self.lock();
         let (serial, held) = state.tokens.remove_entry(serial).ok_or_else(|| AdminFault::no_token(serial))?;
+        state.end_sessions(held.user.as_ref(), held.id);
         let whose = state.numbered(held.user.as_ref());
         self.act(&mut state, Act::new(Reason::TokenRemoved).token(&serial).on_any(whose));
         if let Some(user) = held.user.and_then(|name| state.users.get_mut(&name)) {
@@ -299,7 +307,10 @@ impl Admin for MemoryStore {
         }
         for (name, fields) in wanted {
             match state.users.get_mut(&name) {
-                Some(user) => user.fields = fields,
+                Some(user) => {
+                    let before = std::mem::replace(&mut user.fields, fields);
+                    Ends::Change(&before, &user.fields).take_out(&mut user.special);
+                }
                 None => {
                     state.make_user(&name, fields, now);
                 }

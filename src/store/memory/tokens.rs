@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::{Held, State, User};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
-use crate::engine::account::UserId;
+use crate::engine::account::{TokenId, UserId};
 use crate::store::admin::{
     AdminFault, ImportConflict, ImportReport, NewToken, Replacement, TokenDetails, UserDetails,
 };
 use crate::store::seal::Purpose;
+use crate::store::session::Ends;
 
 impl State {
     pub(super) fn rename(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
@@ -65,8 +66,17 @@ impl State {
         }
         if let Some(old) = self.tokens.get_mut(serial) {
             old.enabled = false;
+            let id = old.id;
+            self.end_sessions(Some(&user), id);
         }
         Ok(user)
+    }
+
+    /// Ends what a code of the token began for its owner.
+    pub(super) fn end_sessions(&mut self, owner: Option<&UserName>, token: TokenId) {
+        if let Some(user) = owner.and_then(|name| self.users.get_mut(name)) {
+            Ends::Token(token).take_out(&mut user.special);
+        }
     }
 
     /// A user with the number.

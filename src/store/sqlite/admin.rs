@@ -132,7 +132,7 @@ impl SqliteAdmin {
         if let Err(conflict) = judge(record, facts.as_ref()) {
             return Ok(CommitAnswer::Refused(conflict));
         }
-        if let Some(facts) = facts.as_mut().filter(|_| row.consumed.is_some()) {
+        if let Some(facts) = facts.as_mut().filter(|_| row.changes_special()) {
             apply(row, facts);
             rows::keep_special(&transaction, facts.user, facts.special.as_deref())?;
         }

@@ -37,6 +37,7 @@ mod rows;
 mod schema;
 mod seat;
 mod sent;
+mod sessions;
 mod strangers;
 mod tables;
 mod tokens;

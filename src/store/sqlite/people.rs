@@ -208,7 +208,11 @@ pub(super) fn finish(connection: &mut Connection, stop: &dyn Fn() -> bool) -> ru
                      extension = iif(said.phone IS NULL, user.extension, said.extension),
                      language = coalesce(said.language, user.language),
                      method = coalesce(said.method, user.method),
-                     disabled = coalesce(said.disabled, user.disabled)
+                     disabled = coalesce(said.disabled, user.disabled),
+                     special = iif(
+                         coalesce(said.disabled, 0) OR coalesce(said.phone, user.phone) IS NOT user.phone
+                             OR coalesce(said.mail, user.mail) IS NOT user.mail,
+                         json_remove(user.special, '$.sessions'), user.special)
                  FROM user_update AS said WHERE said.id = ?1 AND user.id = ?2",
             )?;
             let mut take = transaction.prepare_cached("DELETE FROM user_update WHERE id = ?1")?;

@@ -5,7 +5,7 @@
 //!
 //! A backup does not know which codes were used since it was made. So that none works twice, every time-based token's
 //! steps up to now count as spent; what the replaced store knows of spent steps and counters is taken over where it can
-//! still be read; bypasses are void. What cannot be known is at risk, and [`Report`] names it.
+//! still be read; bypasses and remembered factors are void. What cannot be known is at risk, and [`Report`] names it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -320,7 +320,8 @@ fn has_special(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(connection.query_row(sql, [], |_| Ok(())).optional()?.is_some())
 }
 
-/// Closes every one-time bypass: one that was used since the backup would be open again. Answers how many there were.
+/// Closes every one-time bypass, and forgets every remembered factor: one that was used, or ended, since the backup would
+/// be open again. Answers how many bypasses there were.
 fn void_bypasses(connection: &Connection) -> rusqlite::Result<u64> {
     if !has_special(connection)? {
         return Ok(0);
@@ -328,8 +329,8 @@ fn void_bypasses(connection: &Connection) -> rusqlite::Result<u64> {
     let open = "SELECT coalesce(sum(json_array_length(special, '$.bypasses')), 0) FROM user";
     let count = connection.query_row(open, [], |row| row.get(0).map(nat))?;
     connection.execute(
-        "UPDATE user SET special = json_remove(special, '$.bypasses')
-         WHERE json_array_length(special, '$.bypasses') > 0",
+        "UPDATE user SET special = json_remove(special, '$.bypasses', '$.sessions')
+         WHERE json_array_length(special, '$.bypasses') > 0 OR json_array_length(special, '$.sessions') > 0",
         [],
     )?;
     Ok(count)

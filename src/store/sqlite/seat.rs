@@ -239,8 +239,10 @@ impl Seat {
         for (held, facts) in self.tokens.iter_mut().zip(&facts.tokens) {
             (held.last_step, held.drift) = (facts.last_step, facts.drift);
         }
-        if let Some(rare) = &mut self.rare {
-            rare.special.clone_from(&facts.special);
+        match &mut self.rare {
+            Some(rare) => rare.special.clone_from(&facts.special),
+            // Rows make something special of nobody but those whose factor they remember.
+            None => self.rare = Rare { special: facts.special.clone(), groups: None }.boxed(),
         }
     }
 }

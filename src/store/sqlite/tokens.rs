@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::admin::Trouble;
 use super::rows::{int, nat, visible};
+use super::sessions;
 use super::tables::{insert_token, keep_steps, restore_steps, token_id};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
@@ -14,6 +15,7 @@ use crate::engine::account::TokenId;
 use crate::store::admin::{AdminFault, NewToken, Replacement, TokenFields};
 use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
+use crate::store::session::Ends;
 
 /// Changes what is known of a token; answers its owner's number.
 pub(super) fn set(
@@ -104,6 +106,7 @@ pub(super) fn replace(
         }
     }
     connection.execute("UPDATE token SET enabled = 0 WHERE id = ?1", [old])?;
+    sessions::end(connection, Some(owner), Ends::Token(TokenId(old)))?;
     Ok(user)
 }
 

@@ -366,7 +366,7 @@ impl Taking<'_> {
         }
         if let Some(touched) = touched {
             apply(row, &mut touched.facts);
-            if row.consumed.is_some() {
+            if row.changes_special() {
                 rows::keep_special(self.connection, touched.facts.user, touched.facts.special.as_deref())?;
             }
         }

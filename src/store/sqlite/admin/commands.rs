@@ -12,7 +12,7 @@ use super::super::tables::{
     user_fields, user_id,
 };
 use super::super::view::FRESH;
-use super::super::{clocks, failures, import, pen::Pen, people, tokens, user_act};
+use super::super::{clocks, failures, import, pen::Pen, people, sessions, tokens, user_act};
 use super::{SqliteAdmin, Trouble, fold, under_way};
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
@@ -21,6 +21,7 @@ use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Record, Tally};
+use crate::engine::special::Special;
 use crate::store::act::{Act, Origin};
 use crate::store::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
@@ -28,6 +29,7 @@ use crate::store::admin::{
 };
 use crate::store::report::Reports;
 use crate::store::seal::Purpose;
+use crate::store::session::Ends;
 use crate::store::trail::Trail;
 use crate::store::user_act::UserAct;
 
@@ -113,6 +115,7 @@ impl Admin for SqliteAdmin {
             let mut fields = before.clone();
             edit(&mut fields);
             update_user(transaction, id, &fields)?;
+            sessions::end(transaction, Some(id), Ends::Change(&before, &fields))?;
             let act = Act::new(Reason::UserChanged).on(name, UserId(id)).note(before.changes(&fields));
             pen.act(transaction, act)?;
             Ok(log_change(transaction, Some(name))?)
@@ -149,6 +152,10 @@ impl Admin for SqliteAdmin {
 
     fn act_for(&mut self, name: &UserName, act: &UserAct<'_>) -> Result<(), AdminFault> {
         user_act::act_for(self, name, act)
+    }
+
+    fn remembered(&mut self) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
+        self.blame(sessions::who(&self.connection).map_err(Trouble::Sql))
     }
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
@@ -233,6 +240,7 @@ impl Admin for SqliteAdmin {
                 None => None,
             };
             transaction.execute("UPDATE token SET user = ?2 WHERE id = ?1", params![id, after])?;
+            sessions::end(transaction, before, Ends::Token(TokenId(id)))?;
             let act = match user.zip(after) {
                 Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
                 None => Act::new(Reason::TokenUnassigned).on_any(owner_of(transaction, before)?),
@@ -247,6 +255,9 @@ impl Admin for SqliteAdmin {
         self.change(|transaction, pen| {
             let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
             transaction.execute("UPDATE token SET enabled = ?2 WHERE id = ?1", params![id, enabled])?;
+            if !enabled {
+                sessions::end(transaction, owner, Ends::Token(TokenId(id)))?;
+            }
             let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
             pen.act(transaction, Act::new(reason).token(serial).on_any(owner_of(transaction, owner)?))?;
             Ok(log_owner(transaction, owner)?)
@@ -305,6 +316,7 @@ impl Admin for SqliteAdmin {
             let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
             let hot = fold(&mut recent, transaction)?;
             delete_token(transaction, id, hot.tokens.get(&id).map(|spent| spent.step))?;
+            sessions::end(transaction, owner, Ends::Token(TokenId(id)))?;
             let act = Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(transaction, owner)?);
             pen.act(transaction, act)?;
             Ok(log_owner(transaction, owner)?)
