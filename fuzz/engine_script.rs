@@ -209,7 +209,7 @@ impl Run<'_> {
         let Some(known) = self.states.last() else { return };
         let Some(round) = self.world.round(&known.state, known.client, known.user) else { return };
         let event = match self.script.below(3) {
-            0 => Event::Phone(Answer::Approved),
+            0 => Event::Phone(Answer::Approved(None)),
             1 => Event::Delivered(DeliveryId(1), Sent::Failed),
             _ => Event::Expired,
         };

@@ -38,6 +38,8 @@ const MAKERS: &[(&str, &[&str])] = &[
     ("PrimaryPassed::by_parked", &["engine/parked/encoding.rs"]),
     ("Opened::certify", &["store/", "engine/parked/tests.rs"]),
     ("FactorPassed::by_code", &["engine/await_user.rs", "engine/recovery.rs", "engine/sending.rs"]),
+    ("PrimaryPassed::by_gateway", &["engine/login.rs"]),
+    ("FactorPassed::by_phone", &["engine/phone.rs"]),
     ("Waiver {", &["engine/policy.rs"]),
     ("PrimaryPassed {", &["engine/proof.rs"]),
     ("FactorPassed {", &["engine/proof.rs"]),

@@ -18,6 +18,8 @@ use std::path::Path;
 
 #[path = "scenarios/people.rs"]
 mod people;
+#[path = "scenarios/phones.rs"]
+mod phones;
 #[path = "scenarios/script.rs"]
 mod script;
 #[path = "scenarios/words.rs"]

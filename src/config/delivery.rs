@@ -82,5 +82,5 @@ pub(super) fn decode(
         let new = ways.iter().all(|(kind, _)| *kind != channel.kind);
         ways.extend(settings.sending(channel.kind).filter(|_| new).map(|way| (channel.kind, way.lifetime)));
     }
-    Some((settings, policy::Sending { ways, limits }))
+    Some((settings, policy::Sending { ways, limits, asking: None }))
 }

@@ -96,6 +96,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         append: reader.find("append", append).map(|found| found.value),
         reference: reader.find("reference", boolean).map(|found| found.value),
         uniform_prompt: reader.find("uniform-prompt", boolean).map(|found| found.value),
+        bare: None,
         unenrolled: reader.find("unenrolled", choice(UNENROLLED)).map(|found| found.value),
         tries: reader.find("tries", integer(1..=5)).map(|found| found.value),
         code_lifetime: reader

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::template::{Escape, IN_TEXTS, Slot, Template};
 use crate::base::name::Label;
 use crate::base::text::is_unprintable;
+use crate::engine::asking::{Asks, Question};
 use crate::engine::delivery::{Delivery, Kind, Message};
 
 /// A text in one language.
@@ -85,6 +86,31 @@ const BUILT_IN: &[(Kind, &str, &str, &str)] = &[
     ),
 ];
 
+/// Language; a text message to be answered, the same with a PIN; a call that waits for a key, the same with a PIN, and what it
+/// adds where a digit reports fraud.
+const ASKING: &[(&str, [&str; 5])] = &[
+    (
+        "en",
+        [
+            "Reply {code} to log in to {app}. If that is not you, do not reply, and tell your help desk.",
+            "Reply {code} and your PIN, in one, to log in to {app}. If that is not you, do not reply.",
+            "Hello. Somebody is logging in to {app}. If it is you, press the hash key.",
+            "Hello. Somebody is logging in to {app}. If it is you, enter your PIN, then press the hash key.",
+            " If it is not you, press {fraud}.",
+        ],
+    ),
+    (
+        "hu",
+        [
+            "Válaszolj: {code}, ha te lépsz be ({app}). Ha nem, ne válaszolj!",
+            "Válasz, ha te lépsz be ({app}): {code} és a PIN, egyben.",
+            "Jó napot! Valaki belép ide: {app}. Ha ön az, nyomja meg a kettőskeresztet.",
+            "Jó napot! Valaki belép ide: {app}. Ha ön az, írja be a PIN-kódját, majd nyomja meg a kettőskeresztet.",
+            " Ha nem ön az, nyomja meg ezt: {fraud}.",
+        ],
+    ),
+];
+
 /// What an admin's trial says, in the language of those who administer.
 const TEST: &str = "radmfa test message from {server}. It holds no code.";
 
@@ -121,6 +147,7 @@ impl Texts {
             client: client.as_str(),
             first: "",
             minutes: minutes(lifetime),
+            typed: true,
         };
         self.fill(&self.choose(kind, Some(language)), &filled).text.to_string()
     }
@@ -131,9 +158,16 @@ impl Texts {
             Message::Code { code, lifetime } => {
                 (Zeroizing::new(String::from_utf8_lossy(code.expose()).into_owned()), *lifetime)
             }
+            Message::Ask(question) => match &question.asks {
+                Asks::CodeBack { code, .. } => {
+                    (Zeroizing::new(String::from_utf8_lossy(code.expose()).into_owned()), question.lifetime)
+                }
+                Asks::Approval { .. } | Asks::Key { .. } => (Zeroizing::default(), question.lifetime),
+            },
             Message::Test => (Zeroizing::default(), Duration::ZERO),
         };
         let text = match &delivery.message {
+            Message::Ask(question) => self.asking(delivery, question),
             Message::Code { .. } => self.choose(delivery.kind, delivery.language.as_deref()),
             Message::Test => plain(delivery.kind, "en", "radmfa test", TEST),
         };
@@ -143,12 +177,13 @@ impl Texts {
             client: delivery.client.as_str(),
             first: delivery.first.as_deref().unwrap_or_default(),
             minutes: minutes(lifetime),
+            typed: matches!(delivery.message, Message::Code { .. }),
         };
         self.fill(&text, &filling)
     }
 
     fn fill(&self, text: &Text, filling: &Filling<'_>) -> Rendered {
-        let Filling { kind, digits, client, first, minutes } = *filling;
+        let Filling { kind, digits, client, first, minutes, typed } = *filling;
         let code = match kind {
             Kind::Voice => spoken(digits),
             Kind::Sms | Kind::Email | Kind::Push => Zeroizing::new(digits.to_owned()),
@@ -164,7 +199,7 @@ impl Texts {
             })
         };
         let mut body = fill(&text.body);
-        if let (Kind::Sms, Some(site), false) = (kind, &self.autofill, digits.is_empty()) {
+        if let (Kind::Sms, Some(site), false, true) = (kind, &self.autofill, digits.is_empty(), typed) {
             // The origin-bound one-time code format: the last line, by itself.
             body.push_str("\n\n@");
             body.push_str(site);
@@ -174,6 +209,31 @@ impl Texts {
         let subject = text.subject.as_ref().map_or(String::new(), |subject| one_line(&fill(subject)));
         let digits = Zeroizing::new(digits.to_owned());
         Rendered { language: Arc::clone(&text.language), subject, text: body, code, digits, minutes }
+    }
+
+    /// The words of a question, in the user's language where there are some, else in this server's, else in English.
+    fn asking(&self, delivery: &Delivery, question: &Question) -> Text {
+        let wanted = delivery.language.as_deref().unwrap_or(&self.language).to_ascii_lowercase();
+        let of = |language: &str| {
+            let first = language.split(['-', '_']).next().unwrap_or_default();
+            ASKING.iter().find(|(known, _)| *known == first)
+        };
+        let Some((language, [text, text_pin, call, call_pin, not_you])) =
+            of(&wanted).or_else(|| of(&self.language)).or_else(|| of("en"))
+        else {
+            return plain(delivery.kind, "en", "", "");
+        };
+        let body = match question.asks {
+            // A push is put into words by whoever shows it.
+            Asks::Approval { .. } => String::new(),
+            Asks::CodeBack { pin: false, .. } => (*text).to_owned(),
+            Asks::CodeBack { pin: true, .. } => (*text_pin).to_owned(),
+            Asks::Key { pin, fraud } => {
+                let fraud = fraud.map(|digit| not_you.replace("{fraud}", &digit.to_string()));
+                format!("{}{}", if pin { call_pin } else { call }, fraud.unwrap_or_default())
+            }
+        };
+        plain(delivery.kind, language, "", &body)
     }
 
     /// The text of `kind` for somebody who speaks `language`: of that very tag, of its first part, of the language of this
@@ -202,6 +262,8 @@ struct Filling<'a> {
     client: &'a str,
     first: &'a str,
     minutes: u64,
+    /// The code is typed at the gateway, where a phone may do it by itself.
+    typed: bool,
 }
 
 /// `{minutes}`: rounded down, so that nobody is promised more, and at least 1.
@@ -290,6 +352,41 @@ mod tests {
         let said = rendered(&texts, Kind::Sms, None);
         assert_eq!(said.lines().last(), Some("@vpn.example.com #123456"));
         assert!(!rendered(&texts, Kind::Email, None).contains('@'));
+    }
+
+    #[test]
+    fn a_question_says_what_to_do_in_the_users_language_and_fits_one_message() {
+        use crate::base::time::UnixTime;
+        use crate::engine::asking::Reference;
+        let ask = |kind, asks, language: &str| {
+            let question = Question {
+                reference: Reference([0; 16]),
+                device: None,
+                asks,
+                station: None,
+                lifetime: Duration::from_mins(1),
+                expires: UnixTime(0),
+            };
+            let message = Message::Ask(Box::new(question));
+            let delivery =
+                Delivery { kind, message, language: Some(language.into()), ..delivery("+36301234567", "") };
+            let texts = Texts { autofill: Some("vpn.example.com".into()), ..texts() };
+            texts.render(&delivery).text.to_string()
+        };
+        for language in ["en-GB", "hu"] {
+            for pin in [false, true] {
+                let code = crate::base::secret::Secret::from("123456");
+                let said = ask(Kind::Sms, Asks::CodeBack { code, pin }, language);
+                assert!(said.contains("123456") && said.contains("vpn") && !said.contains('@'), "{said}");
+                assert_eq!(said.contains("PIN"), pin, "{said}");
+                assert_eq!(crate::delivery::gsm::measure(&said).parts, 1, "{said}");
+                let said = ask(Kind::Voice, Asks::Key { pin, fraud: Some(7) }, language);
+                assert!(said.contains('7') && said.contains("vpn"), "{said}");
+                assert_eq!(said.contains("PIN"), pin, "{said}");
+                assert!(!ask(Kind::Voice, Asks::Key { pin, fraud: None }, language).contains('7'));
+            }
+        }
+        assert!(ask(Kind::Voice, Asks::Key { pin: false, fraud: None }, "fr").starts_with("Hello."));
     }
 
     #[test]

@@ -79,7 +79,8 @@ impl Account {
     /// Whether the user ever was given something to be asked for, usable or not.
     #[must_use]
     pub fn is_enrolled(&self) -> bool {
-        !self.tokens.is_empty() || self.special.as_ref().is_some_and(|special| !special.recovery.is_empty())
+        let given = |special: &Arc<Special>| !special.recovery.is_empty() || !special.devices.is_empty();
+        !self.tokens.is_empty() || self.special.as_ref().is_some_and(given)
     }
 
     /// Whether there is a token to ask for at `now`, or a recovery code in its place.

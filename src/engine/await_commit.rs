@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use super::alarm::{self, Behind};
+use super::asking::Reference;
 use super::await_user::{ask_for_code, fail};
+use super::delivery::Kind;
 use super::login::{Facts, refuse};
 use super::parked::CodeRound;
-use super::prompt;
 use super::proof::{FactorPassed, Outcome, PrimaryPassed, Reject, SecondFactor};
 use super::reason::Reason;
 use super::record::{CommitAnswer, Conflict, Record, Recorded, Row, Tally, Verdict};
 use super::sending::Dispatch;
 use super::step::{Env, Step};
+use super::{phone, prompt};
 use crate::base::name::UserName;
 use crate::wire::AttributeList;
 
@@ -47,6 +49,14 @@ pub(super) enum Then {
 }
 
 impl AwaitCommit {
+    /// The question on the phone that is recorded before it leaves, by which way, and whose user is asked.
+    pub fn asks(&self) -> Option<(Reference, Kind)> {
+        match &self.then {
+            Then::Send { dispatch, .. } => dispatch.asks(),
+            _ => None,
+        }
+    }
+
     /// What an Accept will carry, where the record is for one. A driver that cannot send it says so before it commits:
     /// [`AwaitCommit::too_large`].
     pub fn to_send(&self) -> Option<&AttributeList> {
@@ -99,6 +109,11 @@ fn stands(row: Arc<Row>, then: Then, recorded: Recorded, env: &mut Env<'_>) -> S
         Then::AcceptCode { round: CodeRound { password, held, .. }, factor, .. } => {
             Step::Decided(Outcome::accept(password, SecondFactor::Passed(factor), recorded, row, held))
         }
+        Then::AskAgain { facts, user, round }
+            if round.asked.as_ref().is_some_and(|asked| asked.waits_on()) =>
+        {
+            phone::wait_on(facts, user, round, env)
+        }
         Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
         Then::Send { facts, dispatch } => dispatch.start(facts, env),
         Then::SendNext { facts, dispatch } => dispatch.refused(facts, Reason::DeliveryFailed, env),
@@ -147,6 +162,12 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
         (Then::Send { facts, dispatch }, Conflict::SentTooOften) => {
             dispatch.refused(facts, Reason::SendLimit, env)
         }
+        (Then::Send { facts, dispatch }, Conflict::LoginPending) => {
+            dispatch.refused(facts, Reason::LoginPending, env)
+        }
+        (Then::Send { facts, dispatch }, Conflict::PushPaused) => {
+            dispatch.refused(facts, Reason::PushPaused, env)
+        }
         (then @ Then::Reject { .. }, Conflict::UserInactive) => uncounted(row, Reason::UserDisabled, then),
         (Then::AcceptCode { facts, .. }, Conflict::TokenGone) => refuse(&facts, Reason::TokenGone, env),
         (
@@ -177,9 +198,10 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             | Then::SendNext { facts, .. },
             _,
         )
-        | (Then::AcceptCode { facts, .. }, Conflict::SentTooOften | Conflict::SessionEnded) => {
-            refuse(&facts, Reason::InternalError, env)
-        }
+        | (
+            Then::AcceptCode { facts, .. },
+            Conflict::SentTooOften | Conflict::SessionEnded | Conflict::LoginPending | Conflict::PushPaused,
+        ) => refuse(&facts, Reason::InternalError, env),
         (Then::Alarmed(behind), conflict) => refused(&behind.row, behind.then, conflict, env),
         (Then::Reject { message, attributes, .. }, _) => {
             reject(message, attributes, Arc::new(row.clone()), None)

@@ -10,7 +10,7 @@ use super::codes::{self, Judgement};
 use super::in_vain::refuse_late;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
-use super::methods;
+use super::methods::{self, Offer};
 use super::parked::{CodeRound, Parked, Stage};
 use super::policy::{PinWanted, WaivedBy, Waiver};
 use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
@@ -19,8 +19,8 @@ use super::reason::Reason;
 use super::record::{Guard, Method, Record, Row, Tally, Verdict};
 use super::remember::Session;
 use super::sending::{self, Typed};
-use super::step::{Challenge, Env, Step, Wait};
-use super::{bypass, pin, prompt, recovery, remember};
+use super::step::{Answer, Challenge, Env, Step, Wait};
+use super::{bypass, phone, pin, prompt, recovery, remember};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::wire::AttributeList;
@@ -40,6 +40,8 @@ pub(super) enum Looking {
     ForMethods { password: PrimaryPassed, held: AttributeList, behind: Option<Secret> },
     /// A code was typed: is it right?
     AtCode { code: Secret, round: CodeRound },
+    /// An answer came from the phone, or the user goes on after one that was right.
+    AtAnswer { answer: Option<Answer>, round: CodeRound },
     /// The password was wrong, and nobody is to see that yet; whether a code stood behind it.
     InVain { behind: bool },
 }
@@ -49,7 +51,7 @@ impl Looking {
     fn is_answered(&self) -> bool {
         match self {
             Looking::ForMethods { behind, .. } => behind.is_some(),
-            Looking::AtCode { .. } => true,
+            Looking::AtCode { .. } | Looking::AtAnswer { .. } => true,
             Looking::InVain { behind } => *behind,
         }
     }
@@ -72,7 +74,9 @@ impl AwaitUser {
             Looking::ForMethods { behind, .. } if let Some(reason) = barred => {
                 refuse_late(facts, user, reason, behind.is_some(), env)
             }
-            Looking::AtCode { .. } if let Some(reason) = barred => refuse(&facts, reason, env),
+            Looking::AtCode { .. } | Looking::AtAnswer { .. } if let Some(reason) = barred => {
+                refuse(&facts, reason, env)
+            }
             Looking::InVain { behind } => {
                 if let Some(ruling) = facts.ruling.take() {
                     let groups = account.as_ref().and_then(|account| account.groups.as_deref());
@@ -87,6 +91,10 @@ impl AwaitUser {
                 }
                 ask(facts, user, account.as_ref(), password, (held, behind), env)
             }
+            Looking::AtAnswer { answer, round } => match account {
+                Some(account) => phone::judge(facts, user, &account, answer.as_ref(), round, env),
+                None => refuse(&facts, Reason::DeviceNotActive, env),
+            },
             Looking::AtCode { code, round } => match account {
                 Some(account) => entered(facts, user, &account, &code, round, env),
                 None => refuse(&facts, Reason::TokenGone, env),
@@ -111,10 +119,22 @@ fn entered(
     let offers = methods::offers(account, &facts.policy, env.unix);
     match methods::wanted(typed.expose(), &offers, &facts.policy.login).cloned() {
         // What is sent, or asked for, is asked for by a challenge.
-        Some(_) if !facts.policy.admission.challenge => refuse(&facts, Reason::CannotAsk, env),
-        Some(offer) => sending::change(facts, user, account, offer, round, env),
+        Some(offer) if !facts.policy.admission.challenge && !offer.can_be_held(&facts.policy) => {
+            refuse(&facts, Reason::CannotAsk, env)
+        }
+        Some(offer) => {
+            let offers = alike(offer, offers);
+            sending::change(facts, user, account, offers, round, env)
+        }
         None => judge(facts, user, account, typed, round, env),
     }
+}
+
+/// `wanted`, and what else there is of its kind: the next device, where the first is out of reach.
+fn alike(wanted: Offer, offers: Vec<Offer>) -> Vec<Offer> {
+    let others = offers.into_iter().filter(|offer| offer.factor == wanted.factor && *offer != wanted);
+    let others: Vec<Offer> = others.collect();
+    std::iter::once(wanted).chain(others).collect()
 }
 
 /// Asks for what this user owns and this gateway can show.
@@ -129,17 +149,21 @@ fn ask(
     if account.is_some_and(|account| account.resembles_another) {
         return refuse_late(facts, user, Reason::ResemblesAnother, behind.is_some(), env);
     }
-    if let Some(waiver) = facts.policy.login.waive_exempt() {
+    // Whoever the gateway let in by a name alone is asked for something, always.
+    let may_waive = !facts.policy.admission.trusts_gateway();
+    if let Some(waiver) = facts.policy.login.waive_exempt().filter(|_| may_waive) {
         return waive(facts, account, waiver, password, held, env);
     }
     if let Some(account) = account
+        && may_waive
         && let Some(found) = bypass::open(account, &facts, env)
     {
         return bypass::let_in(facts, account, found, password, held, env);
     }
-    let offers = account.map(|account| methods::offers(account, &facts.policy, env.unix)).unwrap_or_default();
+    let mut offers =
+        account.map(|account| methods::offers(account, &facts.policy, env.unix)).unwrap_or_default();
     let Some(account) = account.filter(|account| !offers.is_empty() || account.is_enrolled()) else {
-        return match facts.policy.login.waive_unenrolled() {
+        return match facts.policy.login.waive_unenrolled().filter(|_| may_waive) {
             Some(waiver) => waive(facts, account, waiver, password, held, env),
             None => refuse_late(facts, user, Reason::Unenrolled, behind.is_some(), env),
         };
@@ -153,18 +177,23 @@ fn ask(
     }
     // A code that was typed is judged.
     if behind.is_none()
+        && may_waive
         && let Some(found) = remember::open(account, &facts, &offers, env)
     {
         return remember::let_in(facts, account, found, password, held, env);
     }
     let can_ask = facts.policy.admission.challenge;
-    let tries = if can_ask { facts.policy.login.tries } else { 1 };
+    // What comes from a phone may be wrong and come again; a code behind a password is one try.
+    let tries = if can_ask || behind.is_none() { facts.policy.login.tries } else { 1 };
     let round = CodeRound::new(password, held, tries);
     if let Some(behind) = behind {
         return entered(facts, user, account, &behind, round, env);
     }
     if !can_ask {
-        return refuse(&facts, Reason::CannotAsk, env);
+        offers.retain(|offer| offer.can_be_held(&facts.policy));
+        if offers.is_empty() {
+            return refuse(&facts, Reason::CannotAsk, env);
+        }
     }
     sending::begin(facts, user, account, offers, round, env)
 }
@@ -195,7 +224,7 @@ pub(super) fn ask_for_code(
     env: &mut Env<'_>,
 ) -> Step {
     let usual = facts.policy.login.code_lifetime;
-    let (mut lifetime, patience) = sending::patience(&round).unwrap_or((usual, usual));
+    let (mut lifetime, patience) = sending::patience(&round, env.mono).unwrap_or((usual, usual));
     let line = Arc::clone(&facts.policy.login.prompt);
     let mut text = text;
     if facts.policy.admission.uniform_prompt {
@@ -244,7 +273,7 @@ fn judge(
     mut round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    if !account.can_be_asked(env.unix) && round.sent.is_none() {
+    if !account.can_be_asked(env.unix) && round.sent.is_none() && round.asked.is_none() {
         let reason = unusable(&account.tokens, Reason::TokenGone);
         return refuse(&facts, reason, env);
     }
@@ -319,7 +348,7 @@ pub(super) fn fail(
     mut round: CodeRound,
 ) -> Step {
     round.tries = round.tries.saturating_sub(1);
-    let last = round.tries == 0;
+    let last = round.tries == 0 || !facts.policy.admission.challenge;
     row.verdict = if last { Verdict::Rejected } else { Verdict::Retried };
     let row = Arc::new(row);
     let limit = lockout::guard_limit(&facts.policy.lockout, round.guesses, failures);

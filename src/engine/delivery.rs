@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asking::Question;
 use super::record::{LoginId, Method};
 use crate::base::name::{Label, UserName};
 use crate::base::phone::redact;
@@ -61,7 +62,7 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// How.
     pub kind: Kind,
-    /// An international number, its extension after `x`, or a mail address.
+    /// An international number, its extension after `x`, a mail address, or where a device is found.
     pub to: Arc<str>,
     /// What.
     pub message: Message,
@@ -104,6 +105,8 @@ pub enum Message {
         /// How long it is good for.
         lifetime: Duration,
     },
+    /// A question that is answered on the phone.
+    Ask(Box<Question>),
     /// Nothing that anybody could use: an admin tries a channel.
     Test,
 }

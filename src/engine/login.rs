@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use super::await_commit::{AwaitCommit, Then};
 use super::await_primary::AwaitPrimary;
+use super::await_user::{AwaitUser, Looking};
 use super::policy::Policy;
 use super::prompt;
-use super::question::PrimaryCheck;
+use super::proof::PrimaryPassed;
+use super::question::{PrimaryCheck, UserQuery};
 use super::reason::Reason;
 use super::record::{Durations, LoginId, Method, Record, Row, Tally, Verdict};
 use super::rule::Ruling;
 use super::step::{Entered, Env, Step};
 use crate::base::name::{Label, UserName};
+use crate::base::secret::Secret;
 use crate::base::time::Tick;
 use crate::wire::{AttributeList, Integrity, Verified};
 
@@ -69,7 +72,21 @@ pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
     let Some(user) = facts.user.clone() else {
         return refuse(&facts, Reason::BadUserName, env);
     };
+    if facts.policy.admission.trusts_gateway() {
+        return trust(facts, user, &entered, env);
+    }
     let password = match entered {
+        // Passed on as it is, and only where somebody signs for it: no part of it is a secret.
+        Entered::Unsupported("none")
+            if facts.policy.admission.bare && facts.integrity == Integrity::Signed =>
+        {
+            let primary = facts.policy.admission.primary.clone();
+            let password = Secret::new([]);
+            return Step::CheckPrimary(
+                PrimaryCheck { primary, user: user.clone(), password, packet, state: None, answer_by },
+                AwaitPrimary { facts, user, rounds: 0, asked: env.mono, behind: None },
+            );
+        }
         Entered::Password(password) => password,
         Entered::Undecodable => return refuse(&facts, Reason::PasswordUndecodable, env),
         Entered::Unsupported(_) => return refuse(&facts, Reason::CredentialNotSupported, env),
@@ -83,6 +100,19 @@ pub fn begin(request: FirstRequest, env: &mut Env<'_>) -> Step {
         PrimaryCheck { primary, user: user.clone(), password, packet, state: None, answer_by },
         AwaitPrimary { facts, user, rounds: 0, asked: env.mono, behind },
     )
+}
+
+/// Begins a login whose password the gateway has checked. It must have signed for that; what password it sends along, if any,
+/// is nobody's.
+fn trust(facts: Box<Facts>, user: UserName, entered: &Entered, env: &mut Env<'_>) -> Step {
+    match entered {
+        Entered::Unsupported("none") | Entered::Password(_) if facts.integrity == Integrity::Signed => {}
+        _ => return refuse(&facts, Reason::CredentialNotSupported, env),
+    }
+    let query = UserQuery { user: user.clone(), seeds: false, look_alikes: false };
+    let password = PrimaryPassed::by_gateway();
+    let looking = Looking::ForMethods { password, held: AttributeList::default(), behind: None };
+    Step::FindUser(query, AwaitUser { facts, user, looking })
 }
 
 /// Ends a login that goes no further: recorded, then rejected. Also the way for a request that never became a
@@ -106,6 +136,17 @@ pub(super) fn refuse_with(
 ) -> Step {
     let row = Arc::new(facts.row(Verdict::Rejected, reason, env));
     commit_refusal(facts, row, attributes)
+}
+
+/// What is to be recorded of an answer that came too late for the login of `facts`.
+#[must_use]
+pub fn late_answer(facts: &Facts, method: Method, env: &Env<'_>) -> Row {
+    Row { method, ..facts.row(Verdict::Noted, Reason::AnswerLate, env) }
+}
+
+/// [`refuse`], with a row that says more.
+pub(super) fn refuse_row(facts: &Facts, row: Row) -> Step {
+    commit_refusal(facts, Arc::new(row), AttributeList::default())
 }
 
 fn commit_refusal(facts: &Facts, row: Arc<Row>, attributes: AttributeList) -> Step {

@@ -7,6 +7,7 @@ use super::account::{Account, Contact};
 use super::delivery::Kind;
 use super::policy::{Choose, LoginPolicy, Policy, Sending};
 use super::record::Method;
+use super::special::Device;
 use crate::base::phone::redact;
 use crate::base::time::UnixTime;
 
@@ -20,8 +21,13 @@ pub enum Factor {
 }
 
 /// The order where nothing else is configured.
-pub const ORDER: &[Factor] =
-    &[Factor::Token, Factor::Sent(Kind::Sms), Factor::Sent(Kind::Voice), Factor::Sent(Kind::Email)];
+pub const ORDER: &[Factor] = &[
+    Factor::Sent(Kind::Push),
+    Factor::Token,
+    Factor::Sent(Kind::Sms),
+    Factor::Sent(Kind::Voice),
+    Factor::Sent(Kind::Email),
+];
 
 impl Factor {
     /// The word in configurations, in logs and at prompts.
@@ -41,18 +47,20 @@ impl Factor {
             "sms" | "text" => Factor::Sent(Kind::Sms),
             "voice" | "call" | "phone" => Factor::Sent(Kind::Voice),
             "email" | "mail" => Factor::Sent(Kind::Email),
+            "push" => Factor::Sent(Kind::Push),
             _ => return None,
         })
     }
 }
 
-/// The method that a code sent by `kind` is recorded as.
-pub(super) fn method(kind: Kind) -> Method {
+/// The method that a code sent, or a question asked, by `kind` is recorded as.
+#[must_use]
+pub fn method(kind: Kind) -> Method {
     match kind {
         Kind::Sms => Method::Sms,
         Kind::Voice => Method::Voice,
         Kind::Email => Method::Email,
-        Kind::Push => Method::None,
+        Kind::Push => Method::Push,
     }
 }
 
@@ -62,6 +70,21 @@ pub(super) struct Offer {
     pub(super) factor: Factor,
     /// Where it would be sent; `None` for what the user has at hand.
     pub(super) to: Option<Arc<str>>,
+    /// The device that a push goes to.
+    pub(super) device: Option<Box<Device>>,
+}
+
+impl Offer {
+    fn new(factor: Factor, to: Option<Arc<str>>) -> Offer {
+        Offer { factor, to, device: None }
+    }
+
+    /// Whether it can be waited for while the gateway does, which need not show anything.
+    pub(super) fn can_be_held(&self, policy: &Policy) -> bool {
+        let Factor::Sent(kind) = self.factor else { return false };
+        policy.admission.can_hold()
+            && policy.sending.as_ref().is_some_and(|sending| sending.asks(kind).is_some())
+    }
 }
 
 /// What `account` can be asked for under `policy`, best first.
@@ -71,6 +94,10 @@ pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<O
         let to = match factor {
             Factor::Token if account.usable(now).next().is_some() => None,
             Factor::Token => continue,
+            Factor::Sent(Kind::Push) => {
+                offers.extend(pushes(account, policy));
+                continue;
+            }
             Factor::Sent(kind) => {
                 let Some(to) = address(account.contact.as_deref(), kind, policy.sending.as_deref()) else {
                     continue;
@@ -78,14 +105,25 @@ pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<O
                 Some(to)
             }
         };
-        offers.push(Offer { factor, to });
+        offers.push(Offer::new(factor, to));
     }
     // Recovery codes alone are for the day when nothing else works.
     let recoverable = account.recovery_left() > 0 && policy.login.methods.contains(&Factor::Token);
     if recoverable && offers.iter().all(|offer| offer.factor != Factor::Token) {
-        offers.push(Offer { factor: Factor::Token, to: None });
+        offers.push(Offer::new(Factor::Token, None));
     }
     offers
+}
+
+/// A push to each device, where there is a way.
+fn pushes(account: &Account, policy: &Policy) -> impl Iterator<Item = Offer> {
+    let asks = policy.sending.as_ref().is_some_and(|sending| sending.asks(Kind::Push).is_some());
+    let special = account.special.as_ref().filter(|_| asks);
+    special.into_iter().flat_map(|special| special.active_devices()).map(|device| Offer {
+        factor: Factor::Sent(Kind::Push),
+        to: Some(Arc::clone(&device.address)),
+        device: Some(Box::new(device.clone())),
+    })
 }
 
 /// Where a message of `kind` goes, where there is a channel for it.
@@ -126,12 +164,22 @@ pub(super) fn menu(offers: &[Offer]) -> String {
                     Kind::Email => "e-mail",
                     Kind::Push => "push",
                 };
-                format!("{by} to {}", to.as_deref().map(redact).unwrap_or_default())
+                // A device's own name, where redacting an address would leave nothing of it.
+                let to = match &offer.device {
+                    Some(device) => ascii(&device.name),
+                    None => to.as_deref().map(redact).unwrap_or_default(),
+                };
+                format!("{by} to {to}")
             }
         };
         let _infallible = write!(text, "{}{} {what}", if place == 0 { "" } else { ", " }, place + 1);
     }
     text
+}
+
+/// What a prompt can show of a device's name.
+fn ascii(name: &str) -> String {
+    name.chars().filter(|character| character.is_ascii_graphic() || *character == ' ').take(12).collect()
 }
 
 #[cfg(test)]
@@ -140,7 +188,7 @@ mod tests {
     use crate::engine::policy::Lockout;
 
     fn offer(factor: Factor, to: Option<&str>) -> Offer {
-        Offer { factor, to: to.map(Arc::from) }
+        Offer::new(factor, to.map(Arc::from))
     }
 
     #[test]

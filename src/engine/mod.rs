@@ -16,6 +16,7 @@
 pub mod account;
 mod alarm;
 pub mod append;
+pub mod asking;
 pub mod await_commit;
 pub mod await_peer;
 pub mod await_primary;
@@ -28,6 +29,7 @@ pub mod lockout;
 pub mod login;
 pub mod methods;
 pub mod parked;
+mod phone;
 mod pin;
 pub mod policy;
 mod prompt;

@@ -6,11 +6,13 @@ mod tests;
 
 pub use encoding::{Opened, Resolved, Ruled, Taker, Unreadable};
 
+use super::asking::Reference;
 use super::await_primary::AwaitPrimary;
 use super::await_user::{AwaitUser, Looking};
 use super::codes::Ahead;
 use super::in_vain::{self, VainRound};
 use super::login::{Facts, refuse};
+use super::phone::{self, Asked, Pressed};
 use super::proof::PrimaryPassed;
 use super::question::{PrimaryCheck, UserQuery};
 use super::reason::Reason;
@@ -18,6 +20,7 @@ use super::record::LoginId;
 use super::sending::{Dispatch, SentCode};
 use super::step::{Entered, Entry, Env, Event, Receipt, Step, Wait};
 use crate::base::name::{Label, UserName};
+use crate::base::secret::Secret;
 use crate::base::time::Tick;
 use crate::wire::AttributeList;
 
@@ -40,6 +43,8 @@ pub(super) enum Stage {
     AskedCode(CodeRound),
     /// A message to be on its way; the request is held.
     Sending(Box<Dispatch>),
+    /// An answer from the phone; the request is held.
+    Held(CodeRound),
     /// A code that will not be looked at.
     AskedInVain(VainRound),
 }
@@ -58,6 +63,8 @@ pub(super) struct CodeRound {
     pub(super) guesses: u32,
     /// The code that was sent, if one was.
     pub(super) sent: Option<SentCode>,
+    /// What was asked on the phone, if anything was.
+    pub(super) asked: Option<Box<Asked>>,
     /// Messages sent in this login.
     pub(super) sends: u8,
     /// How often the user asked for something else.
@@ -67,7 +74,17 @@ pub(super) struct CodeRound {
 impl CodeRound {
     /// The first round after the right password.
     pub(super) fn new(password: PrimaryPassed, held: AttributeList, tries: u8) -> CodeRound {
-        CodeRound { password, held, tries, ahead: None, guesses: 1, sent: None, sends: 0, changes: 0 }
+        CodeRound {
+            password,
+            held,
+            tries,
+            ahead: None,
+            guesses: 1,
+            sent: None,
+            asked: None,
+            sends: 0,
+            changes: 0,
+        }
     }
 }
 
@@ -87,11 +104,50 @@ impl Parked {
         &self.user
     }
 
+    /// The question whose answer it waits for, if it waits for one.
+    pub fn asks(&self) -> Option<Reference> {
+        match &self.stage {
+            Stage::Sending(dispatch) => dispatch.asks().map(|(reference, _)| reference),
+            Stage::AskedCode(round) | Stage::Held(round) => {
+                round.asked.as_ref().map(|asked| asked.reference())
+            }
+            Stage::PrimaryAsks { .. } | Stage::AskedInVain(_) => None,
+        }
+    }
+
     /// Wakes the login with `event`.
     pub fn resume(self: Box<Self>, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
-        if let Stage::Sending(dispatch) = self.stage {
-            return dispatch.resume(self.facts, &event, until, env);
+        let held = match (&self.stage, &event) {
+            (Stage::Sending(_) | Stage::Held(_), _) => true,
+            (Stage::AskedCode(round), Event::Phone(_)) => round.asked.is_some(),
+            _ => false,
+        };
+        if held { self.hear(event, until, env) } else { self.wake(event, until, env) }
+    }
+
+    /// What happens while a message is on its way, or the phone is waited for.
+    fn hear(self, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
+        let Parked { mut facts, user, stage, since } = self;
+        match (stage, event) {
+            (Stage::Sending(dispatch), event) => dispatch.resume(facts, event, (since, until), env),
+            (Stage::Held(round), Event::Phone(answer)) => {
+                (Receipt::Taken, phone::heard(facts, user, round, answer, (true, since), env))
+            }
+            (Stage::AskedCode(round), Event::Phone(answer)) => {
+                (Receipt::Taken, phone::heard(facts, user, round, answer, (false, since), env))
+            }
+            (Stage::Held(round), Event::Expired) => {
+                facts.durations.typing += env.mono.since(since);
+                (Receipt::Taken, phone::over(facts, user, round, env))
+            }
+            (stage, _) => {
+                let parked = Box::new(Parked { facts, user, stage, since });
+                (Receipt::NotAwaited, Step::Wait(Wait { tell: None, start: None, until }, parked))
+            }
         }
+    }
+
+    fn wake(self: Box<Self>, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
         match event {
             Event::Entry(entry) => (Receipt::Taken, self.enter(entry, env)),
             Event::Expired => {
@@ -99,7 +155,7 @@ impl Parked {
                 facts.durations.typing += env.mono.since(since);
                 let reason = match stage {
                     Stage::AskedInVain(round) => round.reason,
-                    Stage::PrimaryAsks { .. } | Stage::AskedCode(_) | Stage::Sending(_) => Reason::Abandoned,
+                    _ => Reason::Abandoned,
                 };
                 (Receipt::Taken, refuse(&facts, reason, env))
             }
@@ -118,9 +174,16 @@ impl Parked {
         let typed = match entry.entered {
             Entered::Password(typed) => typed,
             Entered::Undecodable => return refuse(&facts, Reason::PasswordUndecodable, env),
+            // OK pressed at an empty prompt, by a gateway that sends nothing then.
+            Entered::Unsupported("none") if matches!(&stage, Stage::AskedCode(round) if round.asked.is_some()) => {
+                Secret::new([])
+            }
             Entered::Unsupported(_) => return refuse(&facts, Reason::CredentialNotSupported, env),
         };
         match stage {
+            Stage::AskedCode(round) if matches!(phone::pressed(&round, &typed), Some(Pressed::On)) => {
+                phone::go_on(facts, user, round, env)
+            }
             Stage::AskedCode(round) => {
                 let query = UserQuery { user: user.clone(), seeds: true, look_alikes: false };
                 Step::FindUser(
@@ -129,7 +192,7 @@ impl Parked {
                 )
             }
             // The requests of such a login are held, and it takes no other: `resume` has seen to that.
-            Stage::Sending(_) => refuse(&facts, Reason::InternalError, env),
+            Stage::Sending(_) | Stage::Held(_) => refuse(&facts, Reason::InternalError, env),
             Stage::AskedInVain(round) => in_vain::entered(facts, user, round, env),
             // An upstream that binds with what it gets would take an empty answer for an anonymous one.
             Stage::PrimaryAsks { .. } if typed.is_empty() => refuse(&facts, Reason::EmptyPassword, env),

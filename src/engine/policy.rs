@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::append::Append;
+use super::asking::Asking;
 use super::delivery::Kind;
 use super::methods::{Factor, ORDER};
 use super::remember::{Session, Visit};
@@ -41,7 +42,7 @@ pub enum PinWanted {
 /// What holds before the password is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// Which primary authentication checks the password.
+    /// Which primary authentication checks the password; [`NO_PRIMARY`]: the gateway did.
     pub primary: Label,
     /// How long the gateway waits for an answer in all, its retries included.
     pub patience: Duration,
@@ -56,9 +57,29 @@ pub struct Admission {
     /// Whether a login that is lost asks for a code all the same, so that a challenge does not tell that the password was
     /// right; every challenge is then held to a Reject's time.
     pub uniform_prompt: bool,
+    /// Whether a signed request without any credential goes to the primary as it is: the gateway has checked the password.
+    pub bare: bool,
 }
 
+/// The word of a client that says that the gateway has checked the password itself; no primary is called so.
+pub const NO_PRIMARY: &str = "none";
+
+/// A gateway that waits less is too impatient for somebody to take out a phone.
+pub const HELD_LEAST: Duration = Duration::from_secs(10);
+
 impl Admission {
+    /// Whether the password is none of ours: the gateway has checked it, and every login needs its second factor.
+    #[must_use]
+    pub fn trusts_gateway(&self) -> bool {
+        self.primary.as_str() == NO_PRIMARY
+    }
+
+    /// Whether a request can be held until a user has answered on the phone.
+    #[must_use]
+    pub fn can_hold(&self) -> bool {
+        self.answer_within() >= HELD_LEAST
+    }
+
     /// When a request that came at an instant must be answered, counted from it: patience − min(2 s, patience / 4).
     #[must_use]
     pub fn answer_within(&self) -> Duration {
@@ -145,9 +166,17 @@ pub struct Sending {
     pub ways: Vec<(Kind, Duration)>,
     /// How many may be sent.
     pub limits: SendLimits,
+    /// Which of them ask for an answer on the phone instead; `None` where none does.
+    pub asking: Option<Arc<Asking>>,
 }
 
 impl Sending {
+    /// For how long an answer on the phone is waited for that is asked for by `kind`; `None` where `kind` brings a code.
+    #[must_use]
+    pub fn asks(&self, kind: Kind) -> Option<Duration> {
+        self.asking.as_ref()?.lifetime(kind)
+    }
+
     /// How long a code sent by `kind` is good for; `None` where there is no such way.
     #[must_use]
     pub fn lifetime(&self, kind: Kind) -> Option<Duration> {
@@ -200,6 +229,8 @@ pub struct Overrides {
     pub reference: Option<bool>,
     /// [`Admission::uniform_prompt`].
     pub uniform_prompt: Option<bool>,
+    /// [`Admission::bare`].
+    pub bare: Option<bool>,
     /// [`LoginPolicy::unenrolled`].
     pub unenrolled: Option<Unenrolled>,
     /// [`LoginPolicy::tries`].
@@ -244,6 +275,7 @@ impl Policy {
                 append: Append::Never,
                 reference: true,
                 uniform_prompt: false,
+                bare: false,
             },
             login: LoginPolicy {
                 unenrolled: Unenrolled::Deny,
@@ -280,6 +312,7 @@ impl Policy {
             append,
             reference,
             uniform_prompt,
+            bare,
             unenrolled,
             tries,
             code_lifetime,
@@ -300,6 +333,7 @@ impl Policy {
         set(&mut policy.admission.append, append.as_ref());
         set(&mut policy.admission.reference, reference.as_ref());
         set(&mut policy.admission.uniform_prompt, uniform_prompt.as_ref());
+        set(&mut policy.admission.bare, bare.as_ref());
         set(&mut policy.login.unenrolled, unenrolled.as_ref());
         set(&mut policy.login.tries, tries.as_ref());
         set(&mut policy.login.code_lifetime, code_lifetime.as_ref());

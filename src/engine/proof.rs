@@ -24,6 +24,11 @@ impl PrimaryPassed {
     pub(super) fn by_parked() -> PrimaryPassed {
         PrimaryPassed { _private: () }
     }
+
+    /// Made where a signed request of a gateway begins that has checked the password itself, nowhere else.
+    pub(super) fn by_gateway() -> PrimaryPassed {
+        PrimaryPassed { _private: () }
+    }
 }
 
 /// A second factor was checked and was right.
@@ -35,6 +40,11 @@ pub struct FactorPassed {
 impl FactorPassed {
     /// Made where a code is compared, nowhere else.
     pub(super) fn by_code() -> FactorPassed {
+        FactorPassed { _private: () }
+    }
+
+    /// Made where an answer from a phone is judged, nowhere else.
+    pub(super) fn by_phone() -> FactorPassed {
         FactorPassed { _private: () }
     }
 }

@@ -42,6 +42,8 @@ reasons! {
     BypassUsed = "bypass-used",
     /// The password was right, and a second factor was right at the same client and station a while ago, which is remembered.
     Remembered = "remembered",
+    /// The password was right, and the user approved the login on the phone.
+    PhoneApproved = "phone-approved",
     /// The primary authentication refused the password.
     PrimaryRejected = "primary-rejected",
     /// The password was not passed on: so many of the user's were wrong that one more might lock the account there.
@@ -94,6 +96,24 @@ reasons! {
     MessageLost = "message-not-arrived",
     /// So many messages were sent, to the user or in all, that no more may be sent yet.
     SendLimit = "send-limit",
+    /// The user was asked on the phone, by a push, a call or a text message to be answered; the login goes on.
+    PhoneAsked = "phone-asked",
+    /// The user denied the login on the phone.
+    PhoneDenied = "phone-denied",
+    /// The number that was typed or chosen on the phone was not the one that the gateway showed.
+    NumberWrong = "number-wrong",
+    /// The user said on the phone that somebody else was logging in, and is blocked for 90 days.
+    FraudReported = "fraud-reported",
+    /// The user was asked on the phone, and did not answer in time.
+    NoAnswer = "no-answer",
+    /// An answer from a phone came after its login had ended or was answered already; it changed nothing.
+    AnswerLate = "answer-late",
+    /// The answer came from a device, or a number, that was revoked or enrolled anew meanwhile.
+    DeviceNotActive = "device-not-active",
+    /// Another login of the user waits for an answer from the phone, and nobody is asked about two at once.
+    LoginPending = "login-pending",
+    /// So many pushes were ignored or denied of late that the user is sent none for a while.
+    PushPaused = "push-paused",
     /// The token was removed or disabled while the login was under way.
     TokenGone = "token-gone",
     /// No code came before the challenge expired.
@@ -146,6 +166,10 @@ reasons! {
     PinSet = "pin-set",
     /// An admin took the user's PIN away.
     PinRemoved = "pin-removed",
+    /// An admin gave the user a device that pushes go to.
+    DeviceAdded = "device-added",
+    /// An admin took a device back: its answers count no more.
+    DeviceRevoked = "device-revoked",
     /// An admin checked a code of a token; it was right, and is used up.
     TokenVerified = "token-verified",
     /// An admin brought a token back in step by two of its codes in a row, which are used up.

@@ -92,6 +92,10 @@ pub enum Conflict {
     Consumed,
     /// The session was ended meanwhile.
     SessionEnded,
+    /// Another login of the user waits for an answer from the phone. The driver's word: no store judges it.
+    LoginPending,
+    /// So many pushes were ignored or denied of late that the user is not asked for a while. The driver's word.
+    PushPaused,
 }
 
 /// The answer to an append.
@@ -261,6 +265,8 @@ pub enum Method {
     Bypass,
     /// None was asked for: one was right at the same station a while ago.
     Remembered,
+    /// An answer to a notification on a device of the user's.
+    Push,
 }
 
 impl Method {
@@ -277,6 +283,7 @@ impl Method {
             Method::Recovery => "recovery",
             Method::Bypass => "bypass",
             Method::Remembered => "remembered",
+            Method::Push => "push",
         }
     }
 
@@ -303,6 +310,7 @@ impl Method {
             Method::Recovery,
             Method::Bypass,
             Method::Remembered,
+            Method::Push,
         ]
         .into_iter()
         .find(|method| method.code() == text)
@@ -371,7 +379,7 @@ impl Row {
     /// Whether it changes what is special about its user.
     #[must_use]
     pub fn changes_special(&self) -> bool {
-        self.consumed.is_some() || self.remembers.is_some()
+        self.consumed.is_some() || self.remembers.is_some() || self.reason == Reason::FraudReported
     }
 }
 

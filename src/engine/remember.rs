@@ -165,6 +165,7 @@ fn factor(method: Method) -> Option<Factor> {
         Method::Sms => Some(Factor::Sent(Kind::Sms)),
         Method::Voice => Some(Factor::Sent(Kind::Voice)),
         Method::Email => Some(Factor::Sent(Kind::Email)),
+        Method::Push => Some(Factor::Sent(Kind::Push)),
         Method::None | Method::Waived | Method::Bypass | Method::Remembered => None,
     }
 }

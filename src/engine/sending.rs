@@ -12,14 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, Contact, UserId};
+use super::asking::{Question, Reference};
 use super::await_commit::{AwaitCommit, Then};
 use super::await_user::{ask_for_code, ask_for_token};
 use super::delivery::{Delivery, DeliveryId, Kind, Message, Sent};
-use super::lockout;
+use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::methods::{self, Factor, Offer};
 use super::parked::{CodeRound, Parked, Stage};
-use super::policy::{Choose, PinWanted};
+use super::phone::{self, Asked};
+use super::policy::{Choose, Lockout, PinWanted};
 use super::proof::FactorPassed;
 use super::reason::Reason;
 use super::record::{Guard, LoginId, Method, Record, Row, Tally, Verdict};
@@ -29,7 +31,7 @@ use crate::base::name::UserName;
 use crate::base::phone::redact;
 use crate::base::secret::{Secret, same};
 use crate::base::system::{Entropy, random};
-use crate::base::time::Tick;
+use crate::base::time::{Tick, UnixTime};
 use crate::factor::keyed::KeyedHash;
 
 /// Digits of a code that is sent.
@@ -74,14 +76,31 @@ pub struct CodeKeys {
 pub(super) struct Dispatch {
     id: DeliveryId,
     user: UserName,
-    user_id: UserId,
+    to: Addressee,
     round: CodeRound,
-    sent: SentCode,
+    outgoing: Outgoing,
     /// The code before it, which is good until this one is on its way.
     before: Option<SentCode>,
     /// What to ask for if this fails, best first.
     rest: Vec<Offer>,
-    contact: Option<Arc<Contact>>,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// A code to be typed at the gateway.
+    Code(SentCode),
+    /// A question to be answered on the phone, and what is kept of it.
+    Question(Box<Asked>, Box<Question>),
+}
+
+impl Outgoing {
+    fn kind(&self) -> Kind {
+        match self {
+            Outgoing::Code(sent) => sent.kind,
+            Outgoing::Question(asked, _) => asked.kind(),
+        }
+    }
 }
 
 /// Asks for what this user owns and this gateway can show, after the right password.
@@ -98,7 +117,7 @@ pub(super) fn begin(
         let text = methods::menu(&offers);
         return ask_for_code(facts, user, round, &text, env);
     }
-    let to = Addressee::of(account);
+    let to = Addressee::of(account, env.unix);
     next(facts, user, to, offers, round, None, env)
 }
 
@@ -107,7 +126,7 @@ pub(super) fn change(
     facts: Box<Facts>,
     user: UserName,
     account: &Account,
-    offer: Offer,
+    offers: Vec<Offer>,
     mut round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
@@ -115,27 +134,41 @@ pub(super) fn change(
     if round.changes > CHANGES_MAX {
         return refuse(&facts, Reason::TooManyRounds, env);
     }
-    next(facts, user, Addressee::of(account), vec![offer], round, None, env)
+    next(facts, user, Addressee::of(account, env.unix), offers, round, None, env)
 }
 
 /// How often a user may ask for something else in one login.
-const CHANGES_MAX: u8 = 5;
+pub(super) const CHANGES_MAX: u8 = 5;
 
 /// What of a user a message needs.
 #[derive(Clone, Debug)]
 pub(super) struct Addressee {
-    id: UserId,
-    contact: Option<Arc<Contact>>,
+    pub(super) id: UserId,
+    pub(super) contact: Option<Arc<Contact>>,
+    failures: u32,
+    last_failure: UnixTime,
+    guesses: u32,
 }
 
 impl Addressee {
-    fn of(account: &Account) -> Addressee {
-        Addressee { id: account.id, contact: account.contact.clone() }
+    fn of(account: &Account, now: UnixTime) -> Addressee {
+        Addressee {
+            id: account.id,
+            contact: account.contact.clone(),
+            failures: account.failures,
+            last_failure: account.last_failure,
+            guesses: account.guesses(now),
+        }
+    }
+
+    /// Whether the user has to wait.
+    pub(super) fn standing(&self, lockout: &Lockout, now: UnixTime) -> Standing {
+        lockout::standing(lockout, self.guesses, self.failures, self.last_failure, now)
     }
 }
 
 /// Asks for the first of `offers`; where there is none, refuses for the reason that the one before `failed` with.
-fn next(
+pub(super) fn next(
     facts: Box<Facts>,
     user: UserName,
     to: Addressee,
@@ -147,12 +180,19 @@ fn next(
     if offers.is_empty() {
         return refuse(&facts, failed.unwrap_or(Reason::NoUsableToken), env);
     }
-    let Offer { factor, to: address } = offers.remove(0);
+    let Offer { factor, to: address, device } = offers.remove(0);
+    let asks = |kind| facts.policy.sending.as_ref().is_some_and(|sending| sending.asks(kind).is_some());
     match (factor, address) {
+        (Factor::Sent(kind), Some(address)) if asks(kind) => {
+            phone::ask(facts, user, to, phone::Way { kind, to: address, device }, offers, round, env)
+        }
         (Factor::Sent(kind), Some(address)) => send(facts, user, to, (kind, address), offers, round, env),
         (Factor::Token | Factor::Sent(_), _) => {
-            let round = CodeRound { sent: None, ..round };
-            let text = failed.map(|_| "The message could not be sent. Enter the code from your app:");
+            let round = CodeRound { sent: None, asked: None, ..round };
+            let text = failed.map(|reason| match reason {
+                Reason::LoginPending => "Another login waits for your phone. Enter the code from your app:",
+                _ => "The message could not be sent. Enter the code from your app:",
+            });
             ask_for_token(facts, user, round, text, env)
         }
     }
@@ -184,8 +224,8 @@ fn send(
     });
     let guards = vec![Guard::UserActive { user: to.id }, Guard::MaySend { user: to.id, kind, limits }];
     let id = DeliveryId(u32::from_be_bytes(random(env.entropy)));
-    let Addressee { id: user_id, contact } = to;
-    let dispatch = Box::new(Dispatch { id, user, user_id, round, sent, before, rest, contact });
+    let dispatch =
+        Box::new(Dispatch { before, ..Dispatch::new(id, user, to, round, Outgoing::Code(sent), rest) });
     Step::Commit(
         Record { guards, row: Arc::clone(&row) },
         AwaitCommit { row, then: Then::Send { facts, dispatch } },
@@ -193,7 +233,7 @@ fn send(
 }
 
 /// Six digits, each number as likely as any other.
-fn make_code(entropy: &mut dyn Entropy) -> Secret {
+pub(super) fn make_code(entropy: &mut dyn Entropy) -> Secret {
     let bound = 10_u32.pow(DIGITS.into());
     let number = loop {
         let number = u32::from_be_bytes(random(entropy));
@@ -206,20 +246,43 @@ fn make_code(entropy: &mut dyn Entropy) -> Secret {
 }
 
 impl Dispatch {
+    pub(super) fn new(
+        id: DeliveryId,
+        user: UserName,
+        to: Addressee,
+        round: CodeRound,
+        outgoing: Outgoing,
+        rest: Vec<Offer>,
+    ) -> Dispatch {
+        Dispatch { id, user, to, round, outgoing, before: None, rest }
+    }
+
+    /// The question that it asks, and how.
+    pub(super) fn asks(&self) -> Option<(Reference, Kind)> {
+        match &self.outgoing {
+            Outgoing::Code(_) => None,
+            Outgoing::Question(asked, _) => Some((asked.reference(), asked.kind())),
+        }
+    }
+
     /// The send is recorded: off it goes, and the request is held until a provider has it.
     pub(super) fn start(mut self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
-        let Code::Known(code) = &self.sent.code else {
-            // What is about to be sent was made here.
-            return self.refused(facts, Reason::InternalError, env);
-        };
         let said = |field: fn(&Contact) -> Option<&str>| {
-            self.contact.as_deref().and_then(field).map(Arc::<str>::from)
+            self.to.contact.as_deref().and_then(field).map(Arc::<str>::from)
+        };
+        let (to, message) = match &self.outgoing {
+            Outgoing::Code(SentCode { code: Code::Known(code), to, lifetime, .. }) => {
+                (to, Message::Code { code: code.clone(), lifetime: *lifetime })
+            }
+            // What is about to be sent was made here.
+            Outgoing::Code(_) => return self.refused(facts, Reason::InternalError, env),
+            Outgoing::Question(asked, question) => (asked.to(), Message::Ask(question.clone())),
         };
         let delivery = Delivery {
             id: self.id,
-            kind: self.sent.kind,
-            to: Arc::clone(&self.sent.to),
-            message: Message::Code { code: code.clone(), lifetime: self.sent.lifetime },
+            kind: self.outgoing.kind(),
+            to: Arc::clone(to),
+            message,
             attempt: self.round.sends,
             user: self.user.clone(),
             first: said(|contact| contact.first.as_deref()),
@@ -236,39 +299,51 @@ impl Dispatch {
 
     /// The send was not recorded: the next offer, or refused.
     pub(super) fn refused(self: Box<Self>, facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
-        let Dispatch { user, user_id, mut round, rest, contact, before, .. } = *self;
+        let Dispatch { user, to, mut round, rest, before, .. } = *self;
         if rest.is_empty() && before.is_some() {
             round.sent = before;
             return ask_for_code(facts, user, round, TOO_SOON, env);
         }
-        next(facts, user, Addressee { id: user_id, contact }, rest, round, Some(reason), env)
+        next(facts, user, to, rest, round, Some(reason), env)
     }
 
     /// What happens while the provider is waited for.
     pub(super) fn resume(
         self: Box<Self>,
         facts: Box<Facts>,
-        event: &Event,
-        until: Tick,
+        event: Event,
+        (since, until): (Tick, Tick),
         env: &mut Env<'_>,
     ) -> (Receipt, Step) {
         match event {
-            Event::Delivered(id, Sent::Failed) if *id == self.id => (Receipt::Taken, self.failed(facts, env)),
-            Event::Delivered(id, Sent::Accepted { .. }) if *id == self.id => {
+            // Quicker than whoever carried the question.
+            Event::Phone(answer) if self.asks().is_some() => {
+                let Dispatch { user, mut round, outgoing, .. } = *self;
+                if let Outgoing::Question(asked, _) = outgoing {
+                    round.asked = Some(asked);
+                }
+                (Receipt::Taken, phone::heard(facts, user, round, answer, (true, since), env))
+            }
+            Event::Delivered(id, Sent::Failed) if id == self.id => (Receipt::Taken, self.failed(facts, env)),
+            Event::Delivered(id, Sent::Accepted { .. }) if id == self.id => {
                 (Receipt::Taken, self.ask(facts, env))
             }
             // It may still arrive, and the gateway waits no longer.
             Event::Expired => (Receipt::Taken, self.ask(facts, env)),
             Event::Delivered(..) | Event::Entry(_) | Event::Phone(_) => {
                 let user = self.user.clone();
-                let parked = Box::new(Parked { facts, user, stage: Stage::Sending(self), since: env.mono });
+                let parked = Box::new(Parked { facts, user, stage: Stage::Sending(self), since });
                 (Receipt::NotAwaited, Step::Wait(Wait { tell: None, start: None, until }, parked))
             }
         }
     }
 
     fn ask(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
-        let Dispatch { user, mut round, sent, .. } = *self;
+        let Dispatch { user, mut round, outgoing, .. } = *self;
+        let sent = match outgoing {
+            Outgoing::Code(sent) => sent,
+            Outgoing::Question(asked, _) => return phone::delivered(facts, user, round, asked, env),
+        };
         let where_to = redact(&sent.to);
         let enter = match facts.policy.login.pin {
             PinWanted::Never => "Enter it:",
@@ -278,6 +353,7 @@ impl Dispatch {
             Kind::Sms | Kind::Email | Kind::Push => format!("We sent a code to {where_to}. {enter}"),
             Kind::Voice => format!("We call {where_to} with a code. {enter}"),
         };
+        round.asked = None;
         round.sent = Some(sent);
         ask_for_code(facts, user, round, &text, env)
     }
@@ -285,9 +361,9 @@ impl Dispatch {
     /// No provider took it: recorded, and the next offer is made.
     fn failed(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
         let row = Arc::new(Row {
-            user_id: Some(self.user_id),
-            contact: self.contact.clone(),
-            method: methods::method(self.sent.kind),
+            user_id: Some(self.to.id),
+            contact: self.to.contact.clone(),
+            method: methods::method(self.outgoing.kind()),
             ..facts.row(Verdict::Noted, Reason::DeliveryFailed, env)
         });
         let record = Record { guards: Vec::new(), row: Arc::clone(&row) };
@@ -372,7 +448,11 @@ fn hash(key: &Secret, login: LoginId, code: &[u8]) -> KeyedHash {
 
 /// How long a sent code's answer is good for, and how long it is waited for: beyond that, so that a late one is told from
 /// none.
-pub(super) fn patience(round: &CodeRound) -> Option<(Duration, Duration)> {
+pub(super) fn patience(round: &CodeRound, now: Tick) -> Option<(Duration, Duration)> {
+    if let Some(asked) = &round.asked {
+        let left = asked.left(now);
+        return Some((left.max(Duration::from_secs(1)), left));
+    }
     round.sent.as_ref().map(|sent| (sent.lifetime, sent.lifetime + LATE))
 }
 

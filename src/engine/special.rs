@@ -1,9 +1,11 @@
-//! What few users have: a block, bypasses, recovery codes, a PIN, remembered factors. Behind one pointer that is empty for everybody else.
+//! What few users have: a block, bypasses, recovery codes, a PIN, remembered factors, devices. Behind one pointer that is empty
+//! for everybody else.
 //!
 //! The store keeps it as it stands here and judges guards by it; nothing in it is a secret in the clear.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -29,7 +31,40 @@ pub struct Special {
     pub pins_before: Vec<KeyedHash>,
     /// Second factors that are remembered, oldest first, at most [`super::remember::SESSIONS_MAX`].
     pub sessions: Vec<Session>,
+    /// What pushes go to, the revoked ones too, oldest first.
+    pub devices: Vec<Device>,
 }
+
+/// For so long a user is blocked who says on the phone that somebody else is logging in.
+pub const FRAUD_BLOCK: Duration = Duration::from_hours(24 * 90);
+
+/// Something of the user's that pushes go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The store's own number, never used again: a device that is enrolled anew is another one.
+    pub id: i64,
+    /// What its owner and admins call it; no two active ones of a user are called the same.
+    pub name: Arc<str>,
+    /// The channel that reaches it.
+    pub channel: Label,
+    /// Where that channel finds it; the channel alone knows what this means.
+    pub address: Arc<str>,
+    /// Since when.
+    pub since: UnixTime,
+    /// When it was taken back, if it was.
+    pub revoked: Option<UnixTime>,
+}
+
+impl Device {
+    /// Whether its answers count.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.revoked.is_none()
+    }
+}
+
+/// Why a user is blocked who said so on the phone.
+const FRAUD_WHY: &str = "somebody else's login, the user said on the phone";
 
 /// A user who may not log in for a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +155,21 @@ impl Special {
         self.block.as_ref().filter(|block| now < block.until)
     }
 
+    /// The devices whose answers count, oldest first.
+    pub fn active_devices(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(|device| device.is_active())
+    }
+
+    /// Blocks the user, who said at `now` that somebody else is logging in. A block that lasts longer stands.
+    /// Nothing is remembered of whoever came in before.
+    pub fn report_fraud(&mut self, now: UnixTime) {
+        self.sessions.clear();
+        let until = now + FRAUD_BLOCK;
+        if self.block.as_ref().is_none_or(|block| block.until < until) {
+            self.block = Some(Block { since: now, until, why: FRAUD_WHY.into() });
+        }
+    }
+
     /// Recovery codes that were not used.
     #[must_use]
     pub fn recovery_left(&self) -> usize {
@@ -187,6 +237,18 @@ mod tests {
         {
             assert!(!home.covers(&vpn, outside, UnixTime(0)), "{outside:?}");
         }
+    }
+
+    #[test]
+    fn a_report_of_fraud_blocks_for_ninety_days_and_shortens_no_block() {
+        let (mut special, at) = (Special::default(), UnixTime::from_secs(1000));
+        special.report_fraud(at);
+        let until = at + FRAUD_BLOCK;
+        assert_eq!(special.block.as_ref().map(|block| block.until), Some(until));
+        let longer = Block { since: UnixTime(0), until: until + FRAUD_BLOCK, why: "left".into() };
+        special.block = Some(longer.clone());
+        special.report_fraud(at);
+        assert_eq!(special.block, Some(longer));
     }
 
     #[test]

@@ -120,12 +120,16 @@ impl Entered {
 }
 
 /// What the user answered out of band.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes.
-    Approved,
+    /// Yes, with the number that was typed or chosen, where there was one.
+    Approved(Option<u32>),
     /// No.
     Denied,
+    /// No: somebody else is logging in.
+    Fraud,
+    /// What was sent back, or keyed in before `#`.
+    Typed(Secret),
 }
 
 /// What became of an [`Event`].

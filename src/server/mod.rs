@@ -22,6 +22,7 @@ pub mod manners;
 pub mod node;
 mod outbox;
 pub mod peers;
+pub mod phones;
 pub mod pipeline;
 pub mod profile;
 mod receipts;

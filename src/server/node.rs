@@ -10,6 +10,7 @@
 //! finishes those it has.
 
 mod advance;
+mod asking;
 mod words;
 
 use std::hash::BuildHasherDefault;
@@ -21,6 +22,7 @@ use dashmap::DashMap;
 use super::affinity::{Mint, RoundHasher, RoundId};
 use super::intents::Intents;
 use super::peers::RELAY_PATIENCE;
+use super::phones::Phones;
 use super::slot::{Brought, Original, Slot, turn_away};
 use crate::base::name::Label;
 use crate::base::system::random;
@@ -31,6 +33,7 @@ use crate::engine::question::PeerRequest;
 use crate::engine::reason::Reason;
 use crate::engine::record::{Durations, LoginId};
 use crate::engine::step::{Entered, Entry, Env, Event};
+pub use asking::Heard;
 pub use words::{Arrival, Ask, Awaits, Origin, Output, Ticket};
 
 /// The driver.
@@ -40,6 +43,7 @@ pub struct Node {
     capacity: usize,
     mint: Mint,
     intents: Intents,
+    phones: Phones,
 }
 
 impl Node {
@@ -52,6 +56,7 @@ impl Node {
             capacity,
             mint,
             intents: Intents::default(),
+            phones: Phones::default(),
         }
     }
 
@@ -211,6 +216,7 @@ impl Node {
 
     /// The rounds whose time is over; wake each with [`Event::Expired`].
     pub fn expired(&self, now: Tick) -> Vec<RoundId> {
+        self.phones.sweep(now);
         self.slots.iter().filter(|slot| slot.is_over(now)).map(|slot| *slot.key()).collect()
     }
 
@@ -272,6 +278,9 @@ impl Node {
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(intent) = slot.intent {
             self.intents.release(intent, round);
+        }
+        if let Some(asking) = &slot.asking {
+            self.phones.release(&asking.user, round);
         }
         Some(slot)
     }

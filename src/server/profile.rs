@@ -18,6 +18,8 @@ pub struct Profile {
     pub patience_ms: u64,
     /// What this server requires of its requests.
     pub message_authenticator: MessageAuthenticator,
+    /// Whether its requests carry no credential: it has checked the password itself.
+    pub bare: bool,
     /// What an admin should set on the product, for `check`; empty where nothing is known to be needed.
     pub advice: &'static str,
 }
@@ -35,6 +37,7 @@ impl Profile {
         Overrides {
             patience: Some(Duration::from_millis(self.patience_ms)),
             challenge: Some(self.challenge),
+            bare: self.bare.then_some(true),
             ..Overrides::default()
         }
     }
@@ -47,6 +50,7 @@ const fn asks(name: &'static str, products: &'static str, patience_ms: u64, advi
         challenge: true,
         patience_ms,
         message_authenticator: MessageAuthenticator::Auto,
+        bare: false,
         advice,
     }
 }
@@ -96,6 +100,7 @@ pub const PROFILES: &[Profile] = &[
     ),
     Profile {
         message_authenticator: MessageAuthenticator::Required,
+        bare: true,
         ..cannot_ask(
             "rd-gateway",
             "Remote Desktop Gateway through NPS",

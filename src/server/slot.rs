@@ -9,9 +9,12 @@ use super::affinity::Mint;
 use super::intents::Intent;
 use super::node::{Arrival, Origin, Output};
 use super::peers::Answering;
+use super::phones::Asking;
+use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::base::time::Tick;
+use crate::engine::delivery::Kind;
 use crate::engine::login::Facts;
 use crate::engine::parked::Parked;
 use crate::engine::policy::Admission;
@@ -35,6 +38,10 @@ pub(super) struct Slot {
     original: Option<Original>,
     /// What it claimed before it sent something.
     pub(super) intent: Option<Intent>,
+    /// What its login asks on the phone, or is about to.
+    pub(super) asking: Option<Box<Asking>>,
+    /// The request that it began with, where it asks on the phone: what repeats it may join, as long as it lives.
+    first: Option<Box<Original>>,
     /// The challenge that whoever joins it is told: of a login with an intent, once it was told.
     told: Option<Box<Told>>,
     at: At,
@@ -76,6 +83,8 @@ impl Slot {
             waiting: Vec::with_capacity(1),
             original,
             intent: None,
+            asking: None,
+            first: None,
             told: None,
             at: At::Busy { queue: VecDeque::new() },
         };
@@ -109,6 +118,27 @@ impl Slot {
         self.original = Original::of(arrival);
     }
 
+    /// The login is about to ask `user` on the phone.
+    pub(super) fn asks(&mut self, user: UserName, kind: Kind) {
+        if self.rounds == 0 && self.first.is_none() {
+            self.first = self.original.clone().map(Box::new);
+        }
+        match &mut self.asking {
+            Some(asking) => asking.kind = kind,
+            None => self.asking = Some(Box::new(Asking { user, kind, reference: None })),
+        }
+    }
+
+    /// The request that it began with, where it asks on the phone and names its station.
+    pub(super) fn first_request(&self) -> Option<Original> {
+        self.first.as_deref().filter(|first| first.names_station()).cloned()
+    }
+
+    /// Whether what is being worked on here is `first` again.
+    pub(super) fn repeats(&self, first: &Original) -> bool {
+        self.rounds == 0 && self.original.as_ref().is_some_and(|original| first.equals(original))
+    }
+
     /// What the request being worked on means, whatever packet carries it.
     pub(super) fn means(&self, mint: &Mint) -> Option<Intent> {
         let Original { password, packet, .. } = self.original.as_ref()?;
@@ -118,7 +148,7 @@ impl Slot {
             self.facts.user.as_ref().map(|user| user.as_str().as_bytes()),
             self.facts.station.as_deref().map(str::as_bytes),
             session.as_ref().map(Attribute::value),
-            Some(password.expose()),
+            password.as_ref().map(Secret::expose),
         ]))
     }
 
@@ -203,7 +233,8 @@ impl Slot {
         for waiting in self.waiting.drain(..) {
             waiting.answer(Code::ACCESS_CHALLENGE, &attributes, &self.facts, env, out);
         }
-        self.told = self.intent.map(|_| Box::new(Told { attributes }));
+        let joined = self.intent.is_some() || self.asking.is_some();
+        self.told = joined.then(|| Box::new(Told { attributes }));
     }
 
     /// Answers every request with the verdict.
@@ -241,9 +272,11 @@ impl Slot {
 }
 
 /// The request that a login works on.
+#[derive(Clone)]
 pub(super) struct Original {
     source: IpAddr,
-    password: Secret,
+    /// `None`: there is no credential, the gateway has checked it.
+    password: Option<Secret>,
     packet: Arc<Verified<Box<[u8]>>>,
 }
 
@@ -255,23 +288,38 @@ const ACCT_SESSION_ID: u8 = 44;
 const VOLATILE: [u8; 4] = [number::USER_PASSWORD, number::PROXY_STATE, number::MESSAGE_AUTHENTICATOR, 55];
 
 impl Original {
-    /// `arrival`, where it has a password.
+    /// `arrival`, where it has a password or no credential at all.
     pub(super) fn of(arrival: &Arrival) -> Option<Original> {
-        match &arrival.entered {
-            Entered::Password(password) => Some(Original {
-                source: arrival.origin.gateway.ip(),
-                password: password.clone(),
-                packet: Arc::clone(&arrival.packet),
-            }),
-            Entered::Undecodable | Entered::Unsupported(_) => None,
-        }
+        let password = match &arrival.entered {
+            Entered::Password(password) => Some(password.clone()),
+            Entered::Unsupported("none") => None,
+            Entered::Undecodable | Entered::Unsupported(_) => return None,
+        };
+        let packet = Arc::clone(&arrival.packet);
+        Some(Original { source: arrival.origin.gateway.ip(), password, packet })
+    }
+
+    /// Whether it says where the user is.
+    fn names_station(&self) -> bool {
+        self.packet.attributes().any(|attribute| attribute.number() == number::CALLING_STATION_ID)
+    }
+
+    /// Whether `other` is the same request.
+    fn equals(&self, other: &Original) -> bool {
+        self.source == other.source
+            && self.password == other.password
+            && lasting(&self.packet).eq(lasting(&other.packet))
     }
 
     /// Whether `arrival` is this request again: source address, password and every attribute but the volatile ones.
     fn is_repeated_by(&self, arrival: &Arrival) -> bool {
-        let Entered::Password(password) = &arrival.entered else { return false };
+        let password = match &arrival.entered {
+            Entered::Password(password) => Some(password),
+            Entered::Unsupported("none") => None,
+            Entered::Undecodable | Entered::Unsupported(_) => return false,
+        };
         self.source == arrival.origin.gateway.ip()
-            && self.password == *password
+            && self.password.as_ref() == password
             && lasting(&self.packet).eq(lasting(&arrival.packet))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
+use crate::engine::reason::Reason;
 use crate::engine::record::{Conflict, Guard, Record, Row, Tally};
 use crate::engine::special::Special;
 use crate::factor::oath::Drift;
@@ -98,6 +99,9 @@ pub(super) fn make_special(row: &Row, special: &mut Option<Arc<Special>>) {
     }
     if let Some(session) = &row.remembers {
         Arc::make_mut(special.get_or_insert_default()).remember(session);
+    }
+    if row.reason == Reason::FraudReported {
+        Arc::make_mut(special.get_or_insert_default()).report_fraud(row.time);
     }
 }
 

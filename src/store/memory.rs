@@ -189,11 +189,13 @@ impl Logins for MemoryStore {
 }
 
 impl State {
-    /// Whether somebody else who owns a token, or recovery codes, looks like `name`.
+    /// Whether somebody else who owns a token, recovery codes or a device looks like `name`.
     fn resembles(&self, name: &UserName) -> bool {
         let skeleton = name.skeleton();
-        let recoverable =
-            |user: &User| user.special.as_ref().is_some_and(|special| !special.recovery.is_empty());
+        let recoverable = |user: &User| {
+            let special = user.special.as_ref();
+            special.is_some_and(|special| !special.recovery.is_empty() || !special.devices.is_empty())
+        };
         self.users.iter().any(|(other, user)| {
             other != name && user.skeleton == skeleton && (!user.tokens.is_empty() || recoverable(user))
         })

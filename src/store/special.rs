@@ -8,7 +8,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::TokenId;
 use crate::engine::record::{LoginId, Method};
 use crate::engine::remember::Session;
-use crate::engine::special::{Block, Bypass, Pin, Recovery, Special};
+use crate::engine::special::{Block, Bypass, Device, Pin, Recovery, Special};
 use crate::factor::keyed::KeyedHash;
 
 /// What is written. A field that an older version has not written is empty; one that this version does not know is
@@ -28,6 +28,8 @@ struct Written {
     pins_before: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sessions: Vec<WrittenSession>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<WrittenDevice>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +74,18 @@ struct WrittenRecovery {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct WrittenDevice {
+    id: i64,
+    name: String,
+    channel: String,
+    address: String,
+    since: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    revoked: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WrittenPin {
     hash: String,
     since: u64,
@@ -82,7 +96,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
     if *special == Special::default() {
         return None;
     }
-    let Special { block, bypasses, recovery, pin, pins_before, sessions } = special;
+    let Special { block, bypasses, recovery, pin, pins_before, sessions, devices } = special;
     let text = |hash: &KeyedHash| hex(&hash.0);
     let written = Written {
         block: block.as_ref().map(|block| WrittenBlock {
@@ -113,6 +127,17 @@ pub(super) fn write(special: &Special) -> Option<String> {
         pin: pin.as_ref().map(|pin| WrittenPin { hash: text(&pin.hash), since: pin.since.0 }),
         pins_before: pins_before.iter().map(text).collect(),
         sessions: sessions.iter().map(write_session).collect(),
+        devices: devices
+            .iter()
+            .map(|device| WrittenDevice {
+                id: device.id,
+                name: device.name.as_ref().to_owned(),
+                channel: device.channel.to_string(),
+                address: device.address.as_ref().to_owned(),
+                since: device.since.0,
+                revoked: device.revoked.map(|moment| moment.0),
+            })
+            .collect(),
     };
     #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
     Some(serde_json::to_string(&written).expect("JSON"))
@@ -120,7 +145,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
 
 /// Back from [`write`]; `None` for anything else.
 pub(super) fn read(text: &str) -> Option<Special> {
-    let Written { block, bypasses, recovery, pin, pins_before, sessions } =
+    let Written { block, bypasses, recovery, pin, pins_before, sessions, devices } =
         serde_json::from_str(text).ok()?;
     let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
     Some(Special {
@@ -158,6 +183,19 @@ pub(super) fn read(text: &str) -> Option<Special> {
         },
         pins_before: pins_before.iter().map(|text| hash(text)).collect::<Option<_>>()?,
         sessions: sessions.into_iter().map(read_session).collect::<Option<_>>()?,
+        devices: devices
+            .into_iter()
+            .map(|device| {
+                Some(Device {
+                    id: device.id,
+                    name: device.name.into(),
+                    channel: Label::new(&device.channel).ok()?,
+                    address: device.address.into(),
+                    since: UnixTime(device.since),
+                    revoked: device.revoked.map(UnixTime),
+                })
+            })
+            .collect::<Option<_>>()?,
     })
 }
 
@@ -209,7 +247,16 @@ mod tests {
             method: Method::Email,
             token,
         };
+        let device = |revoked| Device {
+            id: 9,
+            name: "phone".into(),
+            channel: Label::new("hook").unwrap(),
+            address: "u1-phone".into(),
+            since: UnixTime(7),
+            revoked,
+        };
         let special = Special {
+            devices: vec![device(None), device(Some(UnixTime(8)))],
             block: Some(Block { since: UnixTime(3), until: UnixTime(4), why: "left".into() }),
             bypasses: vec![bypass(None), bypass(Some("2001:db8::/32"))],
             recovery: vec![Recovery { id: 1, hash: KeyedHash([2; 32]), since: UnixTime(6), used: true }],

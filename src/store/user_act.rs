@@ -14,7 +14,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
 use crate::engine::reason::Reason;
 use crate::engine::record::{LoginId, Method};
-use crate::engine::special::{Block, Bypass, HashKey, HashKeys, Pin, Recovery, Special};
+use crate::engine::special::{Block, Bypass, Device, HashKey, HashKeys, Pin, Recovery, Special};
 use crate::factor::pin;
 use crate::factor::recovery::RecoveryCode;
 
@@ -75,7 +75,26 @@ pub enum UserAct<'a> {
         /// Why, if said.
         why: Option<&'a str>,
     },
+    /// Pushes go to this from now on. An active device of that name is taken back.
+    AddDevice {
+        /// What it is called, 1 to 64 octets of printable text.
+        name: &'a str,
+        /// The channel that reaches it.
+        channel: Label,
+        /// Where that finds it, 1 to 512 octets of printable text.
+        address: &'a str,
+    },
+    /// The answers of the active device of this name, or number, count no more.
+    RevokeDevice {
+        /// Which one.
+        device: &'a str,
+    },
 }
+
+/// The most active devices of one user.
+pub const DEVICES_MAX: usize = 10;
+/// How many revoked ones are remembered.
+const REVOKED_MAX: usize = 20;
 
 /// Derives the keys that recovery codes and PINs are hashed under.
 pub(super) fn hash_keys(ring: &Keyring) -> HashKeys {
@@ -99,6 +118,8 @@ impl UserAct<'_> {
             UserAct::SetPin(_) => Reason::PinSet,
             UserAct::RemovePin => Reason::PinRemoved,
             UserAct::EndSessions { .. } => Reason::SessionEnded,
+            UserAct::AddDevice { .. } => Reason::DeviceAdded,
+            UserAct::RevokeDevice { .. } => Reason::DeviceRevoked,
         }
     }
 
@@ -119,6 +140,8 @@ impl UserAct<'_> {
                 format!("{which}{why}")
             }
             UserAct::CancelBypasses | UserAct::SetPin(_) | UserAct::RemovePin => String::new(),
+            UserAct::AddDevice { name, channel, .. } => format!("{name} by {channel}"),
+            UserAct::RevokeDevice { device } => (*device).to_owned(),
         }
     }
 
@@ -201,9 +224,47 @@ impl UserAct<'_> {
                     return Err(AdminFault::Missing("remembered factor of the user".to_owned()));
                 }
             }
+            UserAct::AddDevice { name, channel, address } => {
+                let device = Device {
+                    id: number(entropy),
+                    name: said("a device's name", name, 64)?.into(),
+                    channel: channel.clone(),
+                    address: said("a device's address", address, 512)?.into(),
+                    since: now,
+                    revoked: None,
+                };
+                add_device(special, device, now)?;
+            }
+            UserAct::RevokeDevice { device } => {
+                let number = device.parse::<i64>().ok();
+                let known = |known: &&mut Device| {
+                    known.is_active() && (*known.name == **device || Some(known.id) == number)
+                };
+                let missing = || AdminFault::Missing(format!("active device called {device}"));
+                special.devices.iter_mut().find(known).ok_or_else(missing)?.revoked = Some(now);
+                // Which device it was, a session does not know.
+                special.sessions.retain(|session| session.method != Method::Push);
+            }
         }
         Ok(())
     }
+}
+
+/// One more device; one of the same name is enrolled anew, and the old one's answers count no more.
+fn add_device(special: &mut Special, device: Device, now: UnixTime) -> Result<(), AdminFault> {
+    for old in special.devices.iter_mut().filter(|old| old.is_active() && old.name == device.name) {
+        old.revoked = Some(now);
+    }
+    if special.active_devices().count() >= DEVICES_MAX {
+        let what = format!("the user has {DEVICES_MAX} devices: revoke one first");
+        return Err(AdminFault::Invalid(what));
+    }
+    special.devices.push(device);
+    while special.devices.iter().filter(|device| !device.is_active()).count() > REVOKED_MAX {
+        let oldest = special.devices.iter().position(|device| !device.is_active());
+        oldest.map(|place| special.devices.remove(place));
+    }
+    Ok(())
 }
 
 fn set_pin(
@@ -237,13 +298,17 @@ fn remember(special: &mut Special, old: &Pin) {
 
 /// Refuses a reason that says nothing or too much.
 fn reason_said(why: &str) -> Result<&str, AdminFault> {
-    let why = why.trim();
-    let plain = !why.chars().any(crate::base::text::is_unprintable);
-    if why.is_empty() || why.len() > WHY_MAX || !plain {
-        let what = format!("a reason has 1 to {WHY_MAX} octets of printable text");
-        return Err(AdminFault::Invalid(what));
+    said("a reason", why, WHY_MAX)
+}
+
+/// Refuses a text that says nothing or too much; `what` is what it is.
+fn said<'a>(what: &str, text: &'a str, most: usize) -> Result<&'a str, AdminFault> {
+    let text = text.trim();
+    let plain = !text.chars().any(crate::base::text::is_unprintable);
+    if text.is_empty() || text.len() > most || !plain {
+        return Err(AdminFault::Invalid(format!("{what} has 1 to {most} octets of printable text")));
     }
-    Ok(why)
+    Ok(text)
 }
 
 /// A number never used again.
@@ -286,6 +351,35 @@ mod tests {
             "removed is not forgotten"
         );
         assert_eq!(act(&mut special, &UserAct::RemovePin, NOW), Err("there is no PIN".to_owned()));
+    }
+
+    #[test]
+    fn a_device_of_the_same_name_takes_the_place_of_the_old_one_and_a_revoked_one_stays_so() {
+        let mut special = Special::default();
+        let channel = || Label::new("hook").unwrap();
+        let add = |name, address| UserAct::AddDevice { name, channel: channel(), address };
+        assert_eq!(act(&mut special, &add("phone", "a"), NOW), Ok(()));
+        let later = NOW + Duration::from_secs(1);
+        assert_eq!(act(&mut special, &add("phone", "b"), later), Ok(()));
+        let addresses = |special: &Special| -> Vec<String> {
+            special.active_devices().map(|device| device.address.to_string()).collect()
+        };
+        assert_eq!(addresses(&special), ["b"]);
+        assert_eq!(special.devices[0].revoked, Some(later));
+        assert_ne!(special.devices[0].id, special.devices[1].id);
+        let revoke = UserAct::RevokeDevice { device: "phone" };
+        assert_eq!(act(&mut special, &revoke, later), Ok(()));
+        assert_eq!(addresses(&special), Vec::<String>::new());
+        assert!(act(&mut special, &revoke, later).is_err(), "it is revoked already");
+        for number in 0..DEVICES_MAX {
+            let name = format!("p{number}");
+            let act_of = UserAct::AddDevice { name: &name, channel: channel(), address: "c" };
+            assert_eq!(act(&mut special, &act_of, later), Ok(()));
+        }
+        assert!(act(&mut special, &add("one more", "c"), later).is_err());
+        for (name, address) in [("", "a"), ("a\nb", "a"), ("a", ""), ("a", "\u{202e}")] {
+            assert!(act(&mut Special::default(), &add(name, address), NOW).is_err(), "{name:?} {address:?}");
+        }
     }
 
     #[test]

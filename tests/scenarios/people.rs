@@ -11,11 +11,14 @@ use super::script::option;
 use super::words::{Word, span};
 
 /// `block alice 2h`, `unblock alice`, `recovery alice CODE CODE`, `bypass alice 300s client=nas station=NET`,
-/// `cancel-bypasses alice`, `pin alice 2580`, `no-pin alice`, `end-sessions alice`.
+/// `cancel-bypasses alice`, `pin alice 2580`, `no-pin alice`, `end-sessions alice`, `device alice phone`, which is found at
+/// `alice-phone`, `revoke alice phone`.
 pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) -> Result<(), String> {
     let first = || rest.first().map(Word::text).ok_or("a word is missing");
     let codes: Vec<_> = rest.iter().filter_map(|word| RecoveryCode::parse(&word.value)).collect();
     let pin = Secret::new(rest.first().map(|word| word.value.clone()).unwrap_or_default());
+    let first_word = rest.first().map(Word::text).unwrap_or_default();
+    let address = format!("{user}-{first_word}");
     let act = match verb {
         "block" => UserAct::Block { span: span(&first()?)?, why: "test" },
         "unblock" => UserAct::Unblock { why: None },
@@ -27,6 +30,10 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
             span: span(&first()?)?,
             why: "test",
         },
+        "device" => {
+            UserAct::AddDevice { name: &first_word, channel: Label::new("hook").unwrap(), address: &address }
+        }
+        "revoke" => UserAct::RevokeDevice { device: &first_word },
         "cancel-bypasses" => UserAct::CancelBypasses,
         "pin" => UserAct::SetPin(&pin),
         "no-pin" => UserAct::RemovePin,

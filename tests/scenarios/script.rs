@@ -9,6 +9,7 @@ use std::time::Duration;
 use radmfa::base::name::{GroupName, Label};
 use radmfa::base::time::UnixTime;
 use radmfa::engine::append::Append;
+use radmfa::engine::asking::Reference;
 use radmfa::engine::delivery::{DeliveryId, Message, Sent};
 use radmfa::engine::methods::Factor;
 use radmfa::engine::policy::{Choose, Overrides, PinWanted, SendLimits, Sending, Unenrolled};
@@ -22,9 +23,9 @@ use radmfa::server::settings::{Client, MessageAuthenticator};
 use radmfa::store::admin::{Admin as _, TokenFields};
 use radmfa::wire::{AttributeId, Code, DropReason, number};
 
-use super::people;
 use super::words::{Word, attribute, attributes, list, span, value, words};
 use super::world::{Knock, Primary, World, client, name, state_of_server};
+use super::{people, phones};
 
 /// Runs a scenario; the error names the line.
 pub fn run(text: &str) -> Result<(), String> {
@@ -53,6 +54,10 @@ struct Run {
     said: HashMap<usize, Box<[u8]>>,
     /// Codes that were sent, by label.
     codes: HashMap<String, String>,
+    /// Questions that were asked on the phone, by label.
+    questions: HashMap<String, Reference>,
+    /// The number that a challenge showed last.
+    shown: Option<u32>,
     audited: usize,
     asked: usize,
 }
@@ -156,6 +161,12 @@ impl Run {
                 }
             }
             "sent:" => self.sent(rest)?,
+            "phone" => {
+                let question = self.questions.get(&rest[0].text()).copied().ok_or("no such question")?;
+                let typed = rest.get(2).map(|word| self.with_codes("", &word.value)).transpose()?;
+                let shown = self.shown;
+                phones::answer(self.world(), question, shown, &rest[1..], &typed.unwrap_or_default())?;
+            }
             "event" => self.event(rest)?,
             "state" => self.forge(rest)?,
             "logins" => {
@@ -313,8 +324,8 @@ impl Run {
                 if !new && option(rest, "same").is_none() {
                     return Err("the State was used before".to_owned());
                 }
-                let right_text =
-                    text.is_none_or(|text| reply.first(number::REPLY_MESSAGE) == Some(&text.value));
+                let said = reply.first(number::REPLY_MESSAGE);
+                let right_text = text.is_none_or(|text| phones::matches(&text.value, said, &mut self.shown));
                 let has_all = attributes.iter().all(|attribute| reply.attributes.contains(attribute));
                 reply.code == Code::ACCESS_CHALLENGE && right_text && has_all
             }
@@ -412,9 +423,18 @@ impl Run {
         if found != (&rest[0].text(), &rest[1].text(), attempt) {
             return Err(format!("sent was {found:?}"));
         }
-        let Message::Code { code, .. } = &delivery.message else { return Err("no code was sent".to_owned()) };
-        let code = String::from_utf8(code.expose().to_vec()).map_err(|fault| fault.to_string())?;
-        self.codes.extend(option(rest, "as").map(|label| (label, code)));
+        let code = match &delivery.message {
+            Message::Code { code, .. } => {
+                Some(String::from_utf8(code.expose().to_vec()).map_err(|fault| fault.to_string())?)
+            }
+            Message::Ask(question) => {
+                let label = option(rest, "as").ok_or("as=")?;
+                self.questions.insert(label, question.reference);
+                phones::code_of(question, None)?
+            }
+            Message::Test => return Err("nothing was sent".to_owned()),
+        };
+        self.codes.extend(option(rest, "as").zip(code));
         let how = match option(rest, "and").as_deref() {
             None => taken(),
             Some("fails") => Sent::Failed,
@@ -433,7 +453,7 @@ impl Run {
         let round = world.round(&state, 0, &rest[1].text()).ok_or("the State is not of this user")?;
         for _ in 0..times {
             let event = match rest[2].text().as_str() {
-                "phone" => Event::Phone(Answer::Approved),
+                "phone" => Event::Phone(Answer::Approved(None)),
                 "delivered" => Event::Delivered(DeliveryId(1), taken()),
                 "expired" => Event::Expired,
                 other => return Err(format!("`{other}` never happens")),
@@ -497,6 +517,8 @@ impl Run {
                     | Reason::TokenEnabled
                     | Reason::TokenDisabled
                     | Reason::TokenRemoved
+                    | Reason::DeviceAdded
+                    | Reason::DeviceRevoked
             )
         };
         let rows = self.world().store.trail().into_iter().map(|(_, row)| row);
@@ -606,6 +628,8 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
             Some("allow") => Some(Unenrolled::Allow),
             Some(other) => return Err(format!("unenrolled is never `{other}`")),
         },
+        primary: option(rest, "primary").map(|name| Label::new(&name).unwrap()),
+        bare: yes("bare"),
         tries: option(rest, "tries").map(|tries| parse(&tries)).transpose()?,
         code_lifetime: time("lifetime")?.or(None::<Duration>),
         window: option(rest, "window").map(|window| parse(&window)).transpose()?,
@@ -652,7 +676,7 @@ fn sending(text: &str, rest: &[Word]) -> Result<Arc<Sending>, String> {
     });
     let budget = option(rest, "budget").map(|budget| parse(&budget)).transpose()?;
     let limits = SendLimits { budget, ..SendLimits::default() };
-    Ok(Arc::new(Sending { ways: kinds.collect(), limits }))
+    Ok(Arc::new(Sending { ways: kinds.collect(), limits, asking: phones::asking(rest)? }))
 }
 
 fn parameters(rest: &[Word]) -> Result<Parameters, String> {

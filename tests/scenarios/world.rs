@@ -15,15 +15,17 @@ use radmfa::base::secret::Secret;
 use radmfa::base::system::{Clock, Entropy, Fixed, random};
 use radmfa::base::text::escape;
 use radmfa::base::time::{Tick, UnixTime};
+use radmfa::engine::asking::Reference;
 use radmfa::engine::delivery::Delivery;
 use radmfa::engine::policy::{Lockout, Overrides, Policy};
 use radmfa::engine::question::{PeerAnswer, PeerRequest, PrimaryAnswer, UserAnswer};
-use radmfa::engine::record::{CommitAnswer, Row};
-use radmfa::engine::step::{Env, Event};
+use radmfa::engine::record::{CommitAnswer, Record, Row};
+use radmfa::engine::step::{Answer, Env, Event};
 use radmfa::factor::oath::{self, Drift, Moving, Parameters};
 use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::server::clients::{Authentic, Clients, Ratchet};
 use radmfa::server::duplicates::{Duplicates, PacketKey, Seen};
+use radmfa::server::node::Heard;
 use radmfa::server::node::{Ask, Node, Origin, Output};
 use radmfa::server::peers::Peers;
 use radmfa::server::pipeline::{arrival, enter};
@@ -532,6 +534,19 @@ impl World {
         let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
         let ask = node.wake(round, event, &mut env, &mut out);
         self.go_on(None, ask, out);
+    }
+
+    /// An answer comes from a phone; one that is late is recorded.
+    pub fn hear(&mut self, reference: Reference, answer: Answer) -> Heard {
+        let mut out = Vec::new();
+        let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
+        let (heard, ask) = node.hear(reference, answer, &mut env, &mut out);
+        self.go_on(None, ask, out);
+        if let Heard::Late(Some(row)) = &heard {
+            let record = Record { guards: Vec::new(), row: Arc::new(Row::clone(row)) };
+            assert!(matches!(now(self.store.commit(record)), CommitAnswer::Done(_)));
+        }
+        heard
     }
 
     /// A step of the login that waits for the held question at `place` panics, and takes the question with it.

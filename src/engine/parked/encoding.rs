@@ -130,7 +130,7 @@ impl Parked {
                 out.octets(state);
                 out.octet(*rounds);
             }
-            Stage::AskedCode(round) => {
+            Stage::AskedCode(round) if round.asked.is_none() => {
                 out.octet(2);
                 out.round(round, *id, mono, codes);
             }
@@ -139,7 +139,8 @@ impl Parked {
                 out.text(reason.code());
                 out.octet(*tries);
             }
-            Stage::Sending(_) => return None,
+            // Answers from phones come to the server that asked.
+            Stage::AskedCode(_) | Stage::Sending(_) | Stage::Held(_) => return None,
         }
         Some(Secret::new(out.0))
     }
@@ -256,6 +257,7 @@ fn round(
         ahead,
         guesses,
         sent,
+        asked: None,
         sends,
         changes,
     })
@@ -282,7 +284,7 @@ fn room_for(stage: &Stage) -> usize {
         Stage::PrimaryAsks { state, .. } => state.len(),
         // Twice its length in a packet holds an attribute whose text is not encrypted yet.
         Stage::AskedCode(round) => 2 * round.held.wire_len() + 512,
-        Stage::AskedInVain(_) | Stage::Sending(_) => 0,
+        Stage::AskedInVain(_) | Stage::Sending(_) | Stage::Held(_) => 0,
     };
     3 * NAME + TEXTS + carried + 256
 }
@@ -333,7 +335,7 @@ impl Writer {
     }
 
     fn round(&mut self, round: &CodeRound, login: LoginId, mono: Tick, codes: &CodeKeys) {
-        let CodeRound { password: _, held, tries, ahead, guesses, sent, sends, changes } = round;
+        let CodeRound { password: _, held, tries, ahead, guesses, sent, asked: _, sends, changes } = round;
         self.octets(&held.to_bytes());
         self.octet(*tries);
         self.0.extend_from_slice(&guesses.to_be_bytes());

@@ -109,7 +109,17 @@ fn stage() -> impl Strategy<Value = Stage> {
         round.prop_map(|((values, tunnel, tries, guesses, sends, changes), ahead, sent)| {
             let ahead = ahead.map(|(token, next)| Ahead { token: TokenId(token), next });
             let (password, held) = (PrimaryPassed::by_answer(), held(&values, tunnel));
-            Stage::AskedCode(CodeRound { password, held, tries, ahead, guesses, sent, sends, changes })
+            Stage::AskedCode(CodeRound {
+                password,
+                held,
+                tries,
+                ahead,
+                guesses,
+                sent,
+                asked: None,
+                sends,
+                changes,
+            })
         }),
         (0..Reason::ALL.len(), any::<u8>()).prop_map(|(reason, tries)| {
             Stage::AskedInVain(VainRound { reason: Reason::ALL[reason], tries })

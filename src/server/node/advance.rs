@@ -46,6 +46,9 @@ impl Node {
                 self.advance(round, step, env, out)
             }
             Step::Commit(record, state) => {
+                if let Some((_, kind)) = state.asks() {
+                    return self.claim(round, kind, record, state, env, out);
+                }
                 if record.row.sends.is_some() && self.joins(round, env, out) {
                     return None;
                 }
@@ -58,12 +61,18 @@ impl Node {
                     None => round,
                 };
                 if let Some(delivery) = wait.start {
+                    self.opened(round, &delivery, env);
                     out.push(Output::Deliver { round, delivery: Box::new(delivery) });
                 }
+                self.settle(round, parked.asks(), env);
                 self.park(round, parked, wait.until, env, out)
             }
             Step::Decided(outcome) => {
-                self.close(round)?.decide(&outcome, env, out);
+                let slot = self.close(round)?;
+                if let Some(asking) = &slot.asking {
+                    self.asked(asking, outcome.row().reason, env);
+                }
+                slot.decide(&outcome, env, out);
                 None
             }
         }
@@ -101,6 +110,9 @@ impl Node {
         slot.tell(challenge, &state, env, out);
         if let Some(intent) = slot.intent {
             self.intents.moved(intent, round, next);
+        }
+        if let Some(asking) = &slot.asking {
+            self.phones.moved(&asking.user, asking.reference, round, next);
         }
         self.slots.insert(next, slot);
         Some(next)

@@ -229,12 +229,12 @@ pub(super) fn interval(parameters: Parameters) -> u16 {
     parameters.interval().unwrap_or(0)
 }
 
-/// Whether somebody else who owns a token, or recovery codes, looks like `user`.
+/// Whether somebody else who owns a token, recovery codes or a device looks like `user`.
 pub(super) fn resembles(connection: &Connection, user: &UserName) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(concat!(
         "SELECT 1 FROM user WHERE skeleton = ?1 AND name <> ?2 AND ",
         visible!("user.batch"),
-        " AND (json_array_length(special, '$.recovery') > 0
+        " AND (json_array_length(special, '$.recovery') > 0 OR json_array_length(special, '$.devices') > 0
               OR EXISTS (SELECT 1 FROM token WHERE token.user = user.id AND ",
         visible!("token.batch"),
         "))"

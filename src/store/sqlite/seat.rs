@@ -241,7 +241,7 @@ impl Seat {
         }
         match &mut self.rare {
             Some(rare) => rare.special.clone_from(&facts.special),
-            // Rows make something special of nobody but those whose factor they remember.
+            // Rows make something special of those whose factor they remember, or who report fraud.
             None => self.rare = Rare { special: facts.special.clone(), groups: None }.boxed(),
         }
     }

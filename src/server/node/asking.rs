@@ -1,0 +1,150 @@
+//! What the node does for logins that ask their users on the phone: one question a user, copies that join, answers that come.
+//!
+//! A join shares the verdict and the number that is shown, so only a copy of the same request with the same station joins.
+
+use super::super::affinity::RoundId;
+use super::super::phones::{Asking, Claim, Found, Sight};
+use super::{Ask, Node, Output, Ticket};
+use crate::base::time::Tick;
+use crate::engine::asking::Reference;
+use crate::engine::await_commit::AwaitCommit;
+use crate::engine::delivery::{Delivery, Kind, Message};
+use crate::engine::login::{Facts, late_answer};
+use crate::engine::methods;
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, Conflict, Record, Row};
+use crate::engine::step::{Answer, Env, Event};
+
+/// What became of an answer.
+#[derive(Debug)]
+pub enum Heard {
+    /// The login has it.
+    Taken,
+    /// It came too late; what is to be recorded of that, the first time.
+    Late(Option<Box<Row>>),
+    /// There is no such question.
+    Unknown,
+}
+
+impl Node {
+    /// What may be known of the question called `reference`.
+    pub fn sight(&self, reference: Reference) -> Option<Sight> {
+        self.phones.look(reference)
+    }
+
+    /// The questions that went to the telephone `number`: those that may be answered, or else one that no longer may.
+    pub fn questions_to(&self, number: &str) -> Vec<Reference> {
+        self.phones.to_number(number)
+    }
+
+    /// Brings an answer to the login that waits for it. What was typed may be wrong and come again; any other answer is the
+    /// last one.
+    pub fn hear(
+        &self,
+        reference: Reference,
+        answer: Answer,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> (Heard, Option<Ask>) {
+        let last = !matches!(answer, Answer::Typed(_));
+        match self.phones.hear(reference, last, env.mono) {
+            Found::Live(round) => (Heard::Taken, self.wake(round, Event::Phone(answer), env, out)),
+            Found::Over(facts) => {
+                let kind = self.phones.look(reference).map_or(Kind::Push, |sight| sight.kind);
+                let row = |facts: Box<Facts>| Box::new(late_answer(&facts, methods::method(kind), env));
+                (Heard::Late(facts.map(row)), None)
+            }
+            Found::Nothing => (Heard::Unknown, None),
+        }
+    }
+
+    /// Before its first question a login claims its user; where another one has, it joins that or goes on without.
+    pub(super) fn claim(
+        &self,
+        round: RoundId,
+        kind: Kind,
+        record: Record,
+        state: AwaitCommit,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let Some(user) = record.row.user.clone() else {
+            return Some(Ask::Commit(record, Ticket { round, state }));
+        };
+        let conflict = match self.phones.claim(&user, round, kind, env.mono) {
+            Claim::Yours => {
+                if let Some(mut slot) = self.slots.get_mut(&round) {
+                    slot.asks(user, kind);
+                }
+                return Some(Ask::Commit(record, Ticket { round, state }));
+            }
+            Claim::Of(other) if self.joins_question(round, other, env, out) => return None,
+            Claim::Of(_) => Conflict::LoginPending,
+            Claim::Paused => Conflict::PushPaused,
+        };
+        self.go_on(round, env, out, |env| state.resume(CommitAnswer::Refused(conflict), env))
+    }
+
+    /// Whether the login of `round` was a copy of that of `other`, and has become part of it.
+    fn joins_question(
+        &self,
+        round: RoundId,
+        other: RoundId,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        // One guard at a time: two slots may lie in one shard.
+        let Some(first) = self.slots.get(&other).and_then(|slot| slot.first_request()) else { return false };
+        if !self.slots.get(&round).is_some_and(|slot| slot.repeats(&first)) {
+            return false;
+        }
+        let Some(slot) = self.close(round) else { return false };
+        if let Some(mut other) = self.slots.get_mut(&other) {
+            slot.join(&mut other, env, out);
+        }
+        true
+    }
+
+    /// A question leaves with `delivery`; the one before it, to a device that did not take it, is over.
+    pub(super) fn opened(&self, round: RoundId, delivery: &Delivery, env: &Env<'_>) {
+        let Message::Ask(question) = &delivery.message else { return };
+        let Some(mut slot) = self.slots.get_mut(&round) else { return };
+        let facts = slot.facts.clone();
+        let Some(asking) = &mut slot.asking else { return };
+        asking.kind = delivery.kind;
+        let before = asking.reference.replace(question.reference);
+        drop(slot);
+        if let Some(before) = before {
+            self.phones.end(before, env.mono);
+        }
+        self.phones.open(round, delivery, question, &facts);
+    }
+
+    /// The login is about to wait, for the answer to `asks` if for any: whatever else it had asked is over.
+    pub(super) fn settle(&self, round: RoundId, asks: Option<Reference>, env: &Env<'_>) {
+        let Some(mut slot) = self.slots.get_mut(&round) else { return };
+        if slot.asking.as_ref().is_none_or(|asking| asking.reference == asks && asks.is_some()) {
+            return;
+        }
+        let asking = slot.asking.take();
+        drop(slot);
+        if let Some(asking) = asking {
+            self.phones.release(&asking.user, round);
+            self.over(&asking, env.mono);
+        }
+    }
+
+    /// A login that had asked ended for `reason`.
+    pub(super) fn asked(&self, asking: &Asking, reason: Reason, env: &Env<'_>) {
+        self.over(asking, env.mono);
+        if asking.reference.is_some() {
+            self.phones.ended(&asking.user, asking.kind, reason, env.mono);
+        }
+    }
+
+    fn over(&self, asking: &Asking, now: Tick) {
+        if let Some(reference) = asking.reference {
+            self.phones.end(reference, now);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Questions that were asked on phones: which login each belongs to, who is being asked, and whose answers come late.
+//!
+//! ```text
+//! engine: Commit ── claim (one a user) ── Deliver ── open ─┬─ hear: the login is woken
+//!                                                          └─ the login goes on without it, or ends: kept for a while as over
+//! ```
+//! Invariants: one user is asked about one login at a time; an answer to a push is taken once; an answer that comes late changes
+//! nothing and is recorded, once for each question; who ignored or denied three pushes in ten minutes is sent none for a while.
+//! Nothing here is touched by logins that ask nobody.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::affinity::RoundId;
+use crate::base::name::{Label, UserName};
+use crate::base::phone::Phone;
+use crate::base::time::Tick;
+use crate::engine::asking::{Question, Reference};
+use crate::engine::delivery::{Delivery, Kind};
+use crate::engine::login::Facts;
+use crate::engine::reason::Reason;
+
+/// So many pushes that were ignored or denied …
+const STRIKES: usize = 3;
+/// … within so long …
+const STRIKES_WITHIN: Duration = Duration::from_mins(10);
+/// … stop them for so long.
+const PAUSE: Duration = Duration::from_mins(15);
+/// For so long after its end a question is still known, to tell a late answer from a forged one.
+const KNOWN_AFTER: Duration = Duration::from_mins(10);
+/// So many ended questions are known at most; the oldest go first.
+const OVER_MAX: usize = 20_000;
+
+/// Every question, and everybody who is asked.
+#[derive(Debug, Default)]
+pub(super) struct Phones {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    users: HashMap<UserName, Person>,
+    questions: HashMap<Reference, Open>,
+    /// Of calls and text messages: by the number that they went to.
+    numbers: HashMap<Box<str>, Vec<Reference>>,
+    over: VecDeque<(Tick, Reference)>,
+}
+
+/// Somebody who is asked, or was of late.
+#[derive(Debug, Default)]
+struct Person {
+    /// The login that they are asked about.
+    asked: Option<RoundId>,
+    /// When pushes were ignored or denied, oldest first.
+    strikes: VecDeque<Tick>,
+    paused_until: Option<Tick>,
+}
+
+/// A question.
+#[derive(Debug)]
+struct Open {
+    round: RoundId,
+    kind: Kind,
+    number: Option<Box<str>>,
+    channel: Option<Label>,
+    facts: Box<Facts>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Live,
+    /// Answered, or its login has gone on; whether a late answer was recorded.
+    Over {
+        recorded: bool,
+    },
+}
+
+/// Whether a login may ask its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It may.
+    Yours,
+    /// This one's user is being asked about it.
+    Of(RoundId),
+    /// Pushes have been ignored or denied too often.
+    Paused,
+}
+
+/// What an answer finds.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The login that waits for it.
+    Live(RoundId),
+    /// A login that does not wait for it any more; what is known of it, the first time.
+    Over(Option<Box<Facts>>),
+    /// Nothing.
+    Nothing,
+}
+
+/// What whoever brings an answer may know of its question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// How it was asked.
+    pub kind: Kind,
+    /// The channel that reaches the device; `None` for calls and text messages, which any channel may have brought.
+    pub channel: Option<Label>,
+    /// Whose it is.
+    pub user: Option<UserName>,
+}
+
+impl Phones {
+    /// A login of `user` is about to ask by `kind`.
+    pub(super) fn claim(&self, user: &UserName, round: RoundId, kind: Kind, now: Tick) -> Claim {
+        let mut inner = self.lock();
+        let person = inner.users.entry(user.clone()).or_default();
+        match person.asked {
+            Some(other) if other != round => return Claim::Of(other),
+            _ => {}
+        }
+        if kind == Kind::Push && person.paused_until.is_some_and(|until| now < until) {
+            return Claim::Paused;
+        }
+        person.asked = Some(round);
+        Claim::Yours
+    }
+
+    /// A question leaves.
+    pub(super) fn open(&self, round: RoundId, delivery: &Delivery, question: &Question, facts: &Facts) {
+        let number = match delivery.kind {
+            Kind::Sms | Kind::Voice => Phone::parse(&delivery.to).ok().map(|phone| phone.number().into()),
+            Kind::Push | Kind::Email => None,
+        };
+        let mut inner = self.lock();
+        if let Some(number) = &number {
+            inner.numbers.entry(Box::clone(number)).or_default().push(question.reference);
+        }
+        let open = Open {
+            round,
+            kind: delivery.kind,
+            number,
+            channel: question.device.as_ref().map(|device| device.channel.clone()),
+            facts: Box::new(facts.clone()),
+            state: State::Live,
+        };
+        inner.questions.insert(question.reference, open);
+    }
+
+    /// The login of `before` goes on under `after`.
+    pub(super) fn moved(
+        &self,
+        user: &UserName,
+        reference: Option<Reference>,
+        before: RoundId,
+        after: RoundId,
+    ) {
+        let mut inner = self.lock();
+        if let Some(person) = inner.users.get_mut(user).filter(|person| person.asked == Some(before)) {
+            person.asked = Some(after);
+        }
+        if let Some(open) = reference.and_then(|reference| inner.questions.get_mut(&reference)) {
+            open.round = after;
+        }
+    }
+
+    /// Nobody waits for the answer to this any more.
+    pub(super) fn end(&self, reference: Reference, now: Tick) {
+        self.lock().end(reference, now);
+    }
+
+    /// The login of `round` asks nobody any more.
+    pub(super) fn release(&self, user: &UserName, round: RoundId) {
+        let mut inner = self.lock();
+        if let Some(person) = inner.users.get_mut(user).filter(|person| person.asked == Some(round)) {
+            person.asked = None;
+            if person.is_nobody() {
+                inner.users.remove(user);
+            }
+        }
+    }
+
+    /// A login ended that had asked by `kind`, for `reason`.
+    pub(super) fn ended(&self, user: &UserName, kind: Kind, reason: Reason, now: Tick) {
+        let mut inner = self.lock();
+        let person = inner.users.entry(user.clone()).or_default();
+        match reason {
+            Reason::PhoneApproved => {
+                person.strikes.clear();
+                person.paused_until = None;
+            }
+            Reason::PhoneDenied
+            | Reason::NumberWrong
+            | Reason::FraudReported
+            | Reason::NoAnswer
+            | Reason::Abandoned
+                if kind == Kind::Push =>
+            {
+                person.strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
+                person.strikes.push_back(now);
+                if person.strikes.len() >= STRIKES {
+                    person.strikes.clear();
+                    person.paused_until = Some(now + PAUSE);
+                }
+            }
+            _ => {}
+        }
+        if person.is_nobody() {
+            inner.users.remove(user);
+        }
+    }
+
+    /// What may be known of a question.
+    pub(super) fn look(&self, reference: Reference) -> Option<Sight> {
+        let inner = self.lock();
+        let open = inner.questions.get(&reference)?;
+        Some(Sight { kind: open.kind, channel: open.channel.clone(), user: open.facts.user.clone() })
+    }
+
+    /// The questions that went to `number` and may be answered; where there is none, one whose answer is late.
+    pub(super) fn to_number(&self, number: &str) -> Vec<Reference> {
+        let inner = self.lock();
+        let all = inner.numbers.get(number).map(Vec::as_slice).unwrap_or_default();
+        let live = |reference: &&Reference| {
+            inner.questions.get(reference).is_some_and(|open| open.state == State::Live)
+        };
+        let found: Vec<Reference> = all.iter().filter(live).copied().collect();
+        if found.is_empty() { all.last().copied().into_iter().collect() } else { found }
+    }
+
+    /// An answer came; where it is `last`, no other is taken.
+    pub(super) fn hear(&self, reference: Reference, last: bool, now: Tick) -> Found {
+        let mut inner = self.lock();
+        let Some(open) = inner.questions.get_mut(&reference) else { return Found::Nothing };
+        match &mut open.state {
+            State::Live => {
+                let round = open.round;
+                if last {
+                    inner.end(reference, now);
+                }
+                Found::Live(round)
+            }
+            State::Over { recorded } => {
+                let first = !std::mem::replace(recorded, true);
+                Found::Over(first.then(|| open.facts.clone()))
+            }
+        }
+    }
+
+    /// Forgets what is long over.
+    pub(super) fn sweep(&self, now: Tick) {
+        let mut inner = self.lock();
+        inner.forget(now);
+        inner.users.retain(|_, person| {
+            person.strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
+            person.paused_until.take_if(|until| *until <= now);
+            !person.is_nobody()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Person {
+    fn is_nobody(&self) -> bool {
+        self.asked.is_none() && self.strikes.is_empty() && self.paused_until.is_none()
+    }
+}
+
+impl Inner {
+    fn end(&mut self, reference: Reference, now: Tick) {
+        let Some(open) = self.questions.get_mut(&reference).filter(|open| open.state == State::Live) else {
+            return;
+        };
+        open.state = State::Over { recorded: false };
+        // What is not needed to record a late answer would be kept for minutes.
+        open.facts.ruling = None;
+        self.over.push_back((now, reference));
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: Tick) {
+        let old = |(since, _): &(Tick, Reference)| now.since(*since) >= KNOWN_AFTER;
+        while self.over.len() > OVER_MAX || self.over.front().is_some_and(old) {
+            let Some((_, reference)) = self.over.pop_front() else { return };
+            let number = self.questions.remove(&reference).and_then(|open| open.number);
+            let Some(number) = number else { continue };
+            if let Some(others) = self.numbers.get_mut(&number) {
+                others.retain(|other| *other != reference);
+                if others.is_empty() {
+                    self.numbers.remove(&number);
+                }
+            }
+        }
+    }
+}
+
+/// What a slot keeps of the question that its login asks.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) user: UserName,
+    pub(super) kind: Kind,
+    pub(super) reference: Option<Reference>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUNDS: [RoundId; 3] = [RoundId([1; 16]), RoundId([2; 16]), RoundId([3; 16])];
+
+    fn name(text: &str) -> UserName {
+        UserName::canonical(text.as_bytes()).unwrap()
+    }
+
+    fn after(seconds: u64) -> Tick {
+        Tick(1 << 40) + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_user_is_asked_about_one_login_at_a_time() {
+        let (phones, user) = (Phones::default(), name("u1"));
+        assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Push, after(0)), Claim::Yours);
+        assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Sms, after(0)), Claim::Yours, "its next device");
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Voice, after(0)), Claim::Of(ROUNDS[0]));
+        assert_eq!(phones.claim(&name("u2"), ROUNDS[1], Kind::Push, after(0)), Claim::Yours);
+        phones.moved(&user, None, ROUNDS[0], ROUNDS[2]);
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Of(ROUNDS[2]));
+        phones.release(&user, ROUNDS[0]);
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Of(ROUNDS[2]));
+        phones.release(&user, ROUNDS[2]);
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Yours);
+    }
+
+    #[test]
+    fn three_pushes_ignored_or_denied_in_ten_minutes_stop_them_for_a_while() {
+        let (phones, user) = (Phones::default(), name("u1"));
+        let claim = |seconds| {
+            let claim = phones.claim(&user, ROUNDS[0], Kind::Push, after(seconds));
+            phones.release(&user, ROUNDS[0]);
+            claim
+        };
+        let ended = |reason, seconds| phones.ended(&user, Kind::Push, reason, after(seconds));
+        ended(Reason::PhoneDenied, 0);
+        ended(Reason::NoAnswer, 1);
+        ended(Reason::CodeAccepted, 2);
+        ended(Reason::Abandoned, 601);
+        assert_eq!(claim(602), Claim::Yours, "the first two are long ago");
+        ended(Reason::NumberWrong, 603);
+        assert_eq!(claim(604), Claim::Yours);
+        ended(Reason::PhoneDenied, 605);
+        assert_eq!(claim(606), Claim::Paused);
+        assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Sms, after(606)), Claim::Yours, "a text is no push");
+        phones.release(&user, ROUNDS[0]);
+        assert_eq!(claim(605 + 15 * 60), Claim::Yours);
+        ended(Reason::PhoneDenied, 2000);
+        ended(Reason::PhoneDenied, 2001);
+        ended(Reason::PhoneApproved, 2002);
+        ended(Reason::PhoneDenied, 2003);
+        assert_eq!(claim(2004), Claim::Yours, "an approval begins anew");
+        phones.sweep(after(10_000));
+        assert!(phones.lock().users.is_empty());
+    }
+}

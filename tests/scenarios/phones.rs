@@ -1,0 +1,90 @@
+//! What users are asked on the phone, and what they answer, as a scenario's lines say it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use radmfa::base::secret::Secret;
+use radmfa::engine::asking::{Asking, Asks, CallWay, Matching, PushWay, Question, Reference, TextWay};
+use radmfa::engine::step::Answer;
+use radmfa::server::node::Heard;
+
+use super::script::{option, parse};
+use super::words::Word;
+use super::world::World;
+
+/// `asks=push,sms,voice match=choose answer-pin=yes fraud=0 per-hour=5`: which of what is sent is a question, good for a minute.
+pub fn asking(rest: &[Word]) -> Result<Option<Arc<Asking>>, String> {
+    let Some(kinds) = option(rest, "asks") else { return Ok(None) };
+    let has = |word: &str| kinds.split(',').any(|kind| kind == word);
+    let lifetime = Duration::from_mins(1);
+    let matching = match option(rest, "match").as_deref() {
+        None | Some("type") => Matching::Type,
+        Some("choose") => Matching::Choose,
+        Some("none") => Matching::None,
+        Some(other) => return Err(format!("numbers never match by `{other}`")),
+    };
+    let per_hour = option(rest, "per-hour").map_or(Ok(20), |count| parse(&count))?;
+    let pin = option(rest, "answer-pin").is_some_and(|text| text == "yes");
+    let fraud = option(rest, "fraud").map(|digit| parse(&digit)).transpose()?;
+    Ok(Some(Arc::new(Asking {
+        push: has("push").then_some(PushWay { lifetime, matching, per_hour }),
+        sms: has("sms").then_some(TextWay { lifetime, pin }),
+        voice: has("voice").then_some(CallWay { lifetime, pin, fraud }),
+    })))
+}
+
+/// Whether `said` is `expected`, in which `{number}` stands for two digits; they are put into `shown`.
+pub fn matches(expected: &[u8], said: Option<&[u8]>, shown: &mut Option<u32>) -> bool {
+    let (Ok(expected), Some(Ok(said))) = (std::str::from_utf8(expected), said.map(std::str::from_utf8))
+    else {
+        return said == Some(expected);
+    };
+    let Some((before, after)) = expected.split_once("{number}") else { return said == expected };
+    let number = said.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    *shown = number.filter(|digits| digits.len() == 2).and_then(|digits| digits.parse().ok());
+    shown.is_some()
+}
+
+/// The code that is to be sent back, if any; or what is wrong with the question.
+pub fn code_of(question: &Question, shown: Option<u32>) -> Result<Option<String>, String> {
+    match &question.asks {
+        Asks::CodeBack { code, .. } => Ok(Some(String::from_utf8_lossy(code.expose()).into_owned())),
+        Asks::Approval { matching: Matching::Choose, choices: Some(choices) } if shown.is_none() => {
+            let different = choices[0] != choices[1] && choices[1] != choices[2] && choices[0] != choices[2];
+            if different { Ok(None) } else { Err(format!("the choices are {choices:?}")) }
+        }
+        Asks::Approval { matching: Matching::Choose, choices: None } => Err("no choices".to_owned()),
+        Asks::Approval { .. } | Asks::Key { .. } => Ok(None),
+    }
+}
+
+/// `phone q1 approve shown`, `approve wrong`, `approve`, `deny`, `fraud`, `types "123456"`, and what becomes of it where it is not
+/// taken: `late`, `late unrecorded`, `unknown`.
+pub fn answer(
+    world: &mut World,
+    reference: Reference,
+    shown: Option<u32>,
+    rest: &[Word],
+    typed: &[u8],
+) -> Result<(), String> {
+    let number = match rest.get(1).map(Word::text).as_deref() {
+        Some("shown") => Some(shown.ok_or("no number was shown")?),
+        Some("wrong") => Some(shown.ok_or("no number was shown")? ^ 1),
+        _ => None,
+    };
+    let answer = match rest[0].text().as_str() {
+        "approve" => Answer::Approved(number),
+        "deny" => Answer::Denied,
+        "fraud" => Answer::Fraud,
+        "types" => Answer::Typed(Secret::new(typed)),
+        other => return Err(format!("nobody answers `{other}`")),
+    };
+    let heard = match world.hear(reference, answer) {
+        Heard::Taken => "taken",
+        Heard::Late(Some(_)) => "late",
+        Heard::Late(None) => "late-unrecorded",
+        Heard::Unknown => "unknown",
+    };
+    let expected = option(rest, "is").unwrap_or_else(|| "taken".to_owned());
+    if heard == expected { Ok(()) } else { Err(format!("the answer was {heard}")) }
+}
