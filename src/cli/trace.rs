@@ -168,6 +168,31 @@ fn text(event: &Value) -> String {
             format!("× {} from {}: {} ({})", word("client"), word("source"), word("reason"), word("sentence"))
         }
         "primary-asked" => format!("  login {} asks primary {}", word("login"), word("primary")),
+        "upstream-sent" => {
+            let again = event["tries"].as_u64().filter(|tries| *tries > 1);
+            let again = again.map_or(String::new(), |tries| format!(", try {tries}"));
+            format!(
+                "  login {} → {} to upstream {} identifier {}{again}",
+                word("login"),
+                word("code"),
+                word("server"),
+                word("identifier")
+            )
+        }
+        "upstream-answered" => format!(
+            "  login {} ← {} from upstream {} identifier {}, after {} ms",
+            word("login"),
+            word("code"),
+            word("server"),
+            word("identifier"),
+            word("took_ms")
+        ),
+        "upstream-ignored" => format!(
+            "  login {} × upstream {}: an answer was ignored: {}",
+            word("login"),
+            word("server"),
+            word("why")
+        ),
         "primary-answered" => format!("  login {} primary: {}", word("login"), word("answer")),
         "user-read" => match at(event, "found") {
             Value::Bool(true) => format!(

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::identifiers::Identifiers;
 use super::retransmit::Schedule;
+use super::watch::Watcher;
 use crate::base::time::Tick;
 use crate::engine::question::PrimaryAnswer;
 use crate::udp::Together;
@@ -60,6 +61,8 @@ pub(super) struct Flight {
     pub(super) counted: bool,
     pub(super) news: Option<News>,
     pub(super) waker: Option<Waker>,
+    /// Whoever watches the login.
+    pub(super) watcher: Watcher,
 }
 
 impl Flight {

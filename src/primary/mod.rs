@@ -21,6 +21,7 @@ mod retransmit;
 pub mod settings;
 mod sparing;
 mod throttle;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use local::{Local, Turns};
 use radius::Radius;
 use settings::{Allowance, Kind, Settings};
 use sparing::Sparing;
+use watch::Watcher;
 
 /// Which attributes are encrypted, and how: what the dictionaries say.
 pub type Kinds = Arc<dyn Fn(AttributeId) -> Option<Hidden> + Send + Sync>;
@@ -164,10 +166,17 @@ impl Primaries {
 
     /// Asks the primary that `check` names, and answers by the check's time at the latest.
     pub async fn check(&self, check: PrimaryCheck) -> PrimaryAnswer {
+        self.check_watched(check, None).await
+    }
+
+    /// The same, while somebody may watch.
+    pub async fn check_watched(&self, check: PrimaryCheck, watcher: Watcher) -> PrimaryAnswer {
         match self.named.get(&check.primary) {
-            Some(Primary::Radius(radius, None)) => radius.check(&check).await,
+            Some(Primary::Radius(radius, None)) => radius.check(&check, watcher).await,
             // What is typed in a dialog of its own is no password.
-            Some(Primary::Radius(radius, Some(_))) if check.state.is_some() => radius.check(&check).await,
+            Some(Primary::Radius(radius, Some(_))) if check.state.is_some() => {
+                radius.check(&check, watcher).await
+            }
             Some(Primary::Radius(radius, Some(Spared { allowance, sparing }))) => {
                 let station = check.packet.attributes().first(number::CALLING_STATION_ID);
                 // Anybody can write one into a request without Message-Authenticator.
@@ -175,7 +184,7 @@ impl Primaries {
                 let Ok(attempt) = sparing.begin(allowance, &check.user, station, &*self.clock) else {
                     return PrimaryAnswer::Withheld;
                 };
-                let answer = radius.check(&check).await;
+                let answer = radius.check(&check, watcher).await;
                 attempt.settle(&answer, &*self.clock);
                 answer
             }

@@ -29,6 +29,7 @@ use super::dialog::Dialog;
 use super::flight::{Flight, Lane, News, Port, Purpose, Sending, Task, Ticket, connect, is_of_earlier, send};
 use super::health::{Health, Turned};
 use super::retransmit::Schedule;
+use super::watch::{Seen, Watcher};
 use super::{Kinds, Randomness, settings};
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::Tick;
@@ -186,6 +187,7 @@ impl Radius {
             counted: false,
             news: None,
             waker: None,
+            watcher: question.watcher.clone(),
         };
         lane.launch(flight);
         flying.unsent.push(Unsent { lane: place, length, identifier });
@@ -297,6 +299,9 @@ impl Radius {
             Ok(reply) => reply,
             Err(fault) => {
                 health.ignored();
+                if let Some(watcher) = &flight.watcher {
+                    watcher.seen(&Seen::Ignored { server: *address, why: &fault });
+                }
                 return self.complain_of(health, *address, now, &fault);
             }
         };
@@ -307,6 +312,10 @@ impl Radius {
         let took = (flight.schedule.tries() == 1).then(|| now.since(flight.began));
         if health.answered(now, took) == Turned::Alive {
             tracing::info!(server = %address, "{}: the upstream server answers again", self.whose);
+        }
+        if let Some(watcher) = &flight.watcher {
+            let took = now.since(flight.began);
+            watcher.seen(&Seen::Received { server: *address, packet: datagram, took });
         }
         flight.answered = true;
         flight.finished = true;
@@ -431,6 +440,7 @@ impl Radius {
                     purpose: Purpose::Probe,
                     move_on: None,
                     give_up: now + PROBE_PATIENCE,
+                    watcher: &None,
                 };
                 any |= self.launch(&question, now).is_some();
             }
@@ -441,7 +451,15 @@ impl Radius {
     /// Sends a flight's packet, as it is. Where the socket is full, the flight stays due.
     fn transmit(&self, server: usize, socket: &UdpSocket, flight: &mut Flight, jitter: u8, now: Tick) {
         match send(socket, &flight.request.bytes) {
-            Sending::Gone => flight.schedule.sent(now, jitter),
+            Sending::Gone => {
+                flight.schedule.sent(now, jitter);
+                if let (Some(watcher), Some(Server { address, .. })) =
+                    (&flight.watcher, self.servers.get(server))
+                {
+                    let (packet, tries) = (&flight.request.bytes[..], flight.schedule.tries());
+                    watcher.seen(&Seen::Sent { server: *address, packet, tries });
+                }
+            }
             Sending::Full => {}
             // Lost, as any datagram may be.
             Sending::Failed(fault) => {
@@ -524,6 +542,7 @@ struct Question<'a> {
     purpose: Purpose,
     move_on: Option<Tick>,
     give_up: Tick,
+    watcher: &'a Watcher,
 }
 
 /// Listens on one port.

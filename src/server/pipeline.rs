@@ -182,7 +182,9 @@ impl Worker {
             Ask::Primary(check, ticket) => {
                 // Boxed: the second half of a login would otherwise carry the room for the first.
                 let primaries = self.primaries();
-                let answer = Box::pin(primaries.check(check)).await;
+                let watcher =
+                    shared.tracer.is_on().then(|| shared.tracer.eye(&shared.node, ticket.round())).flatten();
+                let answer = Box::pin(primaries.check_watched(check, watcher)).await;
                 if shared.tracer.is_on() {
                     shared.tracer.primary(&shared.node, ticket.round(), &answer);
                 }

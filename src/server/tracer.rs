@@ -23,7 +23,8 @@ use crate::dictionary::Dictionary;
 use crate::engine::delivery::{Arrival as Arrived, Sent};
 use crate::engine::login::Facts;
 use crate::engine::question::{PrimaryAnswer, UserAnswer};
-use crate::engine::record::{CommitAnswer, Row};
+use crate::engine::record::{CommitAnswer, LoginId, Row};
+use crate::primary::watch::{Seen, Watch, Watcher};
 use crate::wire::{AttributeId, AttributeList, Code, DropReason, Entry, Integrity};
 
 /// Lines that may wait for one reader.
@@ -249,6 +250,12 @@ impl Tracer {
         });
     }
 
+    /// Something that sees what goes to password servers for the login of this round.
+    pub(super) fn eye(self: &Arc<Self>, node: &Node, round: RoundId) -> Watcher {
+        let facts = node.facts(round)?;
+        Some(Arc::new(Eye { tracer: Arc::clone(self), whose: Whose::from(&facts), login: facts.id }))
+    }
+
     /// What the store knows of the user.
     pub(super) fn user(&self, node: &Node, round: RoundId, answer: &UserAnswer) {
         self.of(node, round, "user-read", || match answer {
@@ -389,6 +396,46 @@ impl Tracer {
     /// Nothing panics while it is held.
     fn readers(&self) -> MutexGuard<'_, Readers> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sees what goes to password servers for one login.
+struct Eye {
+    tracer: Arc<Tracer>,
+    whose: Whose,
+    login: LoginId,
+}
+
+impl Watch for Eye {
+    fn seen(&self, seen: &Seen<'_>) {
+        let packet = |packet: &[u8]| {
+            json!({
+                "login": self.login.to_string(),
+                "code": packet.first().map(|code| Code(*code).to_string()),
+                "identifier": packet.get(1),
+                "attributes": self.tracer.attributes(packet.get(20..).unwrap_or_default()),
+            })
+        };
+        let with = |mut object: Value, more: Value| {
+            if let (Value::Object(fields), Value::Object(more)) = (&mut object, more) {
+                fields.extend(more);
+            }
+            object
+        };
+        match seen {
+            Seen::Sent { server, packet: octets, tries } => self.tracer.tell(&self.whose, "upstream-sent", || {
+                with(packet(octets), json!({ "server": server.to_string(), "tries": tries }))
+            }),
+            Seen::Received { server, packet: octets, took } => {
+                self.tracer.tell(&self.whose, "upstream-answered", || {
+                    let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                    with(packet(octets), json!({ "server": server.to_string(), "took_ms": took }))
+                });
+            }
+            Seen::Ignored { server, why } => self.tracer.tell(&self.whose, "upstream-ignored", || {
+                json!({ "login": self.login.to_string(), "server": server.to_string(), "why": why.to_string() })
+            }),
+        }
     }
 }
 

@@ -7,11 +7,12 @@ use crate::base::time::Tick;
 use crate::engine::question::{PrimaryAnswer, PrimaryCheck};
 use crate::primary::dialog::Dialog;
 use crate::primary::flight::{News, Purpose, Ticket};
+use crate::primary::watch::Watcher;
 use crate::wire::{AccessRequest, AttributeList, Code, Forward};
 
 impl Radius {
     /// Asks the servers in their order, the next one when a third of the time that is left went by without an answer.
-    pub(in crate::primary) async fn check(&self, check: &PrimaryCheck) -> PrimaryAnswer {
+    pub(in crate::primary) async fn check(&self, check: &PrimaryCheck, watcher: Watcher) -> PrimaryAnswer {
         let Ok(request) = AccessRequest::view(&check.packet) else { return PrimaryAnswer::Unavailable };
         let dialog = match check.state.as_deref().map(Dialog::decode) {
             None => None,
@@ -39,6 +40,7 @@ impl Radius {
                         purpose: Purpose::Login,
                         move_on,
                         give_up: check.answer_by,
+                        watcher: &watcher,
                     };
                     match self.launch(&question, now) {
                         Some(ticket) => asking.also(ticket),
@@ -65,6 +67,7 @@ impl Radius {
             purpose: Purpose::Login,
             move_on: None,
             give_up: answer_by,
+            watcher: &None,
         };
         let Some(ticket) = self.launch(&question, self.clock.mono()) else {
             return PrimaryAnswer::Unavailable;

@@ -86,7 +86,7 @@ impl Bench {
             answer_by: self.clock.mono() + PATIENCE,
         };
         let radius = Arc::clone(&self.radius);
-        tokio::spawn(async move { radius.check(&check).await })
+        tokio::spawn(async move { radius.check(&check, None).await })
     }
 
     /// What is in flight.
@@ -472,6 +472,7 @@ async fn the_table_of_what_is_in_flight_is_bounded() {
         purpose: Purpose::Login,
         move_on: None,
         give_up: now + PATIENCE,
+        watcher: &None,
     };
     let tickets = std::iter::from_fn(|| bench.radius.launch(&question, now)).count();
     assert_eq!(tickets, PORTS_MAX * 256);
