@@ -15,6 +15,7 @@ mod support;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cli_support::Desk;
@@ -213,8 +214,20 @@ fn what_is_no_backup_is_not_restored() {
     Connection::open(desk.scratch.join("other.db")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
     put("newer.db", &whole);
     Connection::open(desk.scratch.join("newer.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for (file, planted) in [
+        ("trigger.db", "CREATE TRIGGER t AFTER INSERT ON event BEGIN DELETE FROM user; END"),
+        ("view.db", "ALTER TABLE removed RENAME TO r; CREATE VIEW removed AS SELECT * FROM r"),
+    ] {
+        put(file, &whole);
+        Connection::open(desk.scratch.join(file)).unwrap().execute_batch(planted).unwrap();
+    }
+    let made = Command::new("mkfifo").arg(desk.scratch.join("pipe.db")).status().unwrap();
+    assert!(made.success());
     let before = desk.ok("user list --format json");
     for (file, words) in [
+        ("trigger.db", "trigger.db: holds the trigger t, which no radmfa makes"),
+        ("view.db", "view.db: holds the view removed, which no radmfa makes"),
+        ("pipe.db", "pipe.db is no file"),
         ("none.db", "none.db does not exist"),
         ("store", "is no file"),
         ("text.db", "text.db is no backup"),

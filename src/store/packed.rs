@@ -278,6 +278,13 @@ pub(super) fn user(person: &[u8]) -> Result<Option<&str>, Damaged> {
     Ok(None)
 }
 
+/// Whether a body is that of a row with this reason.
+pub(super) fn has_reason(octets: &[u8], code: &str) -> bool {
+    let Ok(mut fields) = fields(octets, &[BODY], 0) else { return false };
+    fields
+        .any(|field| matches!(field, Ok((body::REASON, Value::Octets(reason))) if reason == code.as_bytes()))
+}
+
 /// Reads a whole row.
 pub(super) fn read(sequence: u64, octets: &[u8], person: &[u8]) -> Result<AuditRow, Damaged> {
     let mut row = AuditRow { sequence, count: 1, ..AuditRow::default() };

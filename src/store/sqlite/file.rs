@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use super::hold::Hold;
 use super::{keyfile, keys, schema};
 use crate::base::system::Entropy;
+use crate::base::text::escape;
 use crate::store::StoreFault;
 use crate::store::keyring::{Keyring, print_fingerprint};
 use crate::store::seal::SealKey;
@@ -169,6 +170,10 @@ pub(super) fn connect(path: &Path, pages: u32) -> Result<Connection, StoreFault>
         be_patient(&mut connection)?;
         // Without it the bundled STAT4 prepares parameterised joins anew at every use.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        // We make none, so whatever stands there is somebody else's.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.set_prepared_statement_cache_capacity(64);
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
@@ -221,8 +226,8 @@ pub(super) fn log_unwritten(error: &rusqlite::Error) {
     tracing::error!(%error, hint, "the store cannot be written, so logins are refused: {what}");
 }
 
-/// The version of the store that `connection` has open, 0 for an empty file. Refused: another program's database, and
-/// a version that this program does not know.
+/// The version of the store that `connection` has open, 0 for an empty file. Refused: another program's database, one in
+/// which somebody planted what would run by itself, and a version that this program does not know.
 pub(super) fn version(path: &Path, connection: &Connection) -> Result<i64, StoreFault> {
     let read = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let numbers = read("user_version").and_then(|version| Ok((version, read("application_id")?)));
@@ -233,6 +238,16 @@ pub(super) fn version(path: &Path, connection: &Connection) -> Result<i64, Store
         if version != 0 || tables != 0 {
             return Err(fault(path, "is another program's database", "name a file of radmfa's own"));
         }
+    }
+    let planted = "SELECT type || ' ' || name FROM sqlite_schema WHERE type IN ('trigger', 'view') LIMIT 1";
+    let planted = connection.query_row(planted, [], |row| row.get::<_, String>(0)).optional();
+    if let Some(planted) = planted.map_err(|error| explain(path, &error))? {
+        let what = format!("holds the {}, which no radmfa makes", escape(planted.as_bytes()));
+        return Err(fault(
+            path,
+            &what,
+            "somebody tampered with it: take a backup that nobody else could write to",
+        ));
     }
     if version > schema::VERSION {
         let what =

@@ -48,12 +48,18 @@ impl Source {
             ErrorKind::NotFound => of(path, "does not exist", "is the path right?"),
             _ => of(path, &format!("cannot be read: {error}"), "name a file that you may read"),
         };
-        let file = File::open(path).map_err(|error| cannot(&error))?;
-        if !file.metadata().map_err(|error| cannot(&error))?.is_file() {
+        // Looked at first: to open a pipe would wait for somebody who writes into it.
+        let plain = |path: &Path| fs::metadata(path).map(|found| found.is_file());
+        if !plain(path).map_err(|error| cannot(&error))? {
             return Err(of(path, "is no file", "name the file that `store backup` wrote"));
         }
-        let log = match File::open(tail(path, "-wal")) {
-            Ok(log) => Some(log),
+        let file = File::open(path).map_err(|error| cannot(&error))?;
+        let beside = tail(path, "-wal");
+        let log = match plain(&beside) {
+            Ok(true) => Some(File::open(&beside).map_err(|error| cannot(&error))?),
+            Ok(false) => {
+                return Err(of(&beside, "is no file", "move away what does not belong to the backup"));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(cannot(&error)),
         };

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::rows::{self, CHAIN, int, nat};
 use super::trail::{anchor, ends, start};
 use crate::base::time::UnixTime;
+use crate::engine::reason::Reason;
 use crate::store::chain::{self, Mac};
 use crate::store::keyring::Keyring;
 use crate::store::packed;
@@ -42,7 +43,7 @@ pub(super) fn run(
         expected.entry(other.count).or_default().push(other.clone());
     }
     let (from, mac) = start(anchor.as_ref());
-    let mut walk = Walk { sequence: from, mac, erased: 0, agreed: 0, expected };
+    let mut walk = Walk { sequence: from, mac, erased: 0, unsaid: None, agreed: 0, expected };
     // What is counted by checkpoints before the anchor cannot be seen any more.
     walk.expected = walk.expected.split_off(&from);
     let mut broken = walk.compare();
@@ -55,7 +56,7 @@ pub(super) fn run(
         })?;
     }
     if broken.is_none() {
-        broken = walk.tail(rows::watermark(&transaction)?);
+        broken = walk.tail(rows::watermark(&transaction)?).or_else(|| walk.unsaid());
     }
     progress(total, total);
     (verified.erased, verified.checkpoints) = (walk.erased, walk.agreed);
@@ -89,6 +90,8 @@ struct Walk {
     sequence: u64,
     mac: Mac,
     erased: u64,
+    /// The first row that names nobody since one said that somebody was erased.
+    unsaid: Option<u64>,
     agreed: u64,
     expected: Expected,
 }
@@ -126,7 +129,12 @@ impl Walk {
             if stored != Some(linked) {
                 return self.diagnose(connection, wanted);
             }
-            self.erased += u64::from(packed::is_erased(person));
+            if packed::is_erased(person) {
+                self.erased += 1;
+                self.unsaid.get_or_insert(seq);
+            } else if self.unsaid.is_some() && packed::has_reason(body, Reason::UserErased.code()) {
+                self.unsaid = None;
+            }
             (self.sequence, self.mac) = (seq, linked);
             if let Some(broken) = self.compare() {
                 return Ok(Some(broken));
@@ -168,6 +176,14 @@ impl Walk {
             );
             Break { sequence, what }
         })
+    }
+
+    /// A row that names nobody although nobody is said to have been erased.
+    fn unsaid(&self) -> Option<Break> {
+        let sequence = self.unsaid?;
+        let what =
+            "its personal part was taken out, and no row after it says that anybody was erased".to_owned();
+        Some(Break { sequence, what })
     }
 
     /// Why row `wanted` does not follow from the one before: what stands at the next number tells.

@@ -247,3 +247,47 @@ fn a_reading_in_pages_begins_where_the_time_does() {
     assert_eq!(page.iter().map(|row| row.sequence).collect::<Vec<_>>(), [13, 14, 15]);
     assert_eq!(trail.before(LATER).unwrap(), 22);
 }
+
+#[test]
+fn what_somebody_planted_in_the_file_never_runs_and_the_file_is_not_opened_again() {
+    let bench = with_rows(10);
+    let planted =
+        "CREATE TRIGGER hide AFTER INSERT ON event BEGIN DELETE FROM event WHERE seq = new.seq; END";
+    raw(&bench).execute_batch(planted).unwrap();
+    commit(&bench, spend(&find(&bench, "alice"), 900)).unwrap();
+    let kept: i64 = raw(&bench).query_row("SELECT max(seq) FROM event", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 15, "a running server's row is kept");
+    let refused = refusal(&bench.settings());
+    assert!(refused.contains("holds the trigger hide, which no radmfa makes"), "{refused}");
+}
+
+#[test]
+fn a_person_who_was_taken_out_by_hand_is_missed() {
+    let bench = with_rows(10);
+    let person: Vec<u8> =
+        raw(&bench).query_row("SELECT person FROM event WHERE seq = 7", [], |row| row.get(0)).unwrap();
+    let left = crate::store::packed::erased(&person);
+    raw(&bench).execute("UPDATE event SET person = ?1 WHERE seq = 7", [left]).unwrap();
+    let found = broken(&bench, &[]);
+    assert_eq!((found.sequence, found.what.contains("no row after it says")), (7, true), "{}", found.what);
+    // An erasing before it excuses nothing, one after it does.
+    let bench = with_rows(10);
+    bench.admin().trail().erase_user(&name("alice"), &mut |_, _| ()).unwrap();
+    assert_eq!(verify(&bench, &[]).broken, None);
+    commit(&bench, spend(&find(&bench, "bob"), 900)).unwrap();
+    raw(&bench)
+        .execute(
+            "UPDATE event SET person = ?1 WHERE seq = (SELECT max(seq) FROM event)",
+            [crate::store::packed::erased(
+                &raw(&bench)
+                    .query_row("SELECT person FROM event ORDER BY seq DESC LIMIT 1", [], |row| {
+                        row.get::<_, Vec<u8>>(0)
+                    })
+                    .unwrap(),
+            )],
+        )
+        .unwrap();
+    assert!(broken(&bench, &[]).what.contains("no row after it says"));
+    bench.admin().trail().erase_user(&name("bob"), &mut |_, _| ()).unwrap();
+    assert_eq!(verify(&bench, &[]).broken, None);
+}
