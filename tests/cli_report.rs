@@ -69,6 +69,10 @@ fn every_report_tells_what_happened() {
     let table = reader.text("report usage --by method");
     assert!(table.starts_with("2 users enabled, 1 active; 1 authentications"), "{table}");
 
+    let total = reader.rows("report usage --by total");
+    assert_eq!((&total[0]["enabled-users"], &total[0]["active-users"]), (&2.into(), &1.into()));
+    assert_eq!((&total[0]["authentications"], &total[0]["accepted"]), (&1.into(), &1.into()));
+
     let failures = reader.rows("report failures");
     let reasons: Vec<&str> = failures.iter().map(|row| row["reason"].as_str().unwrap()).collect();
     assert!(reasons.contains(&"primary-rejected") && reasons.contains(&"code-wrong"), "{reasons:?}");
@@ -81,6 +85,8 @@ fn every_report_tells_what_happened() {
     let tokens = reader.rows("report tokens");
     assert_eq!(tokens.len(), 1, "bob's was never used: {tokens:?}");
     assert_eq!(tokens[0]["why"][0], "never-used");
+    assert_eq!(reader.rows("report tokens --user bob").len(), 1);
+    assert_eq!(reader.rows("report tokens --user alice"), Vec::<Value>::new());
 
     let secret = "name=nas,address=127.0.0.1,secret=testing123";
     let clients = reader

@@ -9,6 +9,7 @@ use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing};
 use crate::cli::store::{Missing, clock, open};
+use crate::cli::user::user_name;
 use crate::config::flags::StoreFlags;
 use crate::store::admin::{TokenDetails, TokenFilter};
 
@@ -21,6 +22,9 @@ pub(crate) struct Tokens {
     /// Those that expire within this time
     #[arg(long, value_parser = span, value_name = "DURATION", default_value = "30d")]
     expiring: Duration,
+    /// Only this user's
+    #[arg(long, value_parser = user_name, value_name = "NAME")]
+    user: Option<UserName>,
     #[command(flatten)]
     format: FormatFlag,
     #[command(flatten)]
@@ -36,7 +40,7 @@ impl Tokens {
         let mut admin = open(&self.store, Missing::Refuse)?;
         let now = clock().unix();
         let mut listing = Listing::new(&["serial", "user", "why", "drift", "expires", "created"]);
-        let mut filter = TokenFilter { limit: PAGE, ..TokenFilter::default() };
+        let mut filter = TokenFilter { user: self.user.clone(), limit: PAGE, ..TokenFilter::default() };
         loop {
             let tokens = admin.tokens(&filter).map_err(Failure::from)?;
             for token in &tokens {

@@ -9,9 +9,9 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Format, FormatFlag, Listing, say};
 use crate::cli::store::{Missing, open};
 use crate::config::flags::StoreFlags;
-use crate::store::report::By;
+use crate::store::report::{By, Sum};
 
-/// Count logins by user, client, method, day, hour or country of the phone
+/// Count logins by user, client, method, day, hour or country of the phone, or all of them
 ///
 /// Whole hours (UTC) are counted, and where users are told apart whole days. An authentication is a login that a second
 /// factor decided, for or against; an active user was let in at least once.
@@ -44,6 +44,8 @@ enum Apart {
     Hour,
     /// The country codes of users' telephone numbers, as they are now
     CountryOfPhone,
+    /// Nothing: all of it in one line, with how many users are enabled and active
+    Total,
 }
 
 /// Characters of the longest bar.
@@ -58,6 +60,7 @@ impl Usage {
             Apart::Day => By::Day,
             Apart::Hour => By::Hour,
             Apart::CountryOfPhone => By::Country,
+            Apart::Total => return self.total(),
         };
         let mut admin = open(&self.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
@@ -89,6 +92,37 @@ impl Usage {
             }
             listing.row(row);
         }
+        listing.print(self.format.format)
+    }
+}
+
+impl Usage {
+    /// Both ways of billing, in one line.
+    fn total(&self) -> anyhow::Result<()> {
+        let mut admin = open(&self.store, Missing::Refuse)?;
+        let reports = caught_up(&mut *admin)?;
+        let filter = self.filter.filter();
+        let enabled = reports.enabled_users().map_err(Failure::from)?;
+        let active = reports.sums(&filter, By::User).map_err(Failure::from)?;
+        let active = active.iter().filter(|sum| sum.accepted > 0).count();
+        let all = reports.sums(&filter, By::Method).map_err(Failure::from)?;
+        let sum = |of: fn(&Sum) -> u64| json!(all.iter().map(of).sum::<u64>());
+        let mut listing = Listing::new(&[
+            "enabled-users",
+            "active-users",
+            "authentications",
+            "accepted",
+            "rejected",
+            "retried",
+        ]);
+        listing.row([
+            json!(enabled),
+            json!(active),
+            sum(|sum| sum.factors),
+            sum(|sum| sum.accepted),
+            sum(|sum| sum.rejected),
+            sum(|sum| sum.retried),
+        ]);
         listing.print(self.format.format)
     }
 }
