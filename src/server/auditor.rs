@@ -1,5 +1,5 @@
 //! The thread that looks after the trail of a running server: checkpoints, pruning, syslog. It also writes down how
-//! gateways ask. Nobody waits for it.
+//! gateways ask, and what peers tell of their trails. Nobody waits for it.
 //!
 //! Rows are read back from the store in order, whoever wrote them, so what arrives at the collector is what is durable,
 //! admin's acts included; a row that could not be sent is tried again. Rows are pruned in small steps, so that no login
@@ -10,7 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::herald::Herald;
 use super::manners::{Habit, memo};
+use super::peers::witness;
 use super::syslog::{Sender, Target};
 use super::worker::Shared;
 use crate::base::name::Label;
@@ -94,6 +96,7 @@ impl Auditor {
             clock,
             shared,
             habits: HashMap::new(),
+            herald: Herald::default(),
             syslog,
             sent: None,
             kept: None,
@@ -124,6 +127,7 @@ struct Duty {
     shared: Arc<Shared>,
     /// What the store has noted of the clients.
     habits: HashMap<Label, Habit>,
+    herald: Herald,
     syslog: Option<Sender>,
     /// The newest row that was sent; `None` before the store was asked.
     sent: Option<u64>,
@@ -152,10 +156,13 @@ impl Duty {
             if stopping || now >= self.note_at {
                 self.note_at = now + NOTE_EVERY;
                 if let Err(fault) = self.note() {
-                    self.complain(&format!("how gateways ask could not be noted: {fault}"));
+                    self.complain(&format!(
+                        "how gateways ask, and what peers tell, could not be noted: {fault}"
+                    ));
                 }
             }
             if stopping {
+                self.herald.finish();
                 return;
             }
             if now >= self.prune_at {
@@ -214,13 +221,15 @@ impl Duty {
         let made = trail.checkpoint().map_err(|fault| fault.to_string())?;
         let Some(checkpoint) = made else { return Ok(()) };
         tracing::info!("audit checkpoint {checkpoint}");
+        self.herald.tell(&checkpoint, &self.shared);
         match &mut self.syslog {
             Some(syslog) => syslog.checkpoint(&checkpoint).map_err(|error| error.to_string()),
             None => Ok(()),
         }
     }
 
-    /// Writes down how clients ask, where that has changed, and goes on from what was written down before.
+    /// Writes down how clients ask and what peers have told, where that has changed, and goes on from what was written
+    /// down before.
     fn note(&mut self) -> Result<(), AdminFault> {
         let live = self.shared.live.load();
         for gateway in live.clients.all() {
@@ -234,6 +243,19 @@ impl Duty {
             if self.habits.get(&gateway.name) != Some(&habit) {
                 self.admin.set_memo(&memo, &habit.memo())?;
                 self.habits.insert(gateway.name.clone(), habit);
+            }
+        }
+        for peer in live.peers.all() {
+            let (name, witnesses) = (peer.name(), &self.shared.witnesses);
+            if witnesses.lacks(name) {
+                let noted = self.admin.memo(&witness::memo(name))?;
+                witnesses.load(name, noted.as_deref().unwrap_or_default());
+            }
+        }
+        for (peer, told) in self.shared.witnesses.unwritten() {
+            if let Err(fault) = self.admin.set_memo(&witness::memo(&peer), &told) {
+                self.shared.witnesses.not_written(&peer);
+                return Err(fault);
             }
         }
         // Of clients that are gone nothing is kept in memory.

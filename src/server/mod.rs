@@ -16,6 +16,7 @@ mod drives;
 pub mod drops;
 pub mod duplicates;
 pub mod floods;
+mod herald;
 mod intents;
 pub mod line;
 pub mod manners;
@@ -64,7 +65,7 @@ use drops::Drops;
 use duplicates::Duplicates;
 use floods::Floods;
 use node::Node;
-use peers::Replays;
+use peers::{Replays, Witnesses};
 use receipts::Receipts;
 use record::Journal;
 use settings::Settings;
@@ -211,6 +212,7 @@ impl Server {
             drops: Drops::default(),
             floods: Floods::default(),
             replays: Replays::default(),
+            witnesses: Witnesses::default(),
             sprays: Sprays::default(),
             store,
             clock,

@@ -17,7 +17,7 @@ use super::duplicates::Duplicates;
 use super::floods::Floods;
 use super::node::{Node, Origin};
 use super::outbox::Outbox;
-use super::peers::{Peers, Relays, Replays};
+use super::peers::{Peers, Relays, Replays, Witnesses};
 use super::record::Journal;
 use super::socket::{Letter, Listening};
 use super::sprays::Sprays;
@@ -66,6 +66,7 @@ pub(super) struct Shared {
     pub(super) drops: Drops,
     pub(super) floods: Floods,
     pub(super) replays: Replays,
+    pub(super) witnesses: Witnesses,
     pub(super) sprays: Sprays,
     pub(super) store: Arc<dyn Logins>,
     pub(super) clock: Arc<dyn Clock>,

@@ -38,6 +38,9 @@ pub trait Trail {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Verified, AdminFault>;
 
+    /// Whether this store made `checkpoint`.
+    fn made(&self, checkpoint: &Checkpoint) -> bool;
+
     /// Makes a checkpoint of the present moment and keeps it; `None` where the newest row has one.
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, AdminFault>;
 
@@ -129,6 +132,29 @@ impl Checkpoint {
         is_signed(key, CHECKPOINT, self.count, self.time, &self.head, &self.sign)
     }
 
+    /// How many octets [`Checkpoint::to_octets`] makes.
+    pub const OCTETS: usize = 80;
+
+    /// As servers tell it each other.
+    #[must_use]
+    pub fn to_octets(&self) -> [u8; Checkpoint::OCTETS] {
+        let mut octets = [0; Checkpoint::OCTETS];
+        let parts = self.count.to_be_bytes().into_iter().chain(self.time.0.to_be_bytes());
+        let parts = parts.chain(self.head).chain(self.sign);
+        octets.iter_mut().zip(parts).for_each(|(target, octet)| *target = octet);
+        octets
+    }
+
+    /// Back from [`Checkpoint::to_octets`].
+    #[must_use]
+    pub fn from_octets(octets: &[u8; Checkpoint::OCTETS]) -> Checkpoint {
+        let mut parts = octets.iter().copied();
+        let mut number = || u64::from_be_bytes(std::array::from_fn(|_| parts.next().unwrap_or_default()));
+        let (count, time) = (number(), UnixTime(number()));
+        let mut hash = || std::array::from_fn(|_| parts.next().unwrap_or_default());
+        Checkpoint { count, time, head: hash(), sign: hash() }
+    }
+
     /// Every checkpoint in `text`, which may be a log.
     pub fn find(text: &str) -> impl Iterator<Item = Checkpoint> + '_ {
         text.match_indices(PREFIX).filter_map(|(place, _)| {
@@ -195,6 +221,7 @@ mod tests {
         let found: Vec<_> = Checkpoint::find(&log).collect();
         assert_eq!(found, [made.clone(), made.clone()]);
         assert!(made.is_ours(&ours) && !made.is_ours(&theirs));
+        assert_eq!(Checkpoint::from_octets(&made.to_octets()), made);
         for changed in [
             Checkpoint { count: 1235, ..made.clone() },
             Checkpoint { time: UnixTime(0), ..made.clone() },

@@ -25,6 +25,8 @@ pub struct Gateway {
     secret: SharedSecret,
     entropy: SystemEntropy,
     identifier: u8,
+    /// Calling-Station-Id, where requests have one.
+    pub station: Option<String>,
 }
 
 impl Gateway {
@@ -43,6 +45,7 @@ impl Gateway {
             secret: SharedSecret::new(Secret::from(secret)),
             entropy: SystemEntropy::new().unwrap(),
             identifier: 0,
+            station: None,
         }
     }
 
@@ -52,6 +55,9 @@ impl Gateway {
         attributes.push_text(number::USER_NAME, user).unwrap();
         let hidden = AttributeId::Standard(number::USER_PASSWORD);
         attributes.push_held(hidden, HideKind::UserPassword, &Secret::from(password)).unwrap();
+        if let Some(station) = &self.station {
+            attributes.push_text(number::CALLING_STATION_ID, station).unwrap();
+        }
         if let Some(state) = state {
             attributes.push(number::STATE, state).unwrap();
         }

@@ -1,6 +1,7 @@
 //! `radmfa audit`: the trail for auditors.
 
 mod export;
+mod peers;
 mod verify;
 
 use clap::Subcommand;
@@ -16,6 +17,7 @@ pub(crate) struct Audit {
 enum Action {
     Verify(verify::Verify),
     Export(export::Export),
+    Peers(peers::Peers),
 }
 
 impl Audit {
@@ -23,6 +25,7 @@ impl Audit {
         match self.action {
             Action::Verify(verify) => verify.run(),
             Action::Export(export) => export.run(),
+            Action::Peers(peers) => peers.run(),
         }
     }
 }

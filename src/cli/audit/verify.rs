@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 
 use crate::cli::failure::Failure;
-use crate::cli::output::say;
+use crate::cli::output::{count as numbered, note, say};
 use crate::cli::progress::bar;
 use crate::cli::store::{Missing, open};
 use crate::config::flags::StoreFlags;
-use crate::store::trail::Checkpoint;
+use crate::store::trail::{Checkpoint, Trail};
 
 /// Walk the chain of the audit trail and name the first row that is not as it was written
 ///
@@ -26,11 +26,14 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let mut others = Vec::new();
-        for said in &self.checkpoint {
-            others.extend(checkpoints(said)?);
-        }
+        // Read before the store's owner takes over: a log may be root's alone.
+        let said: Vec<Said> =
+            self.checkpoint.iter().map(|said| checkpoints(said)).collect::<Result<_, _>>()?;
         let mut admin = open(&self.store, Missing::Refuse)?;
+        let mut others = Vec::new();
+        for said in said {
+            others.extend(said.of_this_store(admin.trail())?);
+        }
         let bar = bar("verifying");
         let verified = admin.trail().verify(&others, &mut |done, total| {
             bar.at(done, total);
@@ -64,11 +67,44 @@ impl Verify {
     }
 }
 
+/// What was given.
+enum Said {
+    /// On the command line.
+    Here(Vec<Checkpoint>),
+    /// In a file, which may be the log of several servers.
+    File(String, Vec<Checkpoint>),
+}
+
+impl Said {
+    /// Those that this store made. In a file others may stand beside them, which are counted.
+    fn of_this_store(self, trail: &dyn Trail) -> anyhow::Result<Vec<Checkpoint>> {
+        let (name, all) = match self {
+            // The store refuses what it did not make.
+            Said::Here(all) => return Ok(all),
+            Said::File(name, all) => (name, all),
+        };
+        let count = all.len();
+        let ours: Vec<_> = all.into_iter().filter(|checkpoint| trail.made(checkpoint)).collect();
+        if ours.is_empty() {
+            let what =
+                format!("{name} holds no checkpoint of this store, but {count} of others, or forged ones");
+            return Err(Failure::usage(what).hint("is it the log of this server?").into());
+        }
+        if ours.len() < count {
+            note(format!(
+                "{name}: passed over {} that this store did not make: another server's, or forged",
+                numbered(count - ours.len(), "checkpoint")
+            ));
+        }
+        Ok(ours)
+    }
+}
+
 /// What `said` holds: a checkpoint, or a file with some.
-fn checkpoints(said: &str) -> anyhow::Result<Vec<Checkpoint>> {
+fn checkpoints(said: &str) -> anyhow::Result<Said> {
     let written: Vec<_> = Checkpoint::find(said).collect();
     if !written.is_empty() {
-        return Ok(written);
+        return Ok(Said::Here(written));
     }
     let unreadable = |error: &std::io::Error| {
         Failure::usage(format!("--checkpoint {said} is none, and no file that can be read: {error}"))
@@ -86,5 +122,5 @@ fn checkpoints(said: &str) -> anyhow::Result<Vec<Checkpoint>> {
             .hint("it begins with radmfa-checkpoint: in the log")
             .into());
     }
-    Ok(found)
+    Ok(Said::File(said.to_owned(), found))
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::sealing::OVERHEAD;
 use crate::base::name::Label;
 use crate::base::time::UnixTime;
+use crate::store::trail::Checkpoint;
 use crate::wire::{Attribute, AttributeList, MAX_PACKET, VALUE_MAX, number};
 
 const VERSION: u8 = 1;
@@ -75,6 +76,64 @@ pub(super) struct Greeting {
     pub(super) total: u32,
     /// Some of them, by name, and what stands for their policies.
     pub(super) clients: Vec<(Label, [u8; 8])>,
+}
+
+/// A server's checkpoints of its audit trail.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// This is its newest.
+    Tell(Checkpoint),
+    /// Which of it are known from before this row?
+    Recall { before: u64 },
+}
+
+/// The answer to that.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Witnessed {
+    /// These are: at most [`CHECKPOINTS_MAX`], newest first. None to what was told.
+    Known(Vec<Checkpoint>),
+}
+
+/// Checkpoints that fit into one answer.
+pub(super) const CHECKPOINTS_MAX: usize = (INNER_MAX - 1) / Checkpoint::OCTETS;
+
+impl Witness {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Witness::Tell(checkpoint) => [&[VERSION, 1][..], &checkpoint.to_octets()].concat(),
+            Witness::Recall { before } => [&[VERSION, 2][..], &before.to_be_bytes()].concat(),
+        }
+    }
+
+    pub(super) fn decode(octets: &[u8]) -> Option<Witness> {
+        let mut reader = Reader::of(octets)?;
+        let witness = match reader.array()? {
+            [1] => Witness::Tell(Checkpoint::from_octets(&reader.array()?)),
+            [2] => Witness::Recall { before: u64::from_be_bytes(reader.array()?) },
+            _ => return None,
+        };
+        reader.end(witness)
+    }
+}
+
+impl Witnessed {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Witnessed::Known(known) = self;
+        let mut out = vec![VERSION];
+        for checkpoint in known.iter().take(CHECKPOINTS_MAX) {
+            out.extend_from_slice(&checkpoint.to_octets());
+        }
+        out
+    }
+
+    pub(super) fn decode(octets: &[u8]) -> Option<Witnessed> {
+        let mut reader = Reader::of(octets)?;
+        let mut known = Vec::new();
+        while !reader.0.is_empty() {
+            known.push(Checkpoint::from_octets(&reader.array()?));
+        }
+        Some(Witnessed::Known(known))
+    }
 }
 
 impl Asked {
@@ -314,6 +373,29 @@ mod tests {
         assert!(read.clients.len() > 150);
         let hello = Hello { from: label("mfa-b"), skip: 150 };
         assert_eq!(Hello::decode(&hello.encode()), Some(hello));
+    }
+
+    #[test]
+    fn checkpoints_read_back_and_nothing_else_does() {
+        let checkpoint = Checkpoint::from_octets(&std::array::from_fn(|place| u8::try_from(place).unwrap()));
+        for witness in [Witness::Tell(checkpoint.clone()), Witness::Recall { before: 7 }] {
+            assert_eq!(Witness::decode(&witness.encode()), Some(witness));
+        }
+        for wrong in [
+            &[][..],
+            &[1],
+            &[1, 1, 0],
+            &[1, 3],
+            &[2, 2, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            assert_eq!(Witness::decode(wrong), None, "{wrong:?}");
+        }
+        let many = Witnessed::Known(vec![checkpoint; CHECKPOINTS_MAX + 1]).encode();
+        assert!(many.len() <= INNER_MAX);
+        let Some(Witnessed::Known(known)) = Witnessed::decode(&many) else { panic!("it reads back") };
+        assert_eq!(known.len(), CHECKPOINTS_MAX);
+        assert_eq!(Witnessed::decode(&many[..many.len() - 1]), None);
     }
 
     #[test]

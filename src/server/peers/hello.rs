@@ -8,10 +8,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::Peer;
 use super::carrier::{Greeting, Hello, pack, unpack};
-use super::sealing::Nonce;
+use super::sealing::Key;
 use crate::base::name::Label;
 use crate::base::system::{Clock, Entropy, random};
 use crate::base::time::{Tick, UnixTime};
@@ -98,7 +99,7 @@ pub fn greet(
     greeted.ok_or(HelloFault::Malformed)
 }
 
-fn connect(address: SocketAddr) -> std::io::Result<UdpSocket> {
+pub(super) fn connect(address: SocketAddr) -> std::io::Result<UdpSocket> {
     let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
@@ -114,7 +115,22 @@ fn exchange(
     entropy: &mut dyn Entropy,
     patience: Duration,
 ) -> Result<Greeting, HelloFault> {
-    let (nonce, sealed) = peer.hello.seal(&[], &hello.encode(), entropy);
+    let keys = (&peer.hello, &peer.greeting);
+    let answer = ask(peer, keys, &hello.encode(), socket, clock, entropy, patience)?;
+    Greeting::decode(&answer).ok_or(HelloFault::Malformed)
+}
+
+/// Asks something under the first key; the answer, opened with the second.
+pub(super) fn ask(
+    peer: &Peer,
+    (seal, open): (&Key, &Key),
+    plain: &[u8],
+    socket: &UdpSocket,
+    clock: &dyn Clock,
+    entropy: &mut dyn Entropy,
+    patience: Duration,
+) -> Result<Zeroizing<Vec<u8>>, HelloFault> {
+    let (nonce, sealed) = seal.seal(&[], plain, entropy);
     let attributes = pack(&sealed);
     let builder = RequestBuilder {
         code: Code::ACCESS_REQUEST,
@@ -143,7 +159,8 @@ fn exchange(
             );
             // Anybody may have sent it; the right one may still come.
             let Ok(reply) = reply else { continue };
-            return read(peer, &nonce, &AttributeList::verbatim(reply.attributes()));
+            let sealed = unpack(AttributeList::verbatim(reply.attributes()).plain_attributes());
+            return open.open(&nonce, &sealed).map(|(_, plain)| plain).ok_or(HelloFault::Malformed);
         }
     }
     Err(HelloFault::Silent)
@@ -169,12 +186,6 @@ fn receive(
             _ => Err(HelloFault::Unreachable(fault)),
         },
     }
-}
-
-fn read(peer: &Peer, nonce: &Nonce, carrier: &AttributeList) -> Result<Greeting, HelloFault> {
-    let sealed = unpack(carrier.plain_attributes());
-    let opened = peer.greeting.open(nonce, &sealed);
-    opened.and_then(|(_, plain)| Greeting::decode(&plain)).ok_or(HelloFault::Malformed)
 }
 
 /// What this server says of itself to a hello.

@@ -20,6 +20,7 @@ mod hello;
 mod owning;
 mod replays;
 mod sealing;
+pub mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub(super) use asking::Relays;
 pub use hello::{Greeted, HelloFault, clients_of, greet};
 pub(super) use replays::Replays;
 use sealing::{Key, Nonce, Purpose};
+pub(super) use witness::Witnesses;
 
 /// How long an owner may take, where the gateway waits longer.
 pub const RELAY_PATIENCE: Duration = Duration::from_secs(3);
@@ -59,6 +61,12 @@ pub struct Peer {
     answered: Key,
     hello: Key,
     greeting: Key,
+    /// For checkpoints that it is told or asked for, and its answers.
+    witness: Key,
+    witnessed: Key,
+    /// The same in its direction.
+    its_witness: Key,
+    its_witnessed: Key,
 }
 
 impl Peer {
@@ -76,13 +84,25 @@ impl Peer {
             answered: Key::between(secret, Purpose::Answer, own, name),
             hello: Key::of_strangers(secret, Purpose::Hello),
             greeting: Key::of_strangers(secret, Purpose::Greeting),
+            witness: Key::between(secret, Purpose::Witness, own, name),
+            witnessed: Key::between(secret, Purpose::Witnessed, name, own),
+            its_witness: Key::between(secret, Purpose::Witness, name, own),
+            its_witnessed: Key::between(secret, Purpose::Witnessed, own, name),
         }
+    }
+
+    /// Its server-name.
+    pub(super) fn name(&self) -> &Label {
+        &self.name
     }
 
     /// Opens what a carrier of its brought.
     fn open(&self, sealed: &[u8]) -> Option<(Nonce, Said)> {
         if let Some((nonce, plain)) = self.asked.open(&[], sealed) {
             return Some((nonce, Said::Ask(plain)));
+        }
+        if let Some((nonce, plain)) = self.its_witness.open(&[], sealed) {
+            return Some((nonce, Said::Witness(plain)));
         }
         self.hello.open(&[], sealed).map(|(nonce, plain)| (nonce, Said::Hello(plain)))
     }
@@ -114,6 +134,11 @@ impl Peers {
     /// The name of the server with this number, where it is a peer.
     pub fn named(&self, server: ServerId) -> Option<&Label> {
         self.list.iter().find(|peer| peer.id == server).map(|peer| &peer.name)
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[Arc<Peer>] {
+        &self.list
     }
 
     /// Looks whether a datagram comes from a peer. Its address may be a client's as well: a peer's packet is one that
@@ -173,4 +198,5 @@ pub(super) struct Heard {
 enum Said {
     Ask(Zeroizing<Vec<u8>>),
     Hello(Zeroizing<Vec<u8>>),
+    Witness(Zeroizing<Vec<u8>>),
 }

@@ -9,7 +9,7 @@ use super::answering::{Answering, ToPeer, Within, carry};
 use super::carrier::{Answered, Asked, HOP};
 use super::hello::greeting;
 use super::replays::{Replays, Seen, is_in_time};
-use super::{Heard, Peer, Peers, Said};
+use super::{Heard, Peer, Peers, Said, witness};
 use crate::base::name::Label;
 use crate::engine::step::Env;
 use crate::server::clients::Clients;
@@ -61,6 +61,11 @@ impl Worker {
                     Ok(Taken::Told(carry(reply_to, &sealed, env.entropy)))
                 })
             }
+            Said::Witness(plain) => self.with_env(|env| {
+                let said = witness::answer(&plain, &peer.name, &shared.witnesses)?;
+                let (_, sealed) = peer.its_witnessed.seal(&nonce, &said.encode(), env.entropy);
+                Ok(Taken::Told(carry(reply_to, &sealed, env.entropy)))
+            }),
             Said::Ask(plain) => {
                 let way = ToPeer { peer, reply_to, nonce };
                 self.with_env(|env| take(&plain, way, origin, &live.clients, &shared.replays, env))

@@ -33,6 +33,10 @@ pub(super) enum Purpose {
     Hello,
     /// The answer to that.
     Greeting,
+    /// A checkpoint of the audit trail, or the question for those that were told.
+    Witness,
+    /// The answer to that.
+    Witnessed,
 }
 
 /// A key for one purpose and direction.
@@ -56,6 +60,8 @@ impl Key {
             Purpose::Answer => b"radmfa/1/peer/answer\0",
             Purpose::Hello => b"radmfa/1/peer/hello\0",
             Purpose::Greeting => b"radmfa/1/peer/greeting\0",
+            Purpose::Witness => b"radmfa/1/peer/witness\0",
+            Purpose::Witnessed => b"radmfa/1/peer/witnessed\0",
         };
         // A label holds no NUL, so the two cannot be shifted into each other.
         let derived = keyed(secret.expose())

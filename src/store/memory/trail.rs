@@ -44,6 +44,10 @@ impl Trail for MemoryStore {
         Ok(Verified { rows, ..Verified::default() })
     }
 
+    fn made(&self, _: &Checkpoint) -> bool {
+        false
+    }
+
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, AdminFault> {
         Ok(None)
     }

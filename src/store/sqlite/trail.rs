@@ -57,6 +57,10 @@ impl Trail for SqliteAdmin {
         self.blame(verify::run(&self.connection, &self.file.key, others, progress).map_err(Trouble::Sql))
     }
 
+    fn made(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.is_ours(&self.file.key)
+    }
+
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, AdminFault> {
         let (now, key) = (self.clock.unix(), self.file.key.clone());
         let made = (|| {
