@@ -13,6 +13,7 @@ pub mod auditor;
 pub mod clients;
 pub mod control;
 mod drives;
+mod driving;
 pub mod drops;
 pub mod duplicates;
 pub mod floods;

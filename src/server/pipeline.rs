@@ -11,17 +11,17 @@
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::affinity::{RoundId, StateFault};
 use super::clients::Gateway;
+use super::driving::{At, Coming, Driving, Question, Waiting};
 use super::duplicates::{PacketKey, Seen};
-use super::node::{Arrival, Ask, Node, Origin, Output};
+use super::node::{Arrival, Ask, Awaits, Node, Origin, Output, Ticket};
 use super::peers::{Answering, Carried, Peers};
 use super::sprays;
+use super::tracer::Traced;
 use super::worker::Worker;
 use crate::base::name::UserName;
 use crate::base::text::escape;
@@ -149,86 +149,93 @@ impl Worker {
         }
     }
 
-    /// Answers the questions of a login until it waits or ends. A panic on the way ends this login and no other.
-    async fn drive(self: Arc<Self>, first: Ask, answer_by: Tick) {
-        let mut next = Some(first);
-        while let Some(ask) = next {
-            let round = ask.round();
-            let answered = {
-                let mut answering = pin!(self.answer(ask, answer_by));
-                std::future::poll_fn(|context| {
-                    match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
-                        Ok(poll) => poll.map(Ok),
-                        Err(_) => Poll::Ready(Err(())),
-                    }
-                })
-                .await
-            };
-            next = match answered {
-                Ok(next) => next,
-                Err(()) => self.fail(round),
-            };
-        }
-    }
-
-    /// Gets one answer and takes the login one step on. What the store cannot say in time it cannot say: a record that
-    /// waits so long is withdrawn.
-    async fn answer(self: &Arc<Self>, ask: Ask, answer_by: Tick) -> Option<Ask> {
+    /// Asks what a login wants to know; where the answer is there at once, it takes the login one step on instead. What the
+    /// store cannot say in time it cannot say: a record that waits so long is withdrawn.
+    pub(super) fn ask(self: &Arc<Self>, ask: Ask, answer_by: Tick) -> At {
         let shared = &self.shared;
         if shared.tracer.is_on() {
             shared.tracer.asks(&shared.node, &ask);
         }
-        match ask {
+        let question = match ask {
             Ask::Primary(check, ticket) => {
-                // Boxed: the second half of a login would otherwise carry the room for the first.
                 let primaries = self.primaries();
                 let watcher =
                     shared.tracer.is_on().then(|| shared.tracer.eye(&shared.node, ticket.round())).flatten();
-                let answer = Box::pin(primaries.check_watched(check, watcher)).await;
-                if shared.tracer.is_on() {
-                    shared.tracer.primary(&shared.node, ticket.round(), &answer);
-                }
-                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+                let coming = Box::pin(async move { primaries.check_watched(check, watcher).await });
+                Question::Primary(Waiting::new(ticket, coming))
             }
-            Ask::User(query, ticket) => {
-                let found = self.in_time(shared.store.find(&query), answer_by).await;
-                let answer = found.unwrap_or(UserAnswer::Unavailable);
-                if shared.tracer.is_on() {
-                    shared.tracer.user(&shared.node, ticket.round(), &answer);
+            Ask::User(query, ticket) => match shared.store.find(&query) {
+                Pending::Ready(answer) => return self.answered(ticket, answer).into(),
+                Pending::Later(coming) => {
+                    let coming = self.in_time(coming, answer_by, UserAnswer::Unavailable);
+                    Question::User(Waiting::new(ticket, Box::pin(coming)))
                 }
-                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
-            }
+            },
             Ask::Relay(request, ticket) => {
-                let relays = self.relays();
-                let answer = Box::pin(relays.ask(request, self)).await;
-                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+                let (relays, worker) = (self.relays(), Arc::clone(self));
+                let coming = Box::pin(async move { relays.ask(request, &worker).await });
+                Question::Relay(Waiting::new(ticket, coming))
             }
             Ask::Commit(record, ticket) => {
-                if let Some(alarm) = self.spray(&record.row) {
-                    self.alarm(alarm, answer_by).await;
-                }
-                if record.row.reason == Reason::GuessingSuspected {
-                    // The engine's own alarm: the login goes on whatever becomes of it.
-                    let answer = self.alarm(record, answer_by).await;
-                    return self.step(|env, out| shared.node.answer(ticket, answer, env, out));
+                let alarm = self.spray(&record.row);
+                // A login that ends has its line from the node; a code that is asked for again has it from here.
+                let told =
+                    record.row.verdict == Verdict::Retried || record.row.reason == Reason::GuessingSuspected;
+                if alarm.is_some() || told {
+                    let coming = Arc::clone(self).keep_and_tell(record, alarm, answer_by);
+                    return At::Waits(Question::Commit(Waiting::new(ticket, Box::pin(coming))));
                 }
                 if shared.floods.swallows(&record, &*shared.clock) {
-                    return self
-                        .quietly(|env, out| shared.node.answer(ticket, CommitAnswer::Unavailable, env, out));
+                    let unsaid = CommitAnswer::Unavailable;
+                    return self.quietly(|env, out| shared.node.answer(ticket, unsaid, env, out)).into();
                 }
-                // A login that ends has its line from the node; a code that is asked for again has it from here.
-                let retried = (record.row.verdict == Verdict::Retried).then(|| Arc::clone(&record.row));
-                let kept = self.in_time(shared.store.commit(record), answer_by).await;
-                let answer = kept.unwrap_or(CommitAnswer::Unavailable);
-                if shared.tracer.is_on() {
-                    shared.tracer.kept(&shared.node, ticket.round(), &answer);
-                }
-                if let (Some(row), CommitAnswer::Done(recorded)) = (retried, &answer) {
-                    shared.journal.login(&row, Some(recorded.sequence()));
-                }
-                self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+                Question::Commit(Waiting::new(ticket, self.keep(record, answer_by)))
             }
+        };
+        At::Waits(question)
+    }
+
+    /// Brings an answer back to its login.
+    pub(super) fn answered<A: Awaits<Answer: Traced>>(
+        self: &Arc<Self>,
+        ticket: Ticket<A>,
+        answer: A::Answer,
+    ) -> Option<Ask> {
+        let shared = &self.shared;
+        if shared.tracer.is_on() {
+            answer.trace(&shared.tracer, &shared.node, ticket.round());
         }
+        self.step(|env, out| shared.node.answer(ticket, answer, env, out))
+    }
+
+    /// Has a record kept.
+    fn keep(&self, record: Record, answer_by: Tick) -> Coming<CommitAnswer> {
+        match self.shared.store.commit(record) {
+            Pending::Ready(answer) => Box::pin(std::future::ready(answer)),
+            Pending::Later(coming) => Box::pin(self.in_time(coming, answer_by, CommitAnswer::Unavailable)),
+        }
+    }
+
+    /// The same for one that is an alarm or brings one about, or whose login goes on.
+    async fn keep_and_tell(
+        self: Arc<Self>,
+        record: Record,
+        alarm: Option<Record>,
+        answer_by: Tick,
+    ) -> CommitAnswer {
+        if let Some(alarm) = alarm {
+            self.alarm(alarm, answer_by).await;
+        }
+        if record.row.reason == Reason::GuessingSuspected {
+            // The engine's own alarm: the login goes on whatever becomes of it.
+            return self.alarm(record, answer_by).await;
+        }
+        let row = Arc::clone(&record.row);
+        let answer = self.keep(record, answer_by).await;
+        if let (Verdict::Retried, CommitAnswer::Done(recorded)) = (row.verdict, &answer) {
+            self.shared.journal.login(&row, Some(recorded.sequence()));
+        }
+        answer
     }
 
     /// The record of an alarm that this row brings about, being one failure of too many users.
@@ -243,8 +250,7 @@ impl Worker {
     /// Records an alarm, and says so in the log.
     async fn alarm(&self, record: Record, answer_by: Tick) -> CommitAnswer {
         let row = Arc::clone(&record.row);
-        let kept = self.in_time(self.shared.store.commit(record), answer_by).await;
-        let answer = kept.unwrap_or(CommitAnswer::Unavailable);
+        let answer = self.keep(record, answer_by).await;
         let sequence = match &answer {
             CommitAnswer::Done(recorded) => Some(recorded.sequence()),
             CommitAnswer::Refused(_) | CommitAnswer::Unavailable => None,
@@ -257,19 +263,16 @@ impl Worker {
         answer
     }
 
-    /// The store's answer, if it comes in time. A login is given a moment even where its own time is over.
-    async fn in_time<T>(&self, pending: Pending<T>, answer_by: Tick) -> Option<T> {
-        match pending {
-            Pending::Ready(answer) => Some(answer),
-            Pending::Later(future) => {
-                let left = answer_by.since(self.shared.clock.mono()).max(STORE_LEAST);
-                tokio::time::timeout(left, future).await.ok()
-            }
-        }
+    /// The store's answer, or `late` where it does not come in time. A login is given a moment even where its own time is
+    /// over.
+    fn in_time<T>(&self, coming: Coming<T>, answer_by: Tick, late: T) -> impl Future<Output = T> + use<T> {
+        let left = answer_by.since(self.shared.clock.mono()).max(STORE_LEAST);
+        let coming = tokio::time::timeout(left, coming);
+        async move { coming.await.unwrap_or(late) }
     }
 
     /// A step of a login that panicked: it is refused. If even that fails, it is dropped.
-    fn fail(self: &Arc<Self>, round: RoundId) -> Option<Ask> {
+    pub(super) fn fail(self: &Arc<Self>, round: RoundId) -> Option<Ask> {
         tracing::error!("a fault in this program ended a login; it was refused");
         catch_unwind(AssertUnwindSafe(|| self.step(|env, out| self.shared.node.fail(round, env, out))))
             .unwrap_or_else(|_| {
@@ -293,7 +296,7 @@ impl Worker {
         go: impl FnOnce(&Self, &mut Env<'_>, &mut Vec<Output>) -> Option<Ask>,
     ) {
         if let Some(ask) = self.step(|env, out| go(self, env, out)) {
-            self.drives.push(Box::pin(Arc::clone(self).drive(ask, answer_by)));
+            self.drives.push(Box::pin(Driving::new(Arc::clone(self), ask, answer_by)));
         }
     }
 

@@ -22,7 +22,7 @@ use crate::base::time::Tick;
 use crate::dictionary::Dictionary;
 use crate::engine::delivery::{Arrival as Arrived, Sent};
 use crate::engine::login::Facts;
-use crate::engine::question::{PrimaryAnswer, UserAnswer};
+use crate::engine::question::{PeerAnswer, PrimaryAnswer, UserAnswer};
 use crate::engine::record::{CommitAnswer, LoginId, Row};
 use crate::primary::watch::{Seen, Watch, Watcher};
 use crate::wire::{AttributeId, AttributeList, Code, DropReason, Entry, Integrity};
@@ -237,7 +237,7 @@ impl Tracer {
     }
 
     /// What the primary said.
-    pub(super) fn primary(&self, node: &Node, round: RoundId, answer: &PrimaryAnswer) {
+    fn primary(&self, node: &Node, round: RoundId, answer: &PrimaryAnswer) {
         self.of(node, round, "primary-answered", || {
             let (word, attributes) = match answer {
                 PrimaryAnswer::Accepted { attributes } => ("accepted", Some(attributes)),
@@ -257,7 +257,7 @@ impl Tracer {
     }
 
     /// What the store knows of the user.
-    pub(super) fn user(&self, node: &Node, round: RoundId, answer: &UserAnswer) {
+    fn user(&self, node: &Node, round: RoundId, answer: &UserAnswer) {
         self.of(node, round, "user-read", || match answer {
             UserAnswer::Found(account) => json!({
                 "found": true,
@@ -272,7 +272,7 @@ impl Tracer {
     }
 
     /// What the store did with a record.
-    pub(super) fn kept(&self, node: &Node, round: RoundId, answer: &CommitAnswer) {
+    fn kept(&self, node: &Node, round: RoundId, answer: &CommitAnswer) {
         self.of(node, round, "record", || match answer {
             CommitAnswer::Done(recorded) => json!({ "answer": "kept", "row": recorded.sequence() }),
             CommitAnswer::Refused(conflict) => {
@@ -463,6 +463,35 @@ fn shorten(line: String) -> String {
     let cut = CUT.contains(&name) || name.starts_with("Attr-") || name == "malformed";
     let long = value.chars().count() > SHOWN;
     if cut && long { format!("{name} = {}…", value.chars().take(SHOWN).collect::<String>()) } else { line }
+}
+
+/// An answer that a login got.
+pub(super) trait Traced {
+    /// Tells whoever watches.
+    fn trace(&self, tracer: &Tracer, node: &Node, round: RoundId);
+}
+
+impl Traced for PrimaryAnswer {
+    fn trace(&self, tracer: &Tracer, node: &Node, round: RoundId) {
+        tracer.primary(node, round, self);
+    }
+}
+
+impl Traced for UserAnswer {
+    fn trace(&self, tracer: &Tracer, node: &Node, round: RoundId) {
+        tracer.user(node, round, self);
+    }
+}
+
+impl Traced for CommitAnswer {
+    fn trace(&self, tracer: &Tracer, node: &Node, round: RoundId) {
+        tracer.kept(node, round, self);
+    }
+}
+
+impl Traced for PeerAnswer {
+    /// What another server answered is what leaves now.
+    fn trace(&self, _: &Tracer, _: &Node, _: RoundId) {}
 }
 
 #[cfg(test)]
