@@ -147,7 +147,8 @@ fn a_pin_is_set_from_a_file_by_its_rules_and_taken_away() {
     desk.write("radmfa.toml", "[[client]]\nname = \"vpn\"\npin = \"with-code\"\npin-max-age = \"90d\"\n");
     assert!(!desk.ok("user show alice --config radmfa.toml").contains("cannot log in"));
     assert_eq!(desk.ok("user set alice --no-pin"), "changed user alice\n");
-    assert!(desk.ok("user show alice --config radmfa.toml").contains("has no PIN, which is wanted at vpn"));
+    let said = desk.ok("user show alice --config radmfa.toml");
+    assert!(said.contains("has no PIN since 2") && said.contains("which is wanted at vpn\n"), "{said}");
     assert!(desk.fails("user set alice --no-pin", 1).contains("there is no PIN"));
     assert!(desk.fails("user set alice --pin --no-pin", 2).contains("cannot be used with"));
     assert!(desk.fails("user set alice --pin", 2).contains("--pin-file FILE"));
@@ -212,4 +213,115 @@ fn failures_that_add_up_are_said_in_the_log_with_their_row() {
     }
     let line = server.wait_for("spray-suspected");
     assert!(line.contains("WARN") && line.contains("client=nas") && line.contains("row="), "{line}");
+}
+
+#[test]
+fn a_wait_looks_the_same_however_often_somebody_tries_and_its_flood_is_one_row() {
+    let desk = with_alice("cli-people-flood");
+    desk.write("password", "correct horse\n");
+    desk.ok("user set alice --password-file password");
+    let (mut server, login) = serving(&desk, "");
+    let wrong = " --code 000000".repeat(5);
+    // Five that count, then thirty in the wait: twenty rows of their own, and one for the other ten.
+    for round in 0..7 {
+        let said = desk.run(&format!("{login}{wrong}"));
+        assert!(said.stdout.contains("Rejected after 6 round trips"), "{round}: {}", said.transcript());
+    }
+    server.terminate();
+    let rows = desk.ok("audit export --since 1h --format jsonl");
+    let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let counts: Vec<u64> = rows
+        .iter()
+        .filter(|row| row["reason"] == "back-off")
+        .map(|row| {
+            assert_eq!(row["user"], "alice");
+            row["count"].as_u64().unwrap()
+        })
+        .collect();
+    assert_eq!((counts.len(), counts.iter().sum::<u64>(), counts.last()), (21, 30, Some(&10)));
+}
+
+#[test]
+fn an_unlock_forgives_the_passwords_that_a_directory_was_spared() {
+    let desk = with_alice("cli-people-spared");
+    desk.write("upstream", "another long shared secret");
+    desk.write("right", "correct horse\n");
+    desk.write("wrong", "battery staple\n");
+    // The directory is another radmfa, with a store of its own.
+    let port = free_port();
+    let store = "--store sqlite:directory/radmfa.db";
+    desk.ok(&format!("user add alice --password-file right {store}"));
+    let _directory = desk.serve(&format!(
+        "serve {store} --server-name up --listen 127.0.0.1:{port} --primary name=here,type=local \
+         --client name=up,address=127.0.0.1,secret=file:upstream,reject-delay=0s,unenrolled=allow"
+    ));
+    desk.write("secret", "a long shared secret");
+    desk.write(
+        "radmfa.toml",
+        &format!(
+            "[[primary]]\nname = \"up\"\ntype = \"radius\"\nserver = \"127.0.0.1:{port}\"\nsecret = \"file:upstream\"\n\
+             [[client]]\nname = \"nas\"\naddress = \"127.0.0.1\"\nsecret = \"file:secret\"\nreject-delay = \"0s\"\n"
+        ),
+    );
+    let own = free_port();
+    let mut server =
+        desk.serve(&format!("serve --config radmfa.toml --server-name front --listen 127.0.0.1:{own}"));
+    let login = |password: &str| {
+        desk.run(&format!(
+            "login alice --server 127.0.0.1:{own} --secret file:secret --password-file {password} --timeout 20s --code 0"
+        ))
+        .stdout
+    };
+    for _ in 0..4 {
+        assert!(login("wrong").contains("Rejected after 1 round trip"));
+    }
+    server.wait_for("REJECT password-withheld user=alice");
+    assert!(login("right").contains("Rejected after 1 round trip"), "held back, though right");
+    let said = desk.ok("user show alice --config radmfa.toml");
+    assert!(said.contains("cannot log in   passwords are held back from the directory since 2"), "{said}");
+    assert_eq!(hindrances(&desk, "alice"), Vec::<String>::new(), "without the configuration nobody can tell");
+
+    desk.ok("user unlock alice --config radmfa.toml --reason called-back");
+    assert!(!desk.ok("user show alice --config radmfa.toml").contains("cannot log in"));
+    assert!(login("right").contains("Access-Challenge"), "passed on again");
+    let rows = desk.ok("audit export --since 1h --format jsonl");
+    let unlocked = rows.lines().find(|row| row.contains("\"unlocked\"")).unwrap();
+    assert!(unlocked.contains("called-back"), "{unlocked}");
+}
+
+#[test]
+fn what_keeps_somebody_out_is_said_with_since_when_and_by_which_rule() {
+    let desk = with_alice("cli-people-since");
+    desk.write(
+        "radmfa.toml",
+        "[[client]]\nname = \"vpn\"\n[[rule]]\nname = \"admins\"\nuser = \"al*\"\npin = \"with-code\"\npin-max-age = \"1d\"\n\
+         [[rule]]\nname = \"others\"\nuser = \"bob\"\npin = \"with-code\"\n",
+    );
+    let said = desk.ok("user show alice --config radmfa.toml");
+    assert!(said.contains("has no PIN, which is wanted at vpn (rule admins)\n"), "{said}");
+    desk.write("pin", "2580");
+    desk.ok("user set alice --pin-file pin --reason=asked-for");
+    desk.ok("user set alice --no-pin");
+    let said = desk.ok("user show alice --config radmfa.toml");
+    assert!(said.contains("has no PIN since 2"), "{said}");
+
+    desk.ok("user set alice --disable --reason=left,for-good");
+    desk.ok("token disable T-1");
+    let entries = shown(&desk, "alice")["cannot-log-in"].clone();
+    for (place, why) in ["disabled", "no-usable-token"].iter().enumerate() {
+        assert_eq!(entries[place]["why"], *why);
+        assert!(entries[place]["since"].as_str().is_some_and(|since| since.starts_with('2')), "{entries}");
+    }
+    // A telephone that codes can be sent to is as good as a token.
+    desk.ok("user set alice --phone +36301234567");
+    desk.write("sms.toml", "[[channel]]\nname = \"a\"\nkind = \"sms\"\n");
+    assert!(!desk.ok("user show alice --config sms.toml").contains("every token"));
+
+    desk.ok("user bypass alice --for 300s --client vpn --reason lost");
+    desk.ok("user bypass alice --cancel --reason found");
+    desk.ok("user remove alice --reason=gone");
+    let rows = desk.ok("audit export --since 1h --format jsonl");
+    for note in ["asked-for", "disabled; left,for-good", "found", "gone"] {
+        assert!(rows.contains(&format!("\"{note}\"")), "{note}: {rows}");
+    }
 }

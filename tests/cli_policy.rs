@@ -118,7 +118,11 @@ fn an_explanation_goes_by_the_user_s_standing_and_tokens() {
     let disabled = explain("alice");
     assert!(disabled.contains("T-1: disabled") && disabled.contains("alice is refused (no-usable-token)"));
     desk.ok("user set alice --disable");
-    assert!(explain("alice").contains("standing  disabled by an admin; every token is disabled"));
+    let said = explain("alice");
+    assert!(
+        said.contains("standing  disabled by an admin since 2") && said.contains("; every token is disabled"),
+        "{said}"
+    );
     desk.ok("user set alice --enable");
     desk.ok("user block alice --for 1d --reason lost-laptop");
     let blocked = explain("alice");

@@ -285,3 +285,25 @@ fn where_most_tokens_are_off_it_is_this_machine_s_clock() {
     let said = desk.run(check);
     assert!(said.stderr.contains("most tokens' clocks are off by more than a step"), "{}", said.transcript());
 }
+
+#[test]
+fn a_code_is_verified_as_the_clients_of_the_configuration_would_take_it() {
+    let desk = desk_with_counter_token("cli-verify-reach", "0");
+    desk.write(
+        "radmfa.toml",
+        "[[client]]\nname = \"vpn\"\nlook-ahead = 30\n[[client]]\nname = \"wifi\"\n\
+         [[rule]]\nname = \"strict\"\nclient = \"wifi\"\nlook-ahead = 2\n",
+    );
+    let verify =
+        |counter, more: &str| format!("token verify H-1 {} --config radmfa.toml{more}", hotp(counter));
+    desk.fails(&verify(25, " --client wifi"), 1);
+    let said = desk.run(&verify(25, "")).expect_success("verify");
+    assert_eq!(said.stdout, "right: token H-1 of alice\n");
+    assert_eq!(said.stderr, "note: too far from its time for wifi, wifi (rule strict)\n");
+    let said = desk.run(&verify(31, "")).expect_success("verify");
+    assert_eq!(said.stderr, "note: too far from its time for wifi (rule strict)\n");
+    desk.fails(&verify(45, " --client wifi"), 1);
+    desk.ok(&verify(42, " --client wifi"));
+    let said = desk.fails(&verify(43, " --client wlan"), 2);
+    assert!(said.contains("no client wlan") && said.contains("vpn, wifi"), "{said}");
+}

@@ -33,7 +33,10 @@ pub(crate) fn secret_stdin() -> anyhow::Result<Secret> {
 
 fn secret_from(source: impl Read) -> io::Result<Secret> {
     let mut octets = Zeroizing::new(Vec::new());
-    source.take(SECRET_MAX).read_to_end(&mut octets)?;
+    source.take(SECRET_MAX + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > SECRET_MAX {
+        return Err(io::Error::other("a secret has 64 KiB at most"));
+    }
     let line: &[u8] = octets.strip_suffix(b"\n").unwrap_or(&octets);
     Ok(Secret::new(line.strip_suffix(b"\r").unwrap_or(line)))
 }
@@ -91,6 +94,8 @@ mod tests {
         assert_eq!(read(b"a\r\n"), Secret::from("a"));
         assert_eq!(read(b"a\n\n"), Secret::from("a\n"));
         assert_eq!(read(b""), Secret::from(""));
+        assert!(secret_from(&vec![b'x'; 64 * 1024][..]).is_ok());
+        assert!(secret_from(&vec![b'x'; 64 * 1024 + 1][..]).is_err(), "cut, it would be another secret");
     }
 
     #[test]

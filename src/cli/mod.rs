@@ -31,6 +31,7 @@ mod token;
 mod trace;
 mod user;
 mod when;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

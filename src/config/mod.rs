@@ -15,6 +15,7 @@
 //! Invariants: a configuration is taken whole or not at all; everything that is wrong with it is said at once, each with
 //! the place where it was written; no secret is shown.
 
+pub mod asked;
 mod audit;
 mod channel;
 mod client;
@@ -46,7 +47,6 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::name::Label;
 use crate::engine::policy::{By, Lockout};
@@ -104,10 +104,8 @@ pub struct StoreSettings {
     pub seal_key: Option<SecretSource>,
     /// Which personal fields rows of the trail keep.
     pub recording: crate::store::packed::Recording,
-    /// The arithmetic of failures, to tell who has to wait; the default where the file's is wrong.
-    pub lockout: Lockout,
-    /// The clients that want a PIN, by name, and how old it may be.
-    pub pins: Vec<(String, Option<Duration>)>,
+    /// What is said of those who log in.
+    pub people: asked::People,
 }
 
 /// `log-format`.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::origin::{Fault, Findings, Origin};
 use super::reader::{Found, Reader};
@@ -14,11 +13,10 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Effective, LogFormat, LogLevel, StoreSettings, audit, client, control, delivery, limits, lockout, peer,
-    policy, primary, rule, sending,
+    Effective, LogFormat, LogLevel, StoreSettings, asked, audit, client, control, delivery, limits, lockout,
+    peer, primary, rule, sending,
 };
 use crate::base::name::Label;
-use crate::engine::policy::{Lockout, PinWanted};
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
 use crate::server::settings::Settings;
 
@@ -237,31 +235,10 @@ pub(super) fn decode_store(
         origin: table.origin.clone(),
         entries: table.entries.iter().filter(|entry| wanted(&entry.key)).cloned().collect(),
     };
-    let (lockout, pins) = people(whole, around);
+    let people = asked::decode(whole, around);
     let mut reader = Reader::new(&table, "", around, findings);
     let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
-    Some(StoreSettings { store: store?, seal_key, recording, lockout, pins })
-}
-
-/// What says why a user cannot log in. A fault in it is none of a command's: `radmfa check` says it.
-fn people(table: &Table, around: &dyn Surroundings) -> (Lockout, Vec<(String, Option<Duration>)>) {
-    let mut aside = Findings::default();
-    let mut lockout = Lockout::default();
-    if let Some(section) = single_table(table, "lockout", &mut aside) {
-        let said = lockout::decode(&mut Reader::new(section, "lockout", around, &mut aside));
-        if aside.faults.is_empty() {
-            lockout = said;
-        }
-    }
-    let mut pins = Vec::new();
-    for client in table.tables("client") {
-        let own = policy::decode(&mut Reader::new(client, "client", around, &mut aside));
-        let name = client.scalar("name").map(|name| name.text.to_string());
-        if let (Some(name), Some(PinWanted::WithCode)) = (name, own.pin) {
-            pins.push((name, own.pin_max_age));
-        }
-    }
-    (lockout, pins)
+    Some(StoreSettings { store: store?, seal_key, recording, people })
 }
 
 /// Where the control socket is; `None` for none.

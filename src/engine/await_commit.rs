@@ -96,6 +96,7 @@ impl AwaitCommit {
             }
             CommitAnswer::Done(recorded) => stands(row, then, recorded, env),
             CommitAnswer::Refused(conflict) => refused(&row, then, conflict, env),
+            CommitAnswer::Counted => counted(row, then, env),
             CommitAnswer::Unavailable => unavailable(row, then),
         }
     }
@@ -214,6 +215,15 @@ fn uncounted(row: &Row, reason: Reason, then: Then) -> Step {
     let row =
         Arc::new(Row { reason, device: None, spent: None, drift: None, tally: Tally::Keep, ..row.clone() });
     Step::Commit(Record { guards: Vec::new(), row: Arc::clone(&row) }, AwaitCommit { row, then })
+}
+
+/// A refusal beyond the first of a flood: answered as they were, or the answer would tell who is made to wait.
+fn counted(row: Arc<Row>, then: Then, env: &mut Env<'_>) -> Step {
+    match then {
+        Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
+        // Nothing is accepted, and nothing sent, without a row of its own.
+        then => unavailable(row, then),
+    }
 }
 
 /// Nothing is accepted on a store that cannot say, and nobody may guess on without being counted.

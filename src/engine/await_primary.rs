@@ -50,15 +50,9 @@ impl AwaitPrimary {
             PrimaryAnswer::Rejected { attributes } if rounds > 0 => {
                 refuse_with(&facts, Reason::PrimaryRejected, attributes, env)
             }
-            // The user is read all the same: what groups change of the prompt is changed for everybody.
-            PrimaryAnswer::Rejected { .. } if facts.policy.admission.uniform_prompt => {
-                let query = UserQuery { user: user.clone(), seeds: false, look_alikes: false };
-                Step::FindUser(
-                    query,
-                    AwaitUser { facts, user, looking: Looking::InVain { behind: behind.is_some() } },
-                )
+            PrimaryAnswer::Rejected { .. } => {
+                lost(facts, user, Reason::PrimaryRejected, behind.is_some(), env)
             }
-            PrimaryAnswer::Rejected { .. } => refuse(&facts, Reason::PrimaryRejected, env),
             PrimaryAnswer::Challenged { .. } if rounds >= PRIMARY_ROUNDS_MAX => {
                 refuse(&facts, Reason::TooManyRounds, env)
             }
@@ -72,8 +66,19 @@ impl AwaitPrimary {
                 let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };
                 Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))
             }
-            PrimaryAnswer::Withheld => refuse(&facts, Reason::PasswordWithheld, env),
+            // Whoever is told it apart learns that the passwords before it were wrong: the right one clears the count.
+            PrimaryAnswer::Withheld => lost(facts, user, Reason::PasswordWithheld, behind.is_some(), env),
             PrimaryAnswer::Unavailable => refuse(&facts, Reason::PrimaryUnavailable, env),
         }
     }
+}
+
+/// The password was wrong, or is taken for wrong: refused, or asked for a code in vain.
+fn lost(facts: Box<Facts>, user: UserName, reason: Reason, behind: bool, env: &mut Env<'_>) -> Step {
+    if !facts.policy.admission.uniform_prompt {
+        return refuse(&facts, reason, env);
+    }
+    // The user is read all the same: what groups change of the prompt is changed for everybody.
+    let query = UserQuery { user: user.clone(), seeds: false, look_alikes: false };
+    Step::FindUser(query, AwaitUser { facts, user, looking: Looking::InVain { reason, behind } })
 }

@@ -42,8 +42,8 @@ pub(super) enum Looking {
     AtCode { code: Secret, round: CodeRound },
     /// An answer came from the phone, or the user goes on after one that was right.
     AtAnswer { answer: Option<Answer>, round: CodeRound },
-    /// The password was wrong, and nobody is to see that yet; whether a code stood behind it.
-    InVain { behind: bool },
+    /// The password was wrong or held back, and nobody is to see that yet; whether a code stood behind it.
+    InVain { reason: Reason, behind: bool },
 }
 
 impl Looking {
@@ -52,7 +52,7 @@ impl Looking {
         match self {
             Looking::ForMethods { behind, .. } => behind.is_some(),
             Looking::AtCode { .. } | Looking::AtAnswer { .. } => true,
-            Looking::InVain { behind } => *behind,
+            Looking::InVain { behind, .. } => *behind,
         }
     }
 }
@@ -77,12 +77,12 @@ impl AwaitUser {
             Looking::AtCode { .. } | Looking::AtAnswer { .. } if let Some(reason) = barred => {
                 refuse(&facts, reason, env)
             }
-            Looking::InVain { behind } => {
+            Looking::InVain { reason, behind } => {
                 if let Some(ruling) = facts.ruling.take() {
                     let groups = account.as_ref().and_then(|account| account.groups.as_deref());
                     facts.policy = ruling.settle(groups.unwrap_or_default(), &AttributeList::default());
                 }
-                refuse_late(facts, user, Reason::PrimaryRejected, behind, env)
+                refuse_late(facts, user, reason, behind, env)
             }
             Looking::ForMethods { password, held, behind } => {
                 if let Some(ruling) = facts.ruling.take() {

@@ -54,6 +54,7 @@ pub(super) fn let_in(
     ];
     let row = Arc::new(Row {
         user_id: Some(account.id),
+        contact: account.contact.clone(),
         method: Method::Bypass,
         consumed: Some(thing),
         ..facts.row(Verdict::Accepted, Reason::BypassUsed, env)

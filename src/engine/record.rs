@@ -105,6 +105,8 @@ pub enum CommitAnswer {
     Done(Recorded),
     /// A guard did not hold; nothing was appended.
     Refused(Conflict),
+    /// Of a flood of refusals that count against nobody: one row stands for all of them when its minute is over.
+    Counted,
     /// The store cannot say: full, away, or too slow. Nothing may be accepted on it.
     Unavailable,
 }

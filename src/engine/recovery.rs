@@ -61,6 +61,7 @@ pub(super) fn spend(
     let session = remember::begin(&facts, Method::Recovery, None, env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
+        contact: account.contact.clone(),
         method: Method::Recovery,
         note: session.as_deref().map(Session::note),
         remembers: session,

@@ -184,7 +184,9 @@ impl Rule {
 }
 
 impl UserPattern {
-    fn matches(&self, user: &UserName) -> bool {
+    /// Whether it stands for this user.
+    #[must_use]
+    pub fn matches(&self, user: &UserName) -> bool {
         match self {
             UserPattern::Is(name) => name == user,
             UserPattern::Begins(part) => user.as_str().starts_with(part.as_str()),

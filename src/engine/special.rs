@@ -33,6 +33,8 @@ pub struct Special {
     pub sessions: Vec<Session>,
     /// What pushes go to, the revoked ones too, oldest first.
     pub devices: Vec<Device>,
+    /// When an admin last unlocked the user: wrong passwords from before are forgiven.
+    pub unlocked: Option<UnixTime>,
 }
 
 /// For so long a user is blocked who says on the phone that somebody else is logging in.
@@ -168,6 +170,12 @@ impl Special {
         if self.block.as_ref().is_none_or(|block| block.until < until) {
             self.block = Some(Block { since: now, until, why: FRAUD_WHY.into() });
         }
+    }
+
+    /// Whether anything in it is compared with what a user types, so that the keys of the hashes are needed.
+    #[must_use]
+    pub fn has_hashes(&self) -> bool {
+        !self.recovery.is_empty() || self.pin.is_some()
     }
 
     /// Recovery codes that were not used.

@@ -18,6 +18,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Versio
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::throttle::{Refusal, Throttle};
+use super::unlocked;
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::{Clock, Entropy, random};
@@ -168,8 +169,12 @@ impl Local {
     async fn compare(&self, check: PrimaryCheck) -> PrimaryAnswer {
         let PrimaryCheck { user, password, packet, .. } = check;
         let query = UserQuery { user, seeds: false, look_alikes: false };
+        let mut forgiven = None;
         let hash = match self.logins.find(&query).get().await {
-            UserAnswer::Found(account) => account.password_hash,
+            UserAnswer::Found(account) => {
+                forgiven = unlocked(&account, &*self.clock);
+                account.password_hash
+            }
             UserAnswer::Unknown { .. } => None,
             UserAnswer::Unavailable => return PrimaryAnswer::Unavailable,
         };
@@ -178,6 +183,9 @@ impl Local {
                 // As the client wrote it; a request that cannot be read again has none.
                 let request = AccessRequest::view(&*packet).ok();
                 let station = request.and_then(|request| request.calling_station_id());
+                if let Some(moment) = forgiven {
+                    self.turns.throttle.forgive(&query.user, station, moment);
+                }
                 self.compare_known(&query.user, station, password, hash).await
             }
             None => self.compare_nobody(password).await,

@@ -34,7 +34,9 @@ use std::time::Duration;
 
 use crate::base::name::Label;
 use crate::base::system::{Clock, Entropy};
-use crate::engine::question::{PrimaryAnswer, PrimaryCheck};
+use crate::base::time::Tick;
+use crate::engine::account::Account;
+use crate::engine::question::{PrimaryAnswer, PrimaryCheck, UserAnswer, UserQuery};
 use crate::store::Logins;
 use crate::wire::{AttributeId, Hidden, Integrity, number};
 pub use exchange::Exchange;
@@ -112,6 +114,7 @@ impl fmt::Debug for Means {
 /// Every primary authentication, as one worker asks them. Dropped, it closes its sockets.
 pub struct Primaries {
     named: HashMap<Label, Primary>,
+    logins: Arc<dyn Logins>,
     clock: Arc<dyn Clock>,
 }
 
@@ -161,7 +164,7 @@ impl Primaries {
                 return Err(Fault { what, hint: "give each its own name".into() });
             }
         }
-        Ok(Primaries { named, clock })
+        Ok(Primaries { named, logins, clock })
     }
 
     /// Asks the primary that `check` names, and answers by the check's time at the latest.
@@ -181,8 +184,14 @@ impl Primaries {
                 let station = check.packet.attributes().first(number::CALLING_STATION_ID);
                 // Anybody can write one into a request without Message-Authenticator.
                 let station = station.filter(|_| check.packet.integrity() == Integrity::Signed);
-                let Ok(attempt) = sparing.begin(allowance, &check.user, station, &*self.clock) else {
-                    return PrimaryAnswer::Withheld;
+                let begin = || sparing.begin(allowance, &check.user, station, &*self.clock);
+                let attempt = if let Ok(attempt) = begin() {
+                    attempt
+                } else {
+                    let Some(forgiven) = self.forgiven(&check).await else { return PrimaryAnswer::Withheld };
+                    sparing.forgive(&check.user, forgiven);
+                    let Ok(attempt) = begin() else { return PrimaryAnswer::Withheld };
+                    attempt
                 };
                 let answer = radius.check(&check, watcher).await;
                 attempt.settle(&answer, &*self.clock);
@@ -194,6 +203,18 @@ impl Primaries {
         }
     }
 
+    /// Before which moment wrong passwords do not count any more, since an admin unlocked the user then. Asked for where it
+    /// matters alone, so that a login pays nothing for it.
+    async fn forgiven(&self, check: &PrimaryCheck) -> Option<Tick> {
+        let query = UserQuery { user: check.user.clone(), seeds: false, look_alikes: false };
+        let patience = check.answer_by.since(self.clock.mono());
+        let found = tokio::time::timeout(patience, self.logins.find(&query).get()).await;
+        match found {
+            Ok(UserAnswer::Found(account)) => unlocked(&account, &*self.clock),
+            _ => None,
+        }
+    }
+
     /// How long nineteen of twenty answers of this primary take at most: the slowest of its living servers. Zero
     /// before the first answer, and for local passwords.
     pub fn response_time(&self, primary: &Label) -> Duration {
@@ -202,6 +223,15 @@ impl Primaries {
             Some(Primary::Local(_)) | None => Duration::ZERO,
         }
     }
+}
+
+/// When an admin last unlocked the user, by the clock that wrong passwords are counted by. One that lies ahead, after the
+/// wall clock was set back, says nothing.
+fn unlocked(account: &Account, clock: &dyn Clock) -> Option<Tick> {
+    let unlocked = account.special.as_ref()?.unlocked?;
+    let ago = (unlocked <= clock.unix()).then(|| clock.unix().since(unlocked))?;
+    let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
+    Some(Tick(clock.mono().0.saturating_sub(ago)))
 }
 
 impl fmt::Debug for Primaries {

@@ -112,6 +112,16 @@ impl Sparing {
         Ok(Attempt { sparing: self, key, visit, familiar })
     }
 
+    /// Forgets the wrong passwords of `user` if the last one came before `moment`.
+    pub(super) fn forgive(&self, user: &UserName, moment: Tick) {
+        let key = self.hasher.hash_one(user.as_str());
+        let mut table = self.lock();
+        if table.entries.get(&key).is_some_and(|entry| entry.last < moment) {
+            table.clear(key);
+            table.tidy(key);
+        }
+    }
+
     fn place(&self, visit: u64) -> Option<&AtomicU64> {
         // The upper bits; the lowest is always set.
         self.familiar.get(usize::try_from(visit >> 40).unwrap_or(0) % FAMILIAR)
@@ -298,6 +308,23 @@ mod tests {
             (0..10).filter_map(|_| begin(&sparing, "alice", CAFE, 0).ok()).collect::<Vec<_>>().len(),
             2
         );
+    }
+
+    #[test]
+    fn what_was_wrong_before_a_moment_can_be_forgiven() {
+        let sparing = Sparing::new();
+        let alice = user("alice");
+        for _ in 0..3 {
+            assert!(wrong(&sparing, CAFE, 10));
+        }
+        sparing.forgive(&alice, at(10).mono);
+        assert!(!wrong(&sparing, CAFE, 11), "the last one came no sooner");
+        sparing.forgive(&alice, at(12).mono);
+        assert!(sparing.lock().entries.is_empty() && sparing.lock().order.is_empty());
+        for _ in 0..3 {
+            assert!(wrong(&sparing, CAFE, 12));
+        }
+        assert!(!wrong(&sparing, CAFE, 12));
     }
 
     #[test]

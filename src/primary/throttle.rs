@@ -98,6 +98,15 @@ impl Throttle {
         Ok(Attempt { throttle: self, key })
     }
 
+    /// Forgets the wrong passwords of `user` at `station` if the last one came before `moment`.
+    pub(super) fn forgive(&self, user: &UserName, station: Option<&[u8]>, moment: Tick) {
+        let key = Key(self.hasher.hash_one((user.as_str(), station)));
+        let mut table = self.lock();
+        if table.entries.get(&key).is_some_and(|entry| entry.last < moment) {
+            table.remove(key);
+        }
+    }
+
     /// Every change under the lock leaves the table whole.
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -206,6 +215,20 @@ mod tests {
 
     fn right(throttle: &Throttle, now: Tick) -> Result<bool, Refusal> {
         attempt(throttle, "alice", Some("198.51.100.7"), true, now)
+    }
+
+    #[test]
+    fn what_was_wrong_before_a_moment_can_be_forgiven() {
+        let throttle = Throttle::new();
+        for _ in 0..5 {
+            assert_eq!(wrong(&throttle, at(0)), Ok(false));
+        }
+        let forgive = |moment| throttle.forgive(&user("alice"), Some(b"198.51.100.7"), moment);
+        forgive(at(0));
+        assert_eq!(right(&throttle, at(1)), Err(Refusal::Wait), "the last one came no sooner");
+        forgive(at(1));
+        assert_eq!(right(&throttle, at(1)), Ok(true));
+        assert!(throttle.lock().order.is_empty());
     }
 
     #[test]

@@ -178,16 +178,16 @@ impl Worker {
             }
             Ask::Commit(record, ticket) => {
                 let alarm = self.spray(&record.row);
+                if alarm.is_none() && shared.floods.swallows(&record, &*shared.clock) {
+                    let counted = CommitAnswer::Counted;
+                    return self.quietly(|env, out| shared.node.answer(ticket, counted, env, out)).into();
+                }
                 // A login that ends has its line from the node; a code that is asked for again has it from here.
                 let told =
                     record.row.verdict == Verdict::Retried || record.row.reason == Reason::GuessingSuspected;
                 if alarm.is_some() || told {
                     let coming = Arc::clone(self).keep_and_tell(record, alarm, answer_by);
                     return At::Waits(Question::Commit(Waiting::new(ticket, Box::pin(coming))));
-                }
-                if shared.floods.swallows(&record, &*shared.clock) {
-                    let unsaid = CommitAnswer::Unavailable;
-                    return self.quietly(|env, out| shared.node.answer(ticket, unsaid, env, out)).into();
                 }
                 Question::Commit(Waiting::new(ticket, self.keep(record, answer_by)))
             }
@@ -253,7 +253,7 @@ impl Worker {
         let answer = self.keep(record, answer_by).await;
         let sequence = match &answer {
             CommitAnswer::Done(recorded) => Some(recorded.sequence()),
-            CommitAnswer::Refused(_) | CommitAnswer::Unavailable => None,
+            CommitAnswer::Refused(_) | CommitAnswer::Counted | CommitAnswer::Unavailable => None,
         };
         let user = row.user.as_ref().map(|user| escape(user.as_str().as_bytes()));
         tracing::warn!(

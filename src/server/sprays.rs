@@ -61,6 +61,7 @@ pub(super) fn is_failure(row: &Row) -> bool {
     let wrong = matches!(
         row.reason,
         Reason::PrimaryRejected
+            | Reason::PasswordWithheld
             | Reason::CodeWrong
             | Reason::CodeReused
             | Reason::CodeAhead

@@ -278,6 +278,7 @@ impl Tracer {
             CommitAnswer::Refused(conflict) => {
                 json!({ "answer": "refused", "why": format!("{conflict:?}") })
             }
+            CommitAnswer::Counted => json!({ "answer": "counted" }),
             CommitAnswer::Unavailable => json!({ "answer": "unavailable" }),
         });
     }

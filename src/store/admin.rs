@@ -45,8 +45,10 @@ pub trait Admin: Send {
     /// Removes a user. Its tokens stay, unassigned; its audit rows stay. Answers the serials of those tokens.
     fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault>;
 
-    /// Sets the count of failures back to none, by a row in the trail.
-    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault>;
+    /// Sets the count of failures back to none, by a row in the trail, and forgives wrong passwords.
+    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
+        self.act_for(name, &UserAct::Unlock)
+    }
 
     /// Wrong codes of a user within thirty days, successes between or not.
     fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault>;

@@ -253,7 +253,7 @@ impl State {
             keys: user
                 .special
                 .as_ref()
-                .filter(|_| query.seeds)
+                .filter(|special| query.seeds && special.has_hashes())
                 .map(|_| Box::new(hash_keys(&Keyring::new(self.key.clone())))),
             special: user.special.clone(),
             clock_suspect: query.seeds && self.clock_suspect(),

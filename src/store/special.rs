@@ -30,6 +30,8 @@ struct Written {
     sessions: Vec<WrittenSession>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     devices: Vec<WrittenDevice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unlocked: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,7 +98,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
     if *special == Special::default() {
         return None;
     }
-    let Special { block, bypasses, recovery, pin, pins_before, sessions, devices } = special;
+    let Special { block, bypasses, recovery, pin, pins_before, sessions, devices, unlocked } = special;
     let text = |hash: &KeyedHash| hex(&hash.0);
     let written = Written {
         block: block.as_ref().map(|block| WrittenBlock {
@@ -138,6 +140,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
                 revoked: device.revoked.map(|moment| moment.0),
             })
             .collect(),
+        unlocked: unlocked.map(|time| time.0),
     };
     #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
     Some(serde_json::to_string(&written).expect("JSON"))
@@ -145,7 +148,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
 
 /// Back from [`write`]; `None` for anything else.
 pub(super) fn read(text: &str) -> Option<Special> {
-    let Written { block, bypasses, recovery, pin, pins_before, sessions, devices } =
+    let Written { block, bypasses, recovery, pin, pins_before, sessions, devices, unlocked } =
         serde_json::from_str(text).ok()?;
     let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
     Some(Special {
@@ -196,6 +199,7 @@ pub(super) fn read(text: &str) -> Option<Special> {
                 })
             })
             .collect::<Option<_>>()?,
+        unlocked: unlocked.map(UnixTime),
     })
 }
 
@@ -263,6 +267,7 @@ mod tests {
             pin: Some(pin),
             pins_before: vec![KeyedHash([3; 32])],
             sessions: [Some(TokenId(9)), None].map(session).into(),
+            unlocked: Some(UnixTime(7)),
         };
         let text = write(&special).unwrap();
         assert_eq!(read(&text), Some(special));

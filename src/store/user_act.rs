@@ -13,7 +13,7 @@ use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
 use crate::engine::reason::Reason;
-use crate::engine::record::{LoginId, Method};
+use crate::engine::record::{LoginId, Method, Tally};
 use crate::engine::special::{Block, Bypass, Device, HashKey, HashKeys, Pin, Recovery, Special};
 use crate::factor::pin;
 use crate::factor::recovery::RecoveryCode;
@@ -28,6 +28,9 @@ pub const BYPASS_MOST: Duration = Duration::from_hours(24);
 pub const BYPASSES_MAX: usize = 16;
 /// How long a user may be blocked: ten years.
 pub const BLOCK_MOST: Duration = Duration::from_hours(24 * 3653);
+
+/// How long an unlock is remembered: no wrong password counts for longer.
+const FORGIVEN: Duration = Duration::from_hours(24);
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -44,6 +47,8 @@ pub enum UserAct<'a> {
         /// Why, if said.
         why: Option<&'a str>,
     },
+    /// Wrong codes and wrong passwords are forgiven.
+    Unlock,
     /// These recovery codes work from now on, earlier ones do not.
     Recovery {
         /// The codes.
@@ -112,6 +117,7 @@ impl UserAct<'_> {
         match self {
             UserAct::Block { .. } => Reason::Blocked,
             UserAct::Unblock { .. } => Reason::Unblocked,
+            UserAct::Unlock => Reason::Unlocked,
             UserAct::Recovery { .. } => Reason::RecoveryIssued,
             UserAct::Bypass { .. } => Reason::BypassOpened,
             UserAct::CancelBypasses => Reason::BypassCancelled,
@@ -121,6 +127,11 @@ impl UserAct<'_> {
             UserAct::AddDevice { .. } => Reason::DeviceAdded,
             UserAct::RevokeDevice { .. } => Reason::DeviceRevoked,
         }
+    }
+
+    /// What the row does to the count of wrong codes.
+    pub(super) fn tally(&self) -> Tally {
+        if matches!(self, UserAct::Unlock) { Tally::Clear } else { Tally::Keep }
     }
 
     /// What the row says beside its reason: how long, where, and why.
@@ -139,7 +150,9 @@ impl UserAct<'_> {
                 let why = why.map(|why| format!(": {}", why.trim())).unwrap_or_default();
                 format!("{which}{why}")
             }
-            UserAct::CancelBypasses | UserAct::SetPin(_) | UserAct::RemovePin => String::new(),
+            UserAct::Unlock | UserAct::CancelBypasses | UserAct::SetPin(_) | UserAct::RemovePin => {
+                String::new()
+            }
             UserAct::AddDevice { name, channel, .. } => format!("{name} by {channel}"),
             UserAct::RevokeDevice { device } => (*device).to_owned(),
         }
@@ -157,6 +170,7 @@ impl UserAct<'_> {
         special.bypasses.retain(|bypass| now < bypass.until);
         special.block.take_if(|block| block.until <= now);
         special.sessions.retain(|session| now < session.until);
+        special.unlocked.take_if(|unlocked| now.since(*unlocked) > FORGIVEN);
         match self {
             UserAct::Block { span, why } => {
                 let why = reason_said(why)?;
@@ -170,6 +184,7 @@ impl UserAct<'_> {
                 why.map(reason_said).transpose()?;
                 special.block.take().ok_or_else(|| AdminFault::Missing("block that holds".to_owned()))?;
             }
+            UserAct::Unlock => special.unlocked = Some(now),
             UserAct::Recovery { codes, why } => {
                 why.map(reason_said).transpose()?;
                 special.sessions.retain(|session| session.method != Method::Recovery);

@@ -573,6 +573,7 @@ fn primary_of(rest: &[Word]) -> Result<Option<Primary>, String> {
         ("reject", _) => Primary::Reject(attributes),
         ("challenge", state) => Primary::Challenge(state.as_bytes().to_vec(), attributes),
         ("unavailable", _) => Primary::Unavailable,
+        ("withheld", _) => Primary::Withheld,
         _ => return Err(format!("a primary never says `{kind}`")),
     }))
 }

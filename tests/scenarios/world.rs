@@ -66,6 +66,7 @@ pub enum Primary {
     Reject(AttributeList),
     Challenge(Vec<u8>, AttributeList),
     Unavailable,
+    Withheld,
 }
 
 /// A request to be sent.
@@ -488,6 +489,7 @@ impl World {
                         PrimaryAnswer::Challenged { state: state.into(), attributes }
                     }
                     Some(Primary::Unavailable) => PrimaryAnswer::Unavailable,
+                    Some(Primary::Withheld) => PrimaryAnswer::Withheld,
                     None => {
                         self.faults.push(format!("the primary was asked about {}, unexpectedly", asked.0));
                         PrimaryAnswer::Unavailable

@@ -12,10 +12,12 @@ use std::net::IpAddr;
 use super::failure::Failure;
 use super::output::{Format, note, printable};
 use super::store::{Missing, clock, entropy, machine, open, said, wrong};
+use super::user::past::Past;
 use super::user::show::{Hindrance, hindrances};
 use super::user::{group_name, user_name};
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::time::UnixTime;
+use crate::config::asked::Asked;
 use crate::config::flags::ServeFlags;
 use crate::config::{self, Effective, Said};
 use crate::engine::account::Account;
@@ -136,9 +138,17 @@ fn answer<'a>(
     let standing = account.as_ref().map_or(Standing::Free, |account| {
         standing(&effective.lockout, account.guesses(now), account.failures, account.last_failure, now)
     });
-    let mut settings = said(&flags.store())?;
-    settings.pins.retain(|(name, _)| *name == *client.name.as_str());
-    let hindrances = account.as_ref().map(|account| hindrances(account, &settings, now)).unwrap_or_default();
+    let mut people = said(&flags.store())?.people;
+    // What the walk came to is what is asked here.
+    people.asked =
+        vec![Asked { client: client.name.clone(), rule: None, login: walked.policy.login.clone() }];
+    let hindrances = match &account {
+        None => Vec::new(),
+        Some(account) => {
+            let past = Past::read(&mut *admin, &question.user, people.withheld, now)?;
+            hindrances(account, &people, &past, now)
+        }
+    };
     let mut groups: Vec<GroupName> = account
         .iter()
         .flat_map(|account| account.groups.iter())

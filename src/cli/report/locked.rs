@@ -9,6 +9,7 @@ use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing};
 use crate::cli::store::{Missing, clock, open, said};
+use crate::cli::user::past::Past;
 use crate::cli::user::show::{Hindrance, account, hindrances};
 use crate::cli::user::user_name;
 use crate::cli::when::moment;
@@ -54,7 +55,13 @@ impl Locked {
             let users = admin.users(&filter).map_err(Failure::from)?;
             for user in users.iter().filter(|user| self.user.as_ref().is_none_or(|name| *name == user.name)) {
                 let account = account(&mut *admin, &user.name)?;
-                for hindrance in hindrances(&account, &settings, now) {
+                // Since when somebody is disabled stands in the trail alone.
+                let past = if account.disabled {
+                    Past::read(&mut *admin, &user.name, None, now)?
+                } else {
+                    Past::default()
+                };
+                for hindrance in hindrances(&account, &settings.people, &past, now) {
                     if is_of_this_report(&hindrance) && self.takes(hindrance.since()) {
                         let time = |time: Option<UnixTime>| json!(time.map(|time| time.to_string()));
                         listing.row([
@@ -85,12 +92,13 @@ impl Locked {
 /// Somebody without a token or PIN was never let in; that is for `user list` and `user show`.
 fn is_of_this_report(hindrance: &Hindrance) -> bool {
     match hindrance {
-        Hindrance::Disabled
+        Hindrance::Disabled { .. }
         | Hindrance::Blocked { .. }
         | Hindrance::Locked { .. }
         | Hindrance::Waits { .. } => true,
-        Hindrance::NoToken
-        | Hindrance::NoUsableToken
+        Hindrance::Withheld { .. }
+        | Hindrance::NoToken { .. }
+        | Hindrance::NoUsableToken { .. }
         | Hindrance::NoPin { .. }
         | Hindrance::PinExpired { .. } => false,
     }

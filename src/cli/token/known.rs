@@ -1,10 +1,10 @@
 //! `radmfa token set`, and the flags that say what is known of a token.
 
-use super::why::Why;
 use crate::base::text::is_unprintable;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
+use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 use crate::config::value;
 use crate::factor::described::TEXT_MAX;

@@ -9,16 +9,15 @@ mod replace;
 mod resync;
 mod spend;
 mod verify;
-mod why;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use self::why::Why;
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, printable, say};
 use super::store::{Missing, open};
 use super::user::user_name;
+use super::why::Why;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::config::flags::StoreFlags;

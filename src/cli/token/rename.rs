@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::why::Why;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
+use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 
 /// Give a token another serial number

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::make::{new_seed, new_serial, show};
-use super::why::Why;
 use crate::base::name::UserName;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
 use crate::cli::store::entropy;
+use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 use crate::factor::otpauth;
 use crate::store::admin::{AdminFault, NewToken, Replacement};

@@ -1,9 +1,9 @@
 //! `radmfa token resync`: two codes in a row bring a token back that has lost its step. Both are used up.
 
 use super::spend::{Found, Opened, open_token};
-use super::why::Why;
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
+use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
 use crate::factor::oath::{self, Drift, Moving, RESYNC_STEPS, RESYNC_WINDOW};

@@ -90,7 +90,9 @@ impl Opened {
                 let shown = printable(&token.serial);
                 Err(Failure::failed(format!("token {shown} was changed meanwhile")).into())
             }
-            CommitAnswer::Unavailable => Err(Failure::failed("the store cannot be written").into()),
+            CommitAnswer::Counted | CommitAnswer::Unavailable => {
+                Err(Failure::failed("the store cannot be written").into())
+            }
         }
     }
 

@@ -1,24 +1,39 @@
 //! `radmfa token verify`: whether a code is right. A right one is used up, as by a login.
 
+use std::ops::RangeInclusive;
+
 use super::spend::{Found, Opened, open_token};
-use super::why::Why;
+use crate::base::name::Label;
 use crate::cli::failure::Failure;
-use crate::cli::output::{printable, say};
+use crate::cli::output::{note, printable, say};
+use crate::cli::store::said;
+use crate::cli::why::Why;
+use crate::config::asked::{Asked, People};
 use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
-use crate::factor::oath::{self, LOOK_AHEAD, Moving};
+use crate::factor::oath::{self, Moving};
 
 /// Check a code of a token; a right one is used up
+///
+/// How far from its time a code may be is what the clients of the configuration say (window, look-ahead): the one that
+/// --client names, or whichever takes the most.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
     /// The serial number
     serial: String,
     /// The code that the token shows
     code: String,
+    /// As a login at this client would take it
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    client: Option<Label>,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
     store: StoreFlags,
+}
+
+fn label(text: &str) -> Result<Label, String> {
+    Label::new(text).map_err(|fault| fault.to_string())
 }
 
 /// How far from the window a wrong code is looked for, to tell a clock that is off from a wrong token: steps.
@@ -26,27 +41,51 @@ const FAR: u64 = 120;
 
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        let people = said(&self.store)?.people;
+        let reach = people.reach(self.client.as_ref()).ok_or_else(|| {
+            let known: Vec<String> = people.asked.iter().map(Asked::place).collect();
+            let hint = if known.is_empty() { "--config FILE".to_owned() } else { known.join(", ") };
+            let client = self.client.as_ref().map_or("", Label::as_str);
+            Failure::usage(format!("the configuration has no client {client}")).hint(hint)
+        })?;
         let mut admin = self.why.open(&self.store)?;
         let opened = open_token(&mut *admin, &self.serial)?;
-        let step = find(&opened, &self.code)?;
+        let step = find(&opened, &self.code, reach)?;
         opened.spend(&mut *admin, &Found { step, drift: None, reason: Reason::TokenVerified })?;
-        Ok(say(format!("right: token {} of {}", printable(&self.serial), opened.account.name))?)
+        say(format!("right: token {} of {}", printable(&self.serial), opened.account.name))?;
+        let narrower = narrower(&opened, &people, step);
+        if self.client.is_none() && !narrower.is_empty() {
+            note(format!("note: too far from its time for {}", narrower.join(", ")));
+        }
+        Ok(())
     }
 }
 
-/// The step that `code` belongs to, unspent and within the window.
-fn find(opened: &Opened, code: &str) -> anyhow::Result<u64> {
+/// Where a login would not take the code of `step`.
+fn narrower(opened: &Opened, people: &People, step: u64) -> Vec<String> {
+    let asked = people.asked.iter().filter(|asked| asked.concerns(&opened.account));
+    let narrow =
+        asked.filter(|asked| !near(opened, (asked.login.window, asked.login.look_ahead)).contains(&step));
+    narrow.map(Asked::place).collect()
+}
+
+/// The steps or counters that a code may belong to.
+fn near(Opened { token, now, .. }: &Opened, (window, ahead): (u8, u8)) -> RangeInclusive<u64> {
+    match token.parameters.moving {
+        Moving::Time { .. } => {
+            oath::window(&token.parameters, now.secs(), token.drift.unwrap_or_default(), window)
+        }
+        Moving::Counter => oath::look_ahead(token.last_step, ahead.into()),
+    }
+}
+
+/// The step that `code` belongs to, unspent and within reach.
+fn find(opened: &Opened, code: &str, reach: (u8, u8)) -> anyhow::Result<u64> {
     let Opened { token, now, .. } = opened;
     let shown = printable(&token.serial);
     let (entered, seed) = (opened.number(code)?, opened.seed()?);
     let look = |steps| oath::scan(seed, &token.parameters, steps, token.last_step, entered);
-    let near = match token.parameters.moving {
-        Moving::Time { .. } => {
-            oath::window(&token.parameters, now.secs(), token.drift.unwrap_or_default(), 1)
-        }
-        Moving::Counter => oath::look_ahead(token.last_step, LOOK_AHEAD.into()),
-    };
-    match look(near) {
+    match look(near(opened, reach)) {
         oath::Found { fresh: Some(step), .. } => return Ok(step),
         oath::Found { spent: Some(_), .. } => return Err(opened.used().into()),
         oath::Found { .. } => {}

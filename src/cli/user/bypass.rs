@@ -7,12 +7,14 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use super::block::span;
+use super::past::Past;
 use super::show::{account, hindrances};
 use super::user_name;
 use crate::base::name::{Label, UserName};
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing, note, say};
-use crate::cli::store::{Missing, clock, open, said};
+use crate::cli::store::{clock, said};
+use crate::cli::why::{Why, why};
 use crate::config::flags::StoreFlags;
 use crate::store::admin::Admin;
 use crate::store::user_act::UserAct;
@@ -39,7 +41,7 @@ pub(crate) struct Bypass {
     #[arg(long, conflicts_with_all = ["span", "client", "station", "reason", "cancel"])]
     list: bool,
     /// Close what is open
-    #[arg(long, conflicts_with_all = ["span", "client", "station", "reason"])]
+    #[arg(long, conflicts_with_all = ["span", "client", "station"])]
     cancel: bool,
     #[command(flatten)]
     format: FormatFlag,
@@ -51,7 +53,14 @@ impl Bypass {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Bypass { name, span, client, station, reason, list, cancel, format, store } = self;
         let settings = said(&store)?;
-        let mut admin = open(&store, Missing::Refuse)?;
+        let why = Why {
+            reason: if cancel {
+                reason.as_deref().map(why).transpose().map_err(Failure::usage)?
+            } else {
+                None
+            },
+        };
+        let mut admin = why.open(&store)?;
         if list {
             return listing(&mut *admin, &name)?.print(format.format);
         }
@@ -67,7 +76,8 @@ impl Bypass {
         let now = clock().unix();
         let until = now + span;
         say(format!("the next login of {name} at {client} until {until} needs the password alone, once"))?;
-        for hindrance in hindrances(&account(&mut *admin, &name)?, &settings, now) {
+        let past = Past::read(&mut *admin, &name, settings.people.withheld, now)?;
+        for hindrance in hindrances(&account(&mut *admin, &name)?, &settings.people, &past, now) {
             if hindrance.bars_a_bypass() {
                 note(format!("warning: {name} cannot log in all the same: {}", hindrance.sentence()));
             }

@@ -5,6 +5,7 @@ mod bypass;
 mod erase;
 mod groups;
 mod import;
+pub(crate) mod past;
 mod pin;
 mod recovery;
 pub(crate) mod show;
@@ -19,6 +20,7 @@ use crate::base::name::{GroupName, UserName};
 use crate::base::secret::Secret;
 use crate::cli::output::{FormatFlag, Listing, printable, say};
 use crate::cli::store::{Missing, entropy, open};
+use crate::cli::why::Why;
 use crate::cli::{failure::Failure, input};
 use crate::config::flags::StoreFlags;
 use crate::primary::local::hash_password;
@@ -95,14 +97,18 @@ enum Action {
         #[arg(long, action = ArgAction::SetTrue, conflicts_with = "disable")]
         enable: bool,
         #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
         store: StoreFlags,
     },
     Import(import::Import),
-    /// Forget a user's wrong codes, which ends waiting times and locks
+    /// Forget a user's wrong codes and wrong passwords, which ends waiting times and locks
     Unlock {
         /// The user
         #[arg(value_parser = user_name)]
         name: UserName,
+        #[command(flatten)]
+        why: Why,
         #[command(flatten)]
         store: StoreFlags,
     },
@@ -126,6 +132,8 @@ enum Action {
         /// The user
         #[arg(value_parser = user_name)]
         name: UserName,
+        #[command(flatten)]
+        why: Why,
         #[command(flatten)]
         store: StoreFlags,
     },
@@ -223,7 +231,7 @@ impl User {
             Action::Show { name, format, store } => {
                 show::run(&name, format.format, &store)?;
             }
-            Action::Set { name, password, no_password, pin, fields, groups, disable, enable, store } => {
+            Action::Set { name, password, no_password, pin, fields, groups, disable, enable, why, store } => {
                 let hash = password.hash()?;
                 let pin = pin.read()?;
                 let nothing = hash.is_none()
@@ -249,7 +257,7 @@ impl User {
                     fields.apply(user);
                     user.disabled = (user.disabled || disable) && !enable;
                 };
-                let mut admin = open(&store, Missing::Refuse)?;
+                let mut admin = why.open(&store)?;
                 if let Some(pin) = &pin {
                     admin.act_for(&name, &pin.act()).map_err(Failure::from)?;
                 }
@@ -262,8 +270,8 @@ impl User {
                 say(format!("changed user {name}"))?;
             }
             Action::Import(import) => import.run()?,
-            Action::Unlock { name, store } => {
-                open(&store, Missing::Refuse)?.unlock(&name).map_err(Failure::from)?;
+            Action::Unlock { name, why, store } => {
+                why.open(&store)?.unlock(&name).map_err(Failure::from)?;
                 say(format!("unlocked user {name}"))?;
             }
             Action::Block(block) => block.run()?,
@@ -271,8 +279,8 @@ impl User {
             Action::Recovery(recovery) => recovery.run()?,
             Action::Bypass(bypass) => bypass.run()?,
             Action::Erase { name, store } => erase::run(&name, &store)?,
-            Action::Remove { name, store } => {
-                let serials = open(&store, Missing::Refuse)?.remove_user(&name).map_err(Failure::from)?;
+            Action::Remove { name, why, store } => {
+                let serials = why.open(&store)?.remove_user(&name).map_err(Failure::from)?;
                 say(format!("removed user {name}"))?;
                 for serial in serials {
                     say(format!("token {} is assigned to nobody now", printable(&serial)))?;

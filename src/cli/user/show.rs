@@ -2,17 +2,19 @@
 
 use serde_json::{Value, json};
 
+use super::past::Past;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Listing, count, printable, say};
 use crate::cli::session::open_ones;
 use crate::cli::store::{Missing, clock, open, said};
-use crate::config::StoreSettings;
+use crate::config::asked::People;
 use crate::config::flags::StoreFlags;
 use crate::config::show_span;
 use crate::engine::account::Account;
 use crate::engine::lockout::{Standing, standing};
+use crate::engine::policy::PinWanted;
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::special::Special;
 use crate::store::admin::{Admin, UserDetails};
@@ -20,14 +22,15 @@ use crate::store::admin::{Admin, UserDetails};
 /// Why a user cannot log in now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hindrance {
-    Disabled,
+    Disabled { since: Option<UnixTime> },
     Blocked { since: UnixTime, until: UnixTime, why: String },
     Locked { since: UnixTime, failures: u32 },
     Waits { since: UnixTime, until: UnixTime, failures: u32 },
-    NoToken,
-    NoUsableToken,
-    NoPin { clients: Vec<String> },
-    PinExpired { since: UnixTime, client: String },
+    Withheld { since: UnixTime, until: UnixTime },
+    NoToken { since: Option<UnixTime> },
+    NoUsableToken { since: Option<UnixTime> },
+    NoPin { since: Option<UnixTime>, places: Vec<String> },
+    PinExpired { since: UnixTime, place: String },
 }
 
 pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow::Result<()> {
@@ -37,7 +40,8 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
     let of_late = admin.failures_of_late(name).map_err(Failure::from)?;
     let account = account(&mut *admin, name)?;
     let now = clock().unix();
-    let hindrances = hindrances(&account, &settings, now);
+    let past = Past::read(&mut *admin, name, settings.people.withheld, now)?;
+    let hindrances = hindrances(&account, &settings.people, &past, now);
     let special = account.special.unwrap_or_default();
     if format == Format::Table {
         return table(&user, of_late, &special, &hindrances, now);
@@ -82,10 +86,10 @@ pub(crate) fn account(admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<
 }
 
 /// Everything that keeps the user out at `now`, gravest first.
-pub(crate) fn hindrances(account: &Account, settings: &StoreSettings, now: UnixTime) -> Vec<Hindrance> {
+pub(crate) fn hindrances(account: &Account, people: &People, past: &Past, now: UnixTime) -> Vec<Hindrance> {
     let mut found = Vec::new();
     if account.disabled {
-        found.push(Hindrance::Disabled);
+        found.push(Hindrance::Disabled { since: past.disabled });
     }
     let special = account.special.as_deref();
     if let Some(block) = special.and_then(|special| special.blocked(now)) {
@@ -93,28 +97,32 @@ pub(crate) fn hindrances(account: &Account, settings: &StoreSettings, now: UnixT
         found.push(Hindrance::Blocked { since: block.since, until: block.until, why });
     }
     let (since, failures) = (account.last_failure, account.failures);
-    match standing(&settings.lockout, account.guesses(now), failures, since, now) {
+    match standing(&people.lockout, account.guesses(now), failures, since, now) {
         Standing::Free => {}
         Standing::Locked => found.push(Hindrance::Locked { since, failures }),
         Standing::Waits(until) => found.push(Hindrance::Waits { since, until, failures }),
     }
-    if !account.can_be_asked(now) {
-        found.push(if account.is_enrolled() { Hindrance::NoUsableToken } else { Hindrance::NoToken });
+    if let Some((since, until)) = past.withheld {
+        found.push(Hindrance::Withheld { since, until });
     }
-    let pin = special.and_then(|special| special.pin.as_ref());
-    match pin {
-        None if !settings.pins.is_empty() => {
-            let clients = settings.pins.iter().map(|(client, _)| printable(client)).collect();
-            found.push(Hindrance::NoPin { clients });
+    if !account.can_be_asked(now) && !people.reaches(account) {
+        let ended = account.tokens.iter().filter(|token| token.enabled).filter_map(|token| token.expires);
+        let since = ended.chain(past.token_lost).max();
+        let enrolled = account.is_enrolled();
+        found.push(if enrolled { Hindrance::NoUsableToken { since } } else { Hindrance::NoToken { since } });
+    }
+    let wanted = people.asked.iter().filter(|asked| asked.login.pin == PinWanted::WithCode);
+    let mut wanted = wanted.filter(|asked| asked.concerns(account)).peekable();
+    match special.and_then(|special| special.pin.as_ref()) {
+        None if wanted.peek().is_some() => {
+            let places = wanted.map(|asked| printable(&asked.place())).collect();
+            found.push(Hindrance::NoPin { since: past.pin_removed, places });
         }
         None => {}
-        Some(pin) => {
-            for (client, age) in &settings.pins {
-                let Some(age) = age.filter(|age| now.since(pin.since) > *age) else { continue };
-                let client = printable(client);
-                found.push(Hindrance::PinExpired { since: pin.since + age, client });
-            }
-        }
+        Some(pin) => found.extend(wanted.filter_map(|asked| {
+            let age = asked.login.pin_max_age.filter(|age| now.since(pin.since) > *age)?;
+            Some(Hindrance::PinExpired { since: pin.since + age, place: printable(&asked.place()) })
+        })),
     }
     found
 }
@@ -122,17 +130,24 @@ pub(crate) fn hindrances(account: &Account, settings: &StoreSettings, now: UnixT
 impl Hindrance {
     /// Whether an open bypass does not help.
     pub(super) fn bars_a_bypass(&self) -> bool {
-        matches!(self, Hindrance::Disabled | Hindrance::Blocked { .. } | Hindrance::Locked { .. })
+        matches!(
+            self,
+            Hindrance::Disabled { .. }
+                | Hindrance::Blocked { .. }
+                | Hindrance::Locked { .. }
+                | Hindrance::Withheld { .. }
+        )
     }
 
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Hindrance::Disabled => "disabled",
+            Hindrance::Disabled { .. } => "disabled",
             Hindrance::Blocked { .. } => "blocked",
             Hindrance::Locked { .. } => "locked",
             Hindrance::Waits { .. } => "waits",
-            Hindrance::NoToken => "no-token",
-            Hindrance::NoUsableToken => "no-usable-token",
+            Hindrance::Withheld { .. } => "password-withheld",
+            Hindrance::NoToken { .. } => "no-token",
+            Hindrance::NoUsableToken { .. } => "no-usable-token",
             Hindrance::NoPin { .. } => "no-pin",
             Hindrance::PinExpired { .. } => "pin-expired",
         }
@@ -143,24 +158,30 @@ impl Hindrance {
             Hindrance::Blocked { since, .. }
             | Hindrance::Locked { since, .. }
             | Hindrance::Waits { since, .. }
+            | Hindrance::Withheld { since, .. }
             | Hindrance::PinExpired { since, .. } => Some(*since),
-            Hindrance::Disabled | Hindrance::NoToken | Hindrance::NoUsableToken | Hindrance::NoPin { .. } => {
-                None
-            }
+            Hindrance::Disabled { since }
+            | Hindrance::NoToken { since }
+            | Hindrance::NoUsableToken { since }
+            | Hindrance::NoPin { since, .. } => *since,
         }
     }
 
     pub(crate) fn until(&self) -> Option<UnixTime> {
         match self {
-            Hindrance::Blocked { until, .. } | Hindrance::Waits { until, .. } => Some(*until),
+            Hindrance::Blocked { until, .. }
+            | Hindrance::Waits { until, .. }
+            | Hindrance::Withheld { until, .. } => Some(*until),
             _ => None,
         }
     }
 
     /// For people.
     pub(crate) fn sentence(&self) -> String {
+        let after =
+            |since: &Option<UnixTime>| since.map(|since| format!(" since {since}")).unwrap_or_default();
         match self {
-            Hindrance::Disabled => "disabled by an admin".to_owned(),
+            Hindrance::Disabled { since } => format!("disabled by an admin{}", after(since)),
             Hindrance::Blocked { since, until, why } => {
                 format!("blocked since {since} until {until}: {why}")
             }
@@ -172,15 +193,24 @@ impl Hindrance {
                 let wrong = count(*failures as usize, "wrong code");
                 format!("has to wait until {until}, after {wrong}, the last at {since}")
             }
-            Hindrance::NoToken => {
-                "owns no token: let in only where a client has unenrolled = allow".to_owned()
+            Hindrance::Withheld { since, until } => format!(
+                "passwords are held back from the directory since {since} until {until}, after too many wrong ones: \
+                 radmfa user unlock"
+            ),
+            Hindrance::NoToken { since } => {
+                format!("owns no token{}: let in only where a client has unenrolled = allow", after(since))
             }
-            Hindrance::NoUsableToken => {
-                "every token is disabled or has expired, and no recovery code is left".to_owned()
+            Hindrance::NoUsableToken { since } => {
+                format!(
+                    "every token is disabled or has expired{}, and no recovery code is left",
+                    after(since)
+                )
             }
-            Hindrance::NoPin { clients } => format!("has no PIN, which is wanted at {}", clients.join(", ")),
-            Hindrance::PinExpired { since, client } => {
-                format!("the PIN is too old at {client} since {since}: radmfa user set --pin")
+            Hindrance::NoPin { since, places } => {
+                format!("has no PIN{}, which is wanted at {}", after(since), places.join(", "))
+            }
+            Hindrance::PinExpired { since, place } => {
+                format!("the PIN is too old at {place} since {since}: radmfa user set --pin")
             }
         }
     }
@@ -274,8 +304,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::base::name::Label;
+    use crate::config::asked::Asked;
     use crate::engine::account::{Token, TokenId, UserId};
-    use crate::engine::policy::Lockout;
+    use crate::engine::policy::{Lockout, LoginPolicy, Policy};
     use crate::engine::special::{Block, Pin};
     use crate::factor::keyed::KeyedHash;
     use crate::factor::oath::Parameters;
@@ -310,15 +342,15 @@ mod tests {
         }
     }
 
-    fn codes(account: &Account, pins: Vec<(String, Option<Duration>)>) -> Vec<&'static str> {
-        let settings = StoreSettings {
-            store: String::new(),
-            seal_key: None,
-            recording: crate::store::packed::Recording::default(),
-            lockout: Lockout::default(),
-            pins,
-        };
-        hindrances(account, &settings, NOW).iter().map(Hindrance::code).collect()
+    fn codes(account: &Account, pins: Vec<(&str, Option<Duration>)>) -> Vec<&'static str> {
+        let asked = pins.into_iter().map(|(client, pin_max_age)| {
+            let client = Label::new(client).unwrap();
+            let login = Policy::resolve(client.clone(), Lockout::default(), &[]).login;
+            let login = LoginPolicy { pin: PinWanted::WithCode, pin_max_age, ..login };
+            Asked { client, rule: None, login }
+        });
+        let people = People { asked: asked.collect(), ..People::default() };
+        hindrances(account, &people, &Past::default(), NOW).iter().map(Hindrance::code).collect()
     }
 
     #[test]
@@ -345,7 +377,7 @@ mod tests {
     #[test]
     fn a_pin_is_too_old_where_a_client_says_so() {
         let day = Duration::from_hours(24);
-        let pins = || vec![("vpn".to_owned(), Some(day)), ("wifi".to_owned(), None)];
+        let pins = || vec![("vpn", Some(day)), ("wifi", None)];
         assert_eq!(codes(&account(), pins()), ["no-pin"]);
         let at = |since| {
             let pin = Some(Pin { hash: KeyedHash([0; 32]), since });

@@ -172,7 +172,7 @@ pub(super) fn outcome(answer: CommitAnswer) -> Result<u64, Option<Conflict>> {
     match answer {
         CommitAnswer::Done(recorded) => Ok(recorded.sequence()),
         CommitAnswer::Refused(conflict) => Err(Some(conflict)),
-        CommitAnswer::Unavailable => Err(None),
+        CommitAnswer::Counted | CommitAnswer::Unavailable => Err(None),
     }
 }
 

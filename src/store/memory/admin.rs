@@ -13,7 +13,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Record, Row, Tally};
+use crate::engine::record::{CommitAnswer, Record, Row};
 use crate::engine::special::Special;
 use crate::store::act::{Act, Origin};
 use crate::store::admin::{
@@ -79,13 +79,6 @@ impl Admin for MemoryStore {
         Ok(user.tokens)
     }
 
-    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
-        let mut state = self.lock();
-        let id = state.user_mut(name)?.id;
-        self.act(&mut state, Act::new(Reason::Unlocked).on(name, id).tally(Tally::Clear));
-        Ok(())
-    }
-
     fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault> {
         let now = self.clock.unix();
         let state = self.lock();
@@ -101,7 +94,7 @@ impl Admin for MemoryStore {
         let mut special = user.special.as_deref().cloned().unwrap_or_default();
         act.apply(&mut special, user.id, &hash_keys(&Keyring::new(key.clone())), now, &mut **entropy)?;
         user.special = (special != Special::default()).then(|| Arc::new(special));
-        let row = Act::new(act.reason()).on(name, user.id).note(act.note(now));
+        let row = Act::new(act.reason()).on(name, user.id).note(act.note(now)).tally(act.tally());
         self.act(&mut state, row);
         Ok(())
     }

@@ -204,7 +204,10 @@ impl Seat {
             last_failure: self.last_failure,
             tokens,
             groups: self.rare.as_ref().and_then(|rare| rare.groups.clone()),
-            keys: self.special().filter(|_| query.seeds).map(|_| Box::new(hash_keys(key))),
+            keys: self
+                .special()
+                .filter(|special| query.seeds && special.has_hashes())
+                .map(|_| Box::new(hash_keys(key))),
             special: self.special().cloned(),
             resembles_another: false,
             clock_suspect,

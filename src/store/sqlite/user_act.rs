@@ -18,7 +18,10 @@ pub(super) fn act_for(admin: &mut SqliteAdmin, name: &UserName, act: &UserAct<'_
         let mut special = seat.special().map(|special| Special::clone(special)).unwrap_or_default();
         act.apply(&mut special, seat.id, &keys, now, &mut *pen.entropy)?;
         rows::keep_special(transaction, seat.id, Some(&special))?;
-        pen.act(transaction, Act::new(act.reason()).on(name, seat.id).note(act.note(now)))?;
+        pen.act(
+            transaction,
+            Act::new(act.reason()).on(name, seat.id).note(act.note(now)).tally(act.tally()),
+        )?;
         Ok(log_change(transaction, Some(name))?)
     })
 }

@@ -20,7 +20,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Record, Tally};
+use crate::engine::record::{CommitAnswer, Record};
 use crate::engine::special::Special;
 use crate::store::act::{Act, Origin};
 use crate::store::admin::{
@@ -130,15 +130,6 @@ impl Admin for SqliteAdmin {
             pen.act(transaction, Act::new(Reason::UserRemoved).on(name, UserId(id)))?;
             log_change(transaction, Some(name))?;
             Ok(serials)
-        })
-    }
-
-    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
-        self.change(|transaction, pen| {
-            let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
-            let act = Act::new(Reason::Unlocked).on(name, UserId(id)).tally(Tally::Clear);
-            pen.act(transaction, act)?;
-            Ok(log_change(transaction, Some(name))?)
         })
     }
 

@@ -1,4 +1,4 @@
-//! `--reason`: why a token is touched, for the audit trail.
+//! `--reason`: why something is done, for the audit trail.
 
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use crate::store::admin::Admin;
 const WHY_MAX: usize = 200;
 
 /// Why something is done.
-#[derive(Debug, clap::Args)]
-pub(super) struct Why {
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Why {
     /// Why, for the audit trail
     #[arg(long, value_name = "TEXT", value_parser = why)]
-    reason: Option<Arc<str>>,
+    pub(crate) reason: Option<Arc<str>>,
 }
 
-fn why(text: &str) -> Result<Arc<str>, String> {
+/// A reason on the command line.
+pub(crate) fn why(text: &str) -> Result<Arc<str>, String> {
     let text = text.trim();
     if text.is_empty() || text.len() > WHY_MAX || text.chars().any(is_unprintable) {
         return Err(format!("takes 1 to {WHY_MAX} printable characters"));
@@ -28,7 +29,7 @@ fn why(text: &str) -> Result<Arc<str>, String> {
 
 impl Why {
     /// Opens a store that is there.
-    pub(super) fn open(&self, store: &StoreFlags) -> anyhow::Result<Box<dyn Admin>> {
+    pub(crate) fn open(&self, store: &StoreFlags) -> anyhow::Result<Box<dyn Admin>> {
         open_because(store, Missing::Refuse, self.reason.clone())
     }
 }

@@ -1,0 +1,154 @@
+//! What the trail says of a user that the user's record does not: since when somebody is kept out, and whether passwords
+//! are held back from the directory.
+
+use std::time::Duration;
+
+use crate::base::name::UserName;
+use crate::base::time::UnixTime;
+use crate::cli::failure::Failure;
+use crate::engine::reason::Reason;
+use crate::store::admin::{Admin, AuditRow};
+use crate::store::report::Filter;
+
+/// Rows of the user that are read at most, newest first.
+const ROWS_MAX: usize = 20_000;
+/// Rows read at once.
+const PAGE: usize = 500;
+
+/// Since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// An admin disabled the user.
+    pub(super) disabled: Option<UnixTime>,
+    /// A token of the user's was disabled, removed, taken back or replaced.
+    pub(super) token_lost: Option<UnixTime>,
+    /// The PIN was taken away.
+    pub(super) pin_removed: Option<UnixTime>,
+    /// Passwords are held back, and until when.
+    pub(super) withheld: Option<(UnixTime, UnixTime)>,
+}
+
+impl Past {
+    /// Reads it. `window` is how long a directory remembers wrong passwords, where any are held back.
+    pub(crate) fn read(
+        admin: &mut dyn Admin,
+        name: &UserName,
+        window: Option<Duration>,
+        now: UnixTime,
+    ) -> anyhow::Result<Past> {
+        let reports = admin.reports();
+        reports.catch_up(&mut |_, _| {}).map_err(Failure::from)?;
+        let mut past = Past::default();
+        let noted =
+            Filter { user: Some(name.clone()), result: Some("noted".to_owned()), ..Filter::default() };
+        let mut before = None;
+        let mut read = 0;
+        'rows: while read < ROWS_MAX {
+            let rows = reports.rows(&noted, before, PAGE).map_err(Failure::from)?;
+            let Some(last) = rows.last() else { break };
+            before = Some(last.sequence);
+            read += rows.len();
+            for row in &rows {
+                if past.take(row) {
+                    break 'rows;
+                }
+            }
+        }
+        if let Some(window) = window {
+            let of_late = Filter { user: Some(name.clone()), since: Some(now - window), ..Filter::default() };
+            let rows = reports.rows(&of_late, None, PAGE).map_err(Failure::from)?;
+            past.withheld = withheld(&rows, window).filter(|(_, until)| now < *until);
+        }
+        Ok(past)
+    }
+
+    /// Takes an act that is older than those before it; true where nothing before it can matter.
+    fn take(&mut self, row: &AuditRow) -> bool {
+        let set = |slot: &mut Option<UnixTime>| {
+            slot.get_or_insert(row.time);
+        };
+        match Reason::parse(&row.reason) {
+            Some(Reason::UserChanged) if says(row, "disabled") => set(&mut self.disabled),
+            Some(
+                Reason::TokenDisabled
+                | Reason::TokenRemoved
+                | Reason::TokenUnassigned
+                | Reason::TokenReplaced,
+            ) => set(&mut self.token_lost),
+            Some(Reason::PinRemoved) => set(&mut self.pin_removed),
+            Some(Reason::UserAdded) => return true,
+            _ => {}
+        }
+        self.disabled.is_some() && self.token_lost.is_some() && self.pin_removed.is_some()
+    }
+}
+
+/// Whether `field` is one of the changes that the row of a changed user names.
+fn says(row: &AuditRow, field: &str) -> bool {
+    let note = row.note.as_deref().unwrap_or_default();
+    note.split("; ").next().unwrap_or_default().split(", ").any(|named| named == field)
+}
+
+/// Since when passwords are held back, and until when, by the rows of late, newest first.
+fn withheld(rows: &[AuditRow], window: Duration) -> Option<(UnixTime, UnixTime)> {
+    let (mut since, mut wrong) = (None, None);
+    for row in rows {
+        match Reason::parse(&row.reason) {
+            Some(Reason::PasswordWithheld) => since = Some(row.time),
+            Some(Reason::PrimaryRejected) => wrong = wrong.or(Some(row.time)),
+            // The right password, or an admin, has cleared the count.
+            Some(Reason::Unlocked) => break,
+            _ if matches!(row.verdict.as_str(), "accepted" | "retried") => break,
+            _ => {}
+        }
+    }
+    // Servers that were restarted may have forgotten what the trail has not.
+    Some((since?, wrong? + window))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(seconds: u64, verdict: &str, reason: Reason) -> AuditRow {
+        AuditRow {
+            time: UnixTime::from_secs(seconds),
+            verdict: verdict.to_owned(),
+            reason: reason.code().to_owned(),
+            ..AuditRow::default()
+        }
+    }
+
+    #[test]
+    fn passwords_are_held_back_from_the_first_one_until_a_window_after_the_last_wrong_one() {
+        let hour = Duration::from_hours(1);
+        let rows = [
+            row(30, "rejected", Reason::PasswordWithheld),
+            row(20, "rejected", Reason::PasswordWithheld),
+            row(10, "rejected", Reason::PrimaryRejected),
+            row(5, "rejected", Reason::PrimaryRejected),
+        ];
+        let held = Some((UnixTime::from_secs(20), UnixTime::from_secs(3610)));
+        assert_eq!(withheld(&rows, hour), held);
+        for ends in [row(40, "noted", Reason::Unlocked), row(40, "accepted", Reason::CodeAccepted)] {
+            let rows: Vec<_> = std::iter::once(ends).chain(rows.iter().cloned()).collect();
+            assert_eq!(withheld(&rows, hour), None);
+        }
+        assert_eq!(withheld(&rows[2..], hour), None);
+    }
+
+    #[test]
+    fn the_newest_act_of_each_kind_counts() {
+        let mut past = Past::default();
+        let changed =
+            |note: &str| AuditRow { note: Some(note.to_owned()), ..row(9, "noted", Reason::UserChanged) };
+        assert!(!past.take(&changed("phone; he said disabled")));
+        assert_eq!(past.disabled, None);
+        assert!(!past.take(&changed("phone, disabled; left")));
+        assert!(!past.take(&row(8, "noted", Reason::TokenRemoved)));
+        assert!(!past.take(&row(7, "noted", Reason::TokenDisabled)));
+        assert_eq!(past.disabled, Some(UnixTime::from_secs(9)));
+        assert_eq!(past.token_lost, Some(UnixTime::from_secs(8)));
+        assert!(past.take(&row(1, "noted", Reason::UserAdded)));
+    }
+}
