@@ -159,6 +159,7 @@ fn engine(criterion: &mut Criterion) {
         last_step: None,
         drift: None,
         expires: None,
+        starts: None,
         seed: None,
     };
     let account = Account {

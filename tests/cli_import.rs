@@ -149,6 +149,7 @@ fn a_container_as_privacyidea_writes_it_is_read() {
     desk.ok("token import export.xml");
     let token = &json(&desk, "token show TOTP0001 --format json")[0];
     assert_eq!((&token["algorithm"], &token["interval"]), (&"SHA256".into(), &60.into()));
+    assert_eq!(token["drift"], Value::Null, "seconds are no steps");
 
     desk.write(
         "oath.csv",
@@ -341,4 +342,42 @@ fn an_import_of_users_that_is_killed_half_way_changes_nobody() {
     let users = desk.ok("user list --format csv");
     assert!(!users.contains("old@example.com") && users.lines().count() == 9_001);
     assert_eq!(desk.ok("user import new.csv"), "0 users made, 0 changed, 9,000 unchanged\n");
+}
+
+#[test]
+fn a_drift_and_a_start_that_a_file_says_are_kept_used_and_written_out_again() {
+    let desk = Desk::new("import-pskc-drift");
+    let seed = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    let file = |start: &str| {
+        format!(
+            "<KeyContainer Version=\"1.0\" xmlns=\"urn:ietf:params:xml:ns:keyprov:pskc\"><KeyPackage><DeviceInfo>\
+             <SerialNo>D-1</SerialNo>{start}</DeviceInfo><Key Id=\"1\" \
+             Algorithm=\"urn:ietf:params:xml:ns:keyprov:pskc:totp\"><Data><Secret><PlainValue>MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=\
+             </PlainValue></Secret><TimeDrift><PlainValue>-6</PlainValue></TimeDrift></Data><UserId>alice</UserId></Key>\
+             </KeyPackage></KeyContainer>"
+        )
+    };
+    desk.write("later.xml", &file("<StartDate>2099-01-01T00:00:00Z</StartDate>"));
+    let ran = desk.run("token import later.xml").expect_success("import");
+    assert!(
+        ran.stderr.contains("warning: 1 token not good before the start date that the file says"),
+        "{}",
+        ran.stderr
+    );
+    let shown = || json(&desk, "token show D-1 --format json")[0].clone();
+    assert_eq!((&shown()["drift"], &shown()["starts"]), (&"-6".into(), &"2099-01-01T00:00:00.000Z".into()));
+    assert!(desk.fails("token verify D-1 123456", 1).contains("token D-1 is not good yet"));
+    assert!(desk.ok("user show alice").contains("is not good yet"));
+    assert!(desk.fails("token set D-1 --starts soon", 2).contains("takes a date such as 2026-01-31"));
+
+    desk.write("passphrase", "correct horse battery\n");
+    desk.ok("token export --with-secrets out.xml --passphrase-file passphrase --rounds 100000");
+    desk.ok("token remove D-1");
+    desk.ok("token import out.xml --passphrase-file passphrase");
+    assert_eq!((&shown()["drift"], &shown()["starts"]), (&"-6".into(), &"2099-01-01T00:00:00.000Z".into()));
+    desk.ok("token set D-1 --starts now");
+    assert_eq!(shown()["starts"], Value::Null);
+    // The token's clock is where the file says, so a code that is three minutes late is in time.
+    let slow = support::code::beside(seed, -6);
+    assert_eq!(desk.ok(&format!("token verify D-1 {slow}")), "right: token D-1 of alice\n");
 }

@@ -325,3 +325,56 @@ fn what_keeps_somebody_out_is_said_with_since_when_and_by_which_rule() {
         assert!(rows.contains(&format!("\"{note}\"")), "{note}: {rows}");
     }
 }
+
+#[test]
+fn a_user_is_told_by_mail_of_new_recovery_codes_and_of_each_that_was_used() {
+    let desk = with_alice("cli-people-told");
+    desk.write("password", "correct horse\n");
+    desk.write("secret", "a long shared secret");
+    desk.ok("user set alice --password-file password");
+    let port = free_port();
+    desk.write(
+        "radmfa.toml",
+        &format!(
+            "server-name = \"mfa\"\nlisten = [\"127.0.0.1:{port}\"]\n[[primary]]\nname = \"here\"\ntype = \"local\"\n\
+             [[client]]\nname = \"nas\"\naddress = \"127.0.0.1\"\nsecret = \"file:secret\"\nreject-delay = \"0s\"\n\
+             [[channel]]\nname = \"post\"\nkind = \"email\"\ntype = \"command\"\nargv = [\"/usr/bin/tee\", \"-a\", \"mails\"]\n"
+        ),
+    );
+    let issued =
+        |desk: &Desk| desk.run("user recovery alice --config radmfa.toml").expect_success("recovery");
+    let nowhere = desk.run("user recovery alice").expect_success("recovery").stderr;
+    assert!(nowhere.contains("alice was not told by mail: there is no channel for mails"), "{nowhere}");
+    let unknown = issued(&desk).stderr;
+    assert!(unknown.contains("alice was not told by mail: no address is known"), "{unknown}");
+    desk.ok("user set alice --mail alice@example.com");
+    let told = issued(&desk);
+    assert!(told.stderr.ends_with("alice was told by mail\n"), "{}", told.stderr);
+    assert!(desk.read("mails").starts_with("An administrator has made new recovery codes for you."));
+    for code in told.stdout.lines() {
+        assert!(!desk.read("mails").contains(code), "a mail holds no code");
+    }
+
+    let mut server = desk.serve("serve --config radmfa.toml");
+    let code = told.stdout.lines().next().unwrap();
+    desk.ok(&format!(
+        "login alice --server 127.0.0.1:{port} --secret file:secret --password-file password --timeout 20s --code {code}"
+    ));
+    let line = server.wait_for("the user was told that a recovery code was used");
+    assert!(line.contains("user=alice") && line.contains("channel=post"), "{line}");
+    assert!(
+        desk.read("mails").contains("logged in at nas with your password and one of your recovery codes")
+    );
+    let rows = desk.ok("audit export --since 1h --format jsonl");
+    let used = rows.lines().find(|row| row.contains("recovery-code-accepted")).unwrap();
+    assert!(used.contains("alice@example.com"), "who it was stands in the row: {used}");
+
+    // A trial of a channel stands in the trail, with who and why, before anything leaves.
+    desk.ok("channel send post bob@example.com --config radmfa.toml --reason=set-up");
+    let rows = desk.ok("audit export --since 1h --format jsonl");
+    let tried = rows.lines().find(|row| row.contains("channel-tried")).unwrap();
+    assert!(tried.contains("post to b···@example.com; set-up"), "{tried}");
+    let said = desk.run("channel send post bob@example.com --config radmfa.toml --store sqlite:none/x.db");
+    assert!(said.success() && said.stderr.contains("there is no store yet"), "{}", said.transcript());
+    assert!(!desk.scratch.join("none").exists());
+}

@@ -50,6 +50,15 @@ pub(crate) fn said(flags: &StoreFlags) -> anyhow::Result<StoreSettings> {
     Ok(config::load_store(flags, &machine()).map_err(|errors| wrong(&errors))?.0)
 }
 
+/// Whether the store that `flags` name is there. One in memory never is.
+pub(crate) fn is_there(flags: &StoreFlags) -> anyhow::Result<bool> {
+    let settings = settings(&said(flags)?.store, None)?;
+    Ok(match &settings.place {
+        Place::Sqlite(path) => path.exists(),
+        Place::Memory => false,
+    })
+}
+
 /// Opens the store that `flags` name. Read root's own files before.
 pub(crate) fn open(flags: &StoreFlags, missing: Missing) -> anyhow::Result<Box<dyn Admin>> {
     open_because(flags, missing, None)

@@ -26,6 +26,14 @@ pub struct ServeFlags(pub(super) Given);
 #[derive(Clone, Debug, Default)]
 pub struct StoreFlags(pub(super) Given);
 
+impl StoreFlags {
+    /// The same for the whole configuration, for what commands do beside their work on the store.
+    #[must_use]
+    pub fn server(&self) -> ServeFlags {
+        ServeFlags(self.0.clone())
+    }
+}
+
 /// The flags of commands that speak to a running server.
 #[derive(Clone, Debug, Default)]
 pub struct ControlFlags(pub(super) Given);

@@ -244,6 +244,19 @@ pub(super) fn moment(scalar: &Scalar) -> Parsed<UnixTime> {
     end_of(&scalar.text).ok_or_else(bad)
 }
 
+/// The beginning of a day, `2026-01-31` (UTC), or a moment, `2026-01-31T12:00:00Z`.
+pub(crate) fn begin_of(text: &str) -> Option<UnixTime> {
+    let timestamp = match text.parse::<jiff::Timestamp>() {
+        Ok(timestamp) => timestamp,
+        Err(_) if text.len() == 10 => {
+            let day = text.parse::<jiff::civil::Date>().ok()?;
+            day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+        }
+        Err(_) => return None,
+    };
+    u64::try_from(timestamp.as_millisecond()).map(UnixTime).ok()
+}
+
 /// A date stands for its end in UTC, a date with time and offset for itself.
 pub(crate) fn end_of(text: &str) -> Option<UnixTime> {
     let timestamp = if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {

@@ -15,6 +15,7 @@ pub mod answer;
 pub mod command;
 pub mod gsm;
 pub mod http;
+mod notices;
 mod order;
 pub mod preset;
 pub mod settings;

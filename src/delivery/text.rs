@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::notices;
 use super::template::{Escape, IN_TEXTS, Slot, Template};
 use crate::base::name::Label;
 use crate::base::text::is_unprintable;
@@ -164,11 +165,17 @@ impl Texts {
                 }
                 Asks::Approval { .. } | Asks::Key { .. } => (Zeroizing::default(), question.lifetime),
             },
-            Message::Test => (Zeroizing::default(), Duration::ZERO),
+            Message::Told(_) | Message::Test => (Zeroizing::default(), Duration::ZERO),
         };
         let text = match &delivery.message {
             Message::Ask(question) => self.asking(delivery, question),
             Message::Code { .. } => self.choose(delivery.kind, delivery.language.as_deref()),
+            Message::Told(notice) => {
+                let wanted = delivery.language.as_deref().unwrap_or(&self.language).to_ascii_lowercase();
+                let first = wanted.split(['-', '_']).next().unwrap_or("en");
+                let (subject, body) = notices::words(*notice, &[&wanted, first, &self.language]);
+                plain(delivery.kind, "en", subject, body)
+            }
             Message::Test => plain(delivery.kind, "en", "radmfa test", TEST),
         };
         let filling = Filling {

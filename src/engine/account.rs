@@ -131,6 +131,8 @@ pub struct Token {
     pub drift: Option<Drift>,
     /// From when on it is not usable any more.
     pub expires: Option<UnixTime>,
+    /// Before when it is not usable yet.
+    pub starts: Option<UnixTime>,
     /// The seed, opened; only where the query asked for it.
     pub seed: Option<Secret>,
 }
@@ -139,7 +141,13 @@ impl Token {
     /// Whether a code of it is worth looking at.
     #[must_use]
     pub fn is_usable(&self, now: UnixTime) -> bool {
-        self.enabled && !self.is_expired(now)
+        self.enabled && !self.is_expired(now) && !self.is_early(now)
+    }
+
+    /// Whether its time has not come.
+    #[must_use]
+    pub fn is_early(&self, now: UnixTime) -> bool {
+        self.starts.is_some_and(|starts| now < starts)
     }
 
     /// Whether its time is over.

@@ -23,6 +23,7 @@ use super::step::{Answer, Challenge, Env, Step, Wait};
 use super::{bypass, phone, pin, prompt, recovery, remember};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
+use crate::base::time::UnixTime;
 use crate::wire::AttributeList;
 
 /// Takes what the store says of the user.
@@ -169,7 +170,7 @@ fn ask(
         };
     };
     if offers.is_empty() {
-        let reason = unusable(&account.tokens, Reason::NoUsableToken);
+        let reason = unusable(&account.tokens, Reason::NoUsableToken, env.unix);
         return refuse_late(facts, user, reason, behind.is_some(), env);
     }
     if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix) {
@@ -210,9 +211,17 @@ pub(super) fn ask_for_token(
     ask_for_code(facts, user, round, text.unwrap_or(&usual), env)
 }
 
-/// Why none of the user's `tokens` can be used: those that an admin did not switch off have expired, or else `otherwise`.
-fn unusable(tokens: &[Token], otherwise: Reason) -> Reason {
-    if tokens.iter().any(|token| token.enabled) { Reason::TokenExpired } else { otherwise }
+/// Why none of the user's `tokens` can be used: those that an admin did not switch off have expired, or are not good yet, or
+/// else `otherwise`.
+fn unusable(tokens: &[Token], otherwise: Reason, now: UnixTime) -> Reason {
+    let enabled = || tokens.iter().filter(|token| token.enabled);
+    if enabled().next().is_none() {
+        otherwise
+    } else if enabled().all(|token| token.is_early(now)) {
+        Reason::TokenNotYet
+    } else {
+        Reason::TokenExpired
+    }
 }
 
 /// Parks the login until a code comes.
@@ -274,7 +283,7 @@ fn judge(
     env: &mut Env<'_>,
 ) -> Step {
     if !account.can_be_asked(env.unix) && round.sent.is_none() && round.asked.is_none() {
-        let reason = unusable(&account.tokens, Reason::TokenGone);
+        let reason = unusable(&account.tokens, Reason::TokenGone, env.unix);
         return refuse(&facts, reason, env);
     }
     if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix) {

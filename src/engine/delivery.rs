@@ -107,8 +107,19 @@ pub enum Message {
     },
     /// A question that is answered on the phone.
     Ask(Box<Question>),
+    /// Something that was done in the user's name.
+    Told(Notice),
     /// Nothing that anybody could use: an admin tries a channel.
     Test,
+}
+
+/// Something that a user is told of, so that nobody else does it unnoticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// An admin made new recovery codes.
+    RecoveryIssued,
+    /// A recovery code let somebody in.
+    RecoveryUsed,
 }
 
 /// How a delivery went.

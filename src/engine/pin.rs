@@ -72,6 +72,7 @@ mod tests {
             last_step: None,
             drift: None,
             expires: None,
+            starts: None,
             seed: None,
         };
         Account {

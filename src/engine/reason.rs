@@ -56,6 +56,8 @@ reasons! {
     NoUsableToken = "no-usable-token",
     /// The user owns tokens that are enabled, but their time is over.
     TokenExpired = "token-expired",
+    /// The user owns tokens that are enabled, but their time has not come.
+    TokenNotYet = "token-not-yet-valid",
     /// The gateway cannot ask for a code, and the user owns nothing that works without being asked.
     CannotAsk = "cannot-ask",
     /// The user owns no token but has a name that looks like somebody's who does, where users without one may pass.
@@ -206,6 +208,8 @@ reasons! {
     TokenExported = "token-exported",
     /// An admin imported users, so many as the row counts.
     UsersImported = "users-imported",
+    /// An admin had a message sent by one channel, to try it.
+    ChannelTried = "channel-tried",
     /// An admin let a gateway's addresses go without Message-Authenticator again.
     ClientRelaxed = "client-relaxed",
     /// An admin backed the store up.

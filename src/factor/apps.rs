@@ -113,6 +113,7 @@ fn describe(line: u64, uri: Uri, user: Option<&UserName>) -> Result<Described, F
         drift: 0,
         label,
         expires: None,
+        starts: None,
         manufacturer: None,
         model: None,
     })
@@ -320,6 +321,7 @@ pub fn pam_file(text: &str, user: &UserName) -> Result<Contents, Fault> {
         drift: 0,
         label: None,
         expires: None,
+        starts: None,
         manufacturer: None,
         model: None,
     });

@@ -34,6 +34,8 @@ pub struct Described {
     pub drift: i16,
     /// What its user calls it.
     pub label: Option<Arc<str>>,
+    /// When it begins to be good.
+    pub starts: Option<UnixTime>,
     /// When it stops being good.
     pub expires: Option<UnixTime>,
     /// Who made it.

@@ -22,6 +22,7 @@ mod intents;
 pub mod line;
 pub mod manners;
 pub mod node;
+mod notices;
 mod outbox;
 pub mod peers;
 pub mod phones;

@@ -328,7 +328,12 @@ impl Worker {
         }
         match output {
             Output::Reply { to, datagram, not_before } => self.reply(to, datagram.into(), not_before, now),
-            Output::Ended { row, sequence } => self.shared.journal.login(&row, sequence),
+            Output::Ended { row, sequence } => {
+                self.shared.journal.login(&row, sequence);
+                if row.reason == Reason::RecoveryAccepted && sequence.is_some() {
+                    self.tell_user(&row);
+                }
+            }
             Output::Oversized { login } => {
                 tracing::error!(%login, hint = "let the primary send fewer or shorter attributes",
                     "the primary's attributes do not fit into one packet; the login was refused");

@@ -234,8 +234,9 @@ impl State {
                 enabled: held.enabled,
                 parameters: held.parameters,
                 last_step: held.last_step,
-                drift: held.drift,
+                drift: held.drift.or(held.fields.drift),
                 expires: held.fields.expires,
+                starts: held.fields.starts,
                 seed,
             });
         }

@@ -17,7 +17,7 @@ use radmfa::engine::reason::Reason;
 use radmfa::engine::record::{LoginId, Row};
 use radmfa::engine::rule::{GroupAttributes, Match, Rule, RuleSet, UserPattern};
 use radmfa::engine::step::{Answer, Event};
-use radmfa::factor::oath::{Algorithm, Digits, Moving, Parameters};
+use radmfa::factor::oath::{Algorithm, Digits, Drift, Moving, Parameters};
 use radmfa::factor::seed;
 use radmfa::server::settings::{Client, MessageAuthenticator};
 use radmfa::store::admin::{Admin as _, TokenFields};
@@ -110,8 +110,14 @@ impl Run {
                 let counter = option(rest, "counter").map_or(Ok(0), |counter| parse(&counter))?;
                 let now = radmfa::base::system::Clock::unix(&self.world().time);
                 let lives = option(rest, "expires").map(|text| span(&text)).transpose()?;
-                let fields =
-                    TokenFields { expires: lives.map(|lives| now + lives), ..TokenFields::default() };
+                let early = option(rest, "starts").map(|text| span(&text)).transpose()?;
+                let drift = option(rest, "drift").map(|steps| parse(&steps)).transpose()?;
+                let fields = TokenFields {
+                    starts: early.map(|early| now + early),
+                    expires: lives.map(|lives| now + lives),
+                    drift: drift.map(Drift::of_steps),
+                    ..TokenFields::default()
+                };
                 let (serial, user) = (rest[0].text(), rest[1].text());
                 self.world().add_special_token(&user, &serial, seed, parameters(rest)?, counter, fields);
             }
@@ -432,7 +438,7 @@ impl Run {
                 self.questions.insert(label, question.reference);
                 phones::code_of(question, None)?
             }
-            Message::Test => return Err("nothing was sent".to_owned()),
+            Message::Told(_) | Message::Test => return Err("nothing was sent".to_owned()),
         };
         self.codes.extend(option(rest, "as").zip(code));
         let how = match option(rest, "and").as_deref() {

@@ -1,24 +1,30 @@
 //! `radmfa channel send`: one message by one channel, with what the provider says of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use super::super::failure::Failure;
-use super::super::output::{printable, say};
-use super::super::store::entropy;
+use super::super::output::{note, printable, say};
+use super::super::store::{self, clock, entropy};
+use super::super::why::Why;
 use super::{label, load, open};
 use crate::base::name::{Label, UserName};
+use crate::base::phone::redact;
 use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::config::flags::ServeFlags;
 use crate::delivery::Trial;
 use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message};
-use crate::engine::record::LoginId;
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, LoginId, Record};
+use crate::store::act::Act;
 
 /// Send a test message by one channel and show what the provider answers
 ///
-/// The message holds no code, and the trail has no row of it. Exits with 1 where the provider does not take it.
+/// The message holds no code. A row of the trail says who tried which channel, before the message leaves; where there is no
+/// store yet, there is none. Exits with 1 where the provider does not take it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Send {
     /// The channel's name
@@ -29,6 +35,8 @@ pub(super) struct Send {
     /// Send what users are sent, with a code that is good for nothing, in this language
     #[arg(long, value_name = "LANGUAGE")]
     sample: Option<String>,
+    #[command(flatten)]
+    why: Why,
     #[command(flatten)]
     flags: ServeFlags,
 }
@@ -48,6 +56,7 @@ impl Send {
             return Err(Failure::usage(format!("no channel is called {}", self.name)).hint(hint).into());
         };
         let channels = open(&effective)?;
+        self.record()?;
         let delivery = self.delivery(kind, &effective.server.server_name)?;
         let runtime = tokio::runtime::Builder::new_current_thread().build().context("no runtime")?;
         let Some(trial) = channels.send_by(&self.name, delivery) else {
@@ -68,6 +77,23 @@ impl Send {
                 let what = format!("channel {}: not taken, {took} ms: {}", self.name, printable(&refusal.0));
                 Err(Failure::failed(what).into())
             }
+        }
+    }
+
+    /// Leaves a row in the trail.
+    fn record(&self) -> anyhow::Result<()> {
+        let store = self.flags.store();
+        if !store::is_there(&store)? {
+            note("note: there is no store yet, so the trail has no row of this");
+            return Ok(());
+        }
+        let mut admin = self.why.open(&store)?;
+        let to = redact(&self.address);
+        let act = Act::new(Reason::ChannelTried).note(format!("{} to {}", self.name, printable(&to)));
+        let row = act.row(admin.origin(), clock().unix(), random(&mut entropy()?));
+        match admin.append(&Record { guards: Vec::new(), row: Arc::new(row) }) {
+            CommitAnswer::Done(_) => Ok(()),
+            _ => Err(Failure::failed("the store cannot be written, so nothing was sent").into()),
         }
     }
 

@@ -113,6 +113,8 @@ impl Answer<'_> {
     fn token_state(&self, token: &Token) -> &'static str {
         if !token.enabled {
             "disabled"
+        } else if token.is_early(self.now) {
+            "not good yet"
         } else if token.is_expired(self.now) {
             "expired"
         } else {

@@ -152,6 +152,7 @@ fn described(token: &TokenDetails, seed: &Secret) -> Described {
         counter: token.last_step.filter(|_| counted).map_or(0, |last| last.saturating_add(1)),
         drift: token.drift.filter(|_| !counted).map_or(0, Drift::steps),
         label: token.fields.label.clone(),
+        starts: token.fields.starts,
         expires: token.fields.expires,
         manufacturer: token.fields.manufacturer.clone(),
         model: token.fields.model.clone(),

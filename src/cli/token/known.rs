@@ -22,12 +22,15 @@ pub(super) struct Known {
     /// Which model it is
     #[arg(long, value_name = "TEXT", value_parser = words)]
     model: Option<String>,
+    /// From when on it may be used, such as 2026-01-31, or now
+    #[arg(long, value_name = "DATE", value_parser = start)]
+    starts: Option<End>,
     /// Until when it may be used, such as 2029-12-31, or never
     #[arg(long, value_name = "DATE", value_parser = end)]
     expires: Option<End>,
 }
 
-/// An end, or none.
+/// An end or a beginning, or none.
 #[derive(Clone, Copy, Debug)]
 struct End(Option<UnixTime>);
 
@@ -47,6 +50,15 @@ fn end(text: &str) -> Result<End, String> {
     }
 }
 
+fn start(text: &str) -> Result<End, String> {
+    match text {
+        "" | "now" => Ok(End(None)),
+        _ => value::begin_of(text)
+            .map(|start| End(Some(start)))
+            .ok_or_else(|| "takes a date such as 2026-01-31 (from its beginning in UTC), or now".to_owned()),
+    }
+}
+
 impl Known {
     /// Changes what was said.
     pub(super) fn edit(&self, fields: &mut TokenFields) {
@@ -58,6 +70,9 @@ impl Known {
         set(&mut fields.label, &self.label);
         set(&mut fields.manufacturer, &self.manufacturer);
         set(&mut fields.model, &self.model);
+        if let Some(End(start)) = self.starts {
+            fields.starts = start;
+        }
         if let Some(End(end)) = self.expires {
             fields.expires = end;
         }

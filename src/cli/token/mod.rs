@@ -159,7 +159,7 @@ const COLUMNS: [&str; 10] = [
     "created",
 ];
 /// The same, and what only one token is shown with.
-const ALL_COLUMNS: [&str; 15] = [
+const ALL_COLUMNS: [&str; 16] = [
     "serial",
     "user",
     "enabled",
@@ -171,6 +171,7 @@ const ALL_COLUMNS: [&str; 15] = [
     "last-used",
     "created",
     "drift",
+    "starts",
     "expires",
     "label",
     "manufacturer",
@@ -191,6 +192,7 @@ fn show(token: &TokenDetails) -> Listing {
     let fields = &token.fields;
     let more = [
         json!(token.drift.map(|drift| drift.to_string())),
+        json!(fields.starts.map(|starts| starts.to_string())),
         json!(fields.expires.map(|expires| expires.to_string())),
         json!(fields.label.as_deref()),
         json!(fields.manufacturer.as_deref()),

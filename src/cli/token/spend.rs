@@ -43,6 +43,11 @@ pub(super) fn open_token(admin: &mut dyn Admin, serial: &str) -> anyhow::Result<
             .hint(format!("radmfa token enable {shown}"))
             .into());
     }
+    if token.is_early(now) {
+        return Err(Failure::failed(format!("token {shown} is not good yet"))
+            .hint(format!("radmfa token set {shown} --starts DATE"))
+            .into());
+    }
     if token.is_expired(now) {
         return Err(Failure::failed(format!("token {shown} has expired"))
             .hint(format!("radmfa token set {shown} --expires DATE"))

@@ -202,7 +202,7 @@ impl Hindrance {
             }
             Hindrance::NoUsableToken { since } => {
                 format!(
-                    "every token is disabled or has expired{}, and no recovery code is left",
+                    "every token is disabled, has expired or is not good yet{}, and no recovery code is left",
                     after(since)
                 )
             }
@@ -323,6 +323,7 @@ mod tests {
             last_step: None,
             drift: None,
             expires: None,
+            starts: None,
             seed: None,
         };
         Account {

@@ -52,6 +52,7 @@ pub(super) struct RawKey {
     label: Option<Arc<str>>,
     manufacturer: Option<Arc<str>>,
     model: Option<Arc<str>>,
+    starts: Option<UnixTime>,
     expires: Option<UnixTime>,
 }
 
@@ -131,17 +132,14 @@ impl RawKey {
             label: text(key, "FriendlyName")?,
             manufacturer: device.manufacturer.clone(),
             model: device.model.clone(),
+            starts: device.start,
             expires: device.expires,
         };
-        let mut start = device.start;
         if let Some(policy) = key.child("Policy")? {
             check_policy(policy, notes)?;
-            start = start.max(date(policy, "StartDate")?);
+            raw.starts = raw.starts.max(date(policy, "StartDate")?);
             let until = date(policy, "ExpiryDate")?;
             raw.expires = raw.expires.into_iter().chain(until).min();
-        }
-        if start.is_some() {
-            notes.push(Note { line: key.line, what: "the start date is not kept".into() });
         }
         Ok(raw)
     }
@@ -219,6 +217,7 @@ impl RawKey {
             counter,
             drift,
             label: self.label.clone(),
+            starts: self.starts,
             expires: self.expires,
             manufacturer: self.manufacturer.clone(),
             model: self.model.clone(),

@@ -348,6 +348,7 @@ fn token(serial: &str, kind: u8) -> Described {
         counter: 0,
         drift: 0,
         label: None,
+        starts: None,
         expires: None,
         manufacturer: None,
         model: None,
@@ -390,6 +391,7 @@ fn described() -> impl Strategy<Value = Described> {
                 label: some(texts.0),
                 manufacturer: some(texts.1),
                 model: some(texts.2),
+                starts: expires.map(|expires| UnixTime::from_secs(expires / 2)),
                 expires: expires.map(UnixTime::from_secs),
                 ..token("", 0)
             }

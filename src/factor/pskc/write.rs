@@ -137,9 +137,13 @@ impl Writer {
         if let Some(user) = &token.user {
             element(&mut text, "UserId", Some(&format!("UID={}", escape_name(user.as_str()))));
         }
-        if let Some(expires) = token.expires {
-            let _infallible =
-                write!(text, "<pskc:Policy><pskc:ExpiryDate>{expires}</pskc:ExpiryDate></pskc:Policy>");
+        let dates = [("StartDate", token.starts), ("ExpiryDate", token.expires)];
+        let dates: String = dates
+            .into_iter()
+            .filter_map(|(name, date)| Some(format!("<pskc:{name}>{}</pskc:{name}>", date?)))
+            .collect();
+        if !dates.is_empty() {
+            let _infallible = write!(text, "<pskc:Policy>{dates}</pskc:Policy>");
         }
         text.push_str("\n    </pskc:Key>\n  </pskc:KeyPackage>\n");
         text

@@ -158,6 +158,7 @@ impl<R: Read> TokenCsv<R> {
             drift: 0,
             label: None,
             expires: None,
+            starts: None,
             manufacturer: self.words(MANUFACTURER)?,
             model: self.words(MODEL)?,
         })

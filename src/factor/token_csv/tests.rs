@@ -282,6 +282,7 @@ fn described() -> impl Strategy<Value = Described> {
             drift: 0,
             label: None,
             expires: None,
+            starts: None,
             manufacturer: texts.2.map(Into::into),
             model: texts.3.map(Into::into),
         }

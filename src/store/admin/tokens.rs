@@ -35,8 +35,12 @@ pub struct TokenFields {
     pub manufacturer: Option<Arc<str>>,
     /// Which model it is.
     pub model: Option<Arc<str>>,
+    /// Before when it is not usable yet.
+    pub starts: Option<UnixTime>,
     /// From when on it is not usable any more.
     pub expires: Option<UnixTime>,
+    /// How far its clock was off by the file that brought it; what its codes teach goes before it.
+    pub drift: Option<Drift>,
 }
 
 /// What takes a token's place.
@@ -138,7 +142,7 @@ pub struct TokenDetails {
     pub parameters: Parameters,
     /// The last time step or counter accepted; of a counter token that begins after 0, the one before its first.
     pub last_step: Option<u64>,
-    /// How far its clock was off of late; `None` before the first use, and for a counter token.
+    /// How far its clock was off of late; before the first use what its file says; `None` for a counter token.
     pub drift: Option<Drift>,
     /// What is known of it.
     pub fields: TokenFields,

@@ -188,6 +188,8 @@ pub(in crate::store) fn an_unlock_clears_the_failures_and_leaves_a_row<B: Bench>
     admin.unlock(&alice.name).unwrap();
     assert_eq!(find(&bench, "alice").failures, 0);
     assert_eq!(admin.user(&alice.name).unwrap().failures, 0);
+    let unlocked = |bench: &B| find(bench, "alice").special.is_some_and(|special| special.unlocked.is_some());
+    assert!(unlocked(&bench), "wrong passwords from before are forgiven");
     let newest = admin.audit(&AuditFilter { limit: 1, ..AuditFilter::default() }).unwrap();
     assert_eq!((newest[0].verdict.as_str(), newest[0].reason.as_str()), ("noted", "unlocked"));
     assert_eq!(newest[0].user.as_deref(), Some("alice"));

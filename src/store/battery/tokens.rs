@@ -45,7 +45,9 @@ pub(in crate::store) fn what_is_known_of_a_token_is_kept<B: Bench>() {
         label: Some("Ålice's key ring".into()),
         manufacturer: Some("Feitian".into()),
         model: Some("c200".into()),
+        starts: Some(UnixTime(1_700_000_000_000)),
         expires: Some(UnixTime(1_900_000_000_000)),
+        drift: Some(Drift::of_steps(-3)),
     };
     admin.add_token(&NewToken { fields: fields.clone(), ..token("K1", None) }).unwrap();
     admin.import(&[token("K2", None)], false, &mut |_| true).unwrap();
@@ -58,6 +60,26 @@ pub(in crate::store) fn what_is_known_of_a_token_is_kept<B: Bench>() {
     assert!(matches!(admin.set_token("K9", &mut |_| ()), Err(AdminFault::Missing(_))));
     let report = admin.import(&[token("K1", None)], false, &mut |_| true).unwrap();
     assert_eq!((report.unchanged, admin.token("K1").unwrap().fields), (1, fields));
+}
+
+pub(in crate::store) fn a_token_begins_with_the_clock_and_the_start_that_its_file_says<B: Bench>() {
+    let bench = B::new();
+    let (starts, said) = (Some(UnixTime(60_000)), Some(Drift::of_steps(-3)));
+    let fields = TokenFields { starts, drift: said, ..TokenFields::default() };
+    let file = [NewToken { fields, ..token("F1", Some("alice")) }];
+    bench.admin().import(&file, false, &mut |_| true).unwrap();
+    let seen = |bench: &B| {
+        let token = find(bench, "alice").tokens.remove(0);
+        (token.starts, token.drift, bench.admin().token("F1").unwrap().drift)
+    };
+    assert_eq!(seen(&bench), (starts, said, said));
+    let bench = bench.restart();
+    assert_eq!(seen(&bench), (starts, said, said));
+    // What its codes teach goes before it.
+    let learned = Some(Drift::of_steps(2));
+    commit(&bench, drifted(&find(&bench, "alice"), 10, learned)).unwrap();
+    assert_eq!(seen(&bench), (starts, learned, learned));
+    assert_eq!(seen(&bench.restart()), (starts, learned, learned));
 }
 
 /// A right code of the account's first token that taught something about its clock.

@@ -149,7 +149,7 @@ pub(super) fn token_details(serial: &Arc<str>, held: &Held) -> TokenDetails {
         enabled: held.enabled,
         parameters: held.parameters,
         last_step: held.last_step,
-        drift: held.drift,
+        drift: held.drift.or(held.fields.drift),
         created: held.created,
         fields: held.fields.clone(),
     }

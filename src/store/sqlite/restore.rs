@@ -285,7 +285,7 @@ fn secure(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let seconds = int(clock.unix().secs());
     // One step more: the window lets the next one in, and a token whose clock is ahead is ahead by what it drifted.
-    let spend = "SELECT id, ?1 / interval + 1 + (max(coalesce(drift, 0), 0) + 15) / 16
+    let spend = "SELECT id, ?1 / interval + 1 + (max(coalesce(drift, drift_said, 0), 0) + 15) / 16
          FROM token LEFT JOIN token_state ON token = id WHERE interval > 0";
     let marked = transaction.execute(
         &format!(

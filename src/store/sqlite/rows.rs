@@ -94,8 +94,8 @@ pub(super) fn seat(connection: &Connection, user: &UserName) -> rusqlite::Result
     let found = statement.query_row([user.as_str()], seat_of).optional()?;
     let Some(mut seat) = found else { return Ok(None) };
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step, drift,
-             expires
+        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step,
+             coalesce(drift, drift_said), expires, starts
          FROM token LEFT JOIN token_state ON token_state.token = token.id WHERE user = ?1 AND ",
         visible!("batch"),
         " ORDER BY token.id"
@@ -122,8 +122,8 @@ pub(super) fn seats(
     let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(13)?, seat_of(row)?)))?;
     let mut users = users.collect::<Result<Vec<_>, _>>()?;
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step, drift,
-             expires
+        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step,
+             coalesce(drift, drift_said), expires, starts
          FROM token LEFT JOIN token_state ON token_state.token = token.id WHERE user = ?1 AND ",
         visible!("batch"),
         " ORDER BY token.id"
@@ -206,6 +206,7 @@ fn held_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
         last_step: row.get::<_, Option<i64>>(7)?.map(nat),
         drift: row.get::<_, Option<i16>>(8)?.map(Drift::from_sixteenths),
         expires: Expiry::of(row.get::<_, Option<i64>>(9)?.map(|expires| UnixTime(nat(expires)))),
+        starts: Expiry::of(row.get::<_, Option<i64>>(10)?.map(|starts| UnixTime(nat(starts)))),
     })
 }
 

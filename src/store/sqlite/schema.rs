@@ -113,6 +113,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
      ALTER TABLE token ADD COLUMN manufacturer TEXT;
      ALTER TABLE token ADD COLUMN model TEXT;
      ALTER TABLE token ADD COLUMN expires INTEGER;
+     ALTER TABLE token ADD COLUMN starts INTEGER;
+     ALTER TABLE token ADD COLUMN drift_said INTEGER;
      ALTER TABLE token_state ADD COLUMN drift INTEGER;
      CREATE TABLE sent (user INTEGER NOT NULL, class INTEGER NOT NULL, time INTEGER NOT NULL);
      CREATE INDEX sent_user ON sent (user, time);

@@ -56,6 +56,7 @@ pub(super) struct Held {
     pub(super) last_step: Option<u64>,
     pub(super) drift: Option<Drift>,
     pub(super) expires: Expiry,
+    pub(super) starts: Expiry,
     /// UTF-8.
     pub(super) serial: Short<22>,
     pub(super) sealed: Short<62>,
@@ -191,6 +192,7 @@ impl Seat {
                 last_step: held.last_step,
                 drift: held.drift,
                 expires: held.expires.moment(),
+                starts: held.starts.moment(),
                 seed,
             });
         }

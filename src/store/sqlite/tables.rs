@@ -22,7 +22,7 @@ const CHANGES_KEPT: i64 = 10_000;
 macro_rules! token_columns {
     () => {
         "SELECT token.id, serial, user.name, enabled, algorithm, digits, interval, last_step, token.created,
-             label, manufacturer, model, expires, drift
+             label, manufacturer, model, starts, expires, drift_said, drift
          FROM token LEFT JOIN user ON user.id = token.user LEFT JOIN token_state ON token_state.token = token.id
          WHERE "
     };
@@ -93,7 +93,8 @@ pub(super) fn token_details(row: &rusqlite::Row<'_>, hot: &Hot) -> rusqlite::Res
     let id: i64 = row.get(0)?;
     let user: Option<String> = row.get(2)?;
     let kept = row.get::<_, Option<i64>>(7)?.map(nat);
-    let drift: Option<i16> = row.get(13)?;
+    let drift: Option<i16> = row.get(15)?;
+    let fields = token_fields(row, 9)?;
     let recent = hot.tokens.get(&id);
     Ok(TokenDetails {
         id: TokenId(id),
@@ -102,14 +103,24 @@ pub(super) fn token_details(row: &rusqlite::Row<'_>, hot: &Hot) -> rusqlite::Res
         enabled: row.get(3)?,
         parameters: rows::parameters(row, 4)?,
         last_step: kept.max(recent.map(|spent| spent.step)),
-        drift: recent.and_then(|spent| spent.drift).or(drift.map(Drift::from_sixteenths)),
+        drift: recent.and_then(|spent| spent.drift).or(drift.map(Drift::from_sixteenths)).or(fields.drift),
         created: UnixTime(nat(row.get(8)?)),
-        fields: TokenFields {
-            label: row.get(9)?,
-            manufacturer: row.get(10)?,
-            model: row.get(11)?,
-            expires: row.get::<_, Option<i64>>(12)?.map(|expires| UnixTime(nat(expires))),
-        },
+        fields,
+    })
+}
+
+/// What is known of a token, from six columns starting at `first`.
+pub(super) fn token_fields(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<TokenFields> {
+    let time = |column: usize| -> rusqlite::Result<Option<UnixTime>> {
+        Ok(row.get::<_, Option<i64>>(first + column)?.map(|time| UnixTime(nat(time))))
+    };
+    Ok(TokenFields {
+        label: row.get(first)?,
+        manufacturer: row.get(first + 1)?,
+        model: row.get(first + 2)?,
+        starts: time(3)?,
+        expires: time(4)?,
+        drift: row.get::<_, Option<i16>>(first + 5)?.map(Drift::from_sixteenths),
     })
 }
 
@@ -208,8 +219,8 @@ pub(super) fn insert_token(
 ) -> rusqlite::Result<TokenId> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO token (serial, user, algorithm, digits, interval, seed, created, batch, label,
-             manufacturer, model, expires)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             manufacturer, model, starts, expires, drift_said)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     let fields = &token.fields;
     let id = statement.insert(params![
@@ -224,7 +235,9 @@ pub(super) fn insert_token(
         fields.label,
         fields.manufacturer,
         fields.model,
+        fields.starts.map(|starts| int(starts.0)),
         fields.expires.map(|expires| int(expires.0)),
+        fields.drift.map(Drift::sixteenths),
     ])?;
     if let Some(last) = token.last_counter() {
         let mut statement =

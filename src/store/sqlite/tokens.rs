@@ -7,11 +7,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::admin::Trouble;
 use super::rows::{int, nat, visible};
 use super::sessions;
-use super::tables::{insert_token, keep_steps, restore_steps, token_id};
+use super::tables::{insert_token, keep_steps, restore_steps, token_fields, token_id};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
 use crate::engine::account::TokenId;
+use crate::factor::oath::Drift;
 use crate::store::admin::{AdminFault, NewToken, Replacement, TokenFields};
 use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
@@ -24,24 +25,20 @@ pub(super) fn set(
     edit: &mut dyn FnMut(&mut TokenFields),
 ) -> Result<Option<i64>, Trouble> {
     let (id, owner) = token_id(connection, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-    let sql = "SELECT label, manufacturer, model, expires FROM token WHERE id = ?1";
-    let mut fields = connection.query_row(sql, [id], |row| {
-        Ok(TokenFields {
-            label: row.get(0)?,
-            manufacturer: row.get(1)?,
-            model: row.get(2)?,
-            expires: row.get::<_, Option<i64>>(3)?.map(|expires| UnixTime(nat(expires))),
-        })
-    })?;
+    let sql = "SELECT label, manufacturer, model, starts, expires, drift_said FROM token WHERE id = ?1";
+    let mut fields = connection.query_row(sql, [id], |row| token_fields(row, 0))?;
     edit(&mut fields);
     connection.execute(
-        "UPDATE token SET label = ?2, manufacturer = ?3, model = ?4, expires = ?5 WHERE id = ?1",
+        "UPDATE token SET label = ?2, manufacturer = ?3, model = ?4, starts = ?5, expires = ?6, drift_said = ?7
+         WHERE id = ?1",
         params![
             id,
             fields.label,
             fields.manufacturer,
             fields.model,
-            fields.expires.map(|expires| int(expires.0))
+            fields.starts.map(|starts| int(starts.0)),
+            fields.expires.map(|expires| int(expires.0)),
+            fields.drift.map(Drift::sixteenths),
         ],
     )?;
     Ok(owner)

@@ -71,7 +71,7 @@ impl Import {
         if source.tokens().is_empty() && source.faults().is_empty() {
             return Err(Failure::failed(format!("{name}: there are no tokens in it")).into());
         }
-        tell_expired(source.tokens());
+        tell_dates(source.tokens());
         let refused = self
             .skip_bad
             .as_deref()
@@ -116,11 +116,15 @@ impl Import {
     }
 }
 
-fn tell_expired(tokens: &[NewToken]) {
+fn tell_dates(tokens: &[NewToken]) {
     let now = clock().unix();
     let expired = tokens.iter().filter(|token| token.fields.expires.is_some_and(|end| end <= now)).count();
     if expired > 0 {
         note(format!("warning: {} past the expiry date that the file says", count(expired, "token")));
+    }
+    let early = tokens.iter().filter(|token| token.fields.starts.is_some_and(|start| now < start)).count();
+    if early > 0 {
+        note(format!("warning: {} not good before the start date that the file says", count(early, "token")));
     }
 }
 

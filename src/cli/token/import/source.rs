@@ -18,6 +18,7 @@ use crate::cli::input;
 use crate::cli::output::{count, note};
 use crate::factor::apps;
 use crate::factor::described::Described;
+use crate::factor::oath::Drift;
 use crate::factor::pskc::{self, Protection, Pskc};
 use crate::factor::token_csv::TokenCsv;
 use crate::store::admin::{ImportReport, NewToken, TokenFields};
@@ -140,7 +141,9 @@ fn new_token(token: Described) -> NewToken {
         label: token.label,
         manufacturer: token.manufacturer,
         model: token.model,
+        starts: token.starts,
         expires: token.expires,
+        drift: (token.drift != 0).then(|| Drift::of_steps(token.drift.into())),
     };
     let counter = token.counter;
     NewToken { counter, fields, ..NewToken::new(token.serial, token.user, token.seed, token.parameters) }

@@ -1,0 +1,61 @@
+//! What users are told of things that were done in their name, so that nobody else does them unnoticed. Mails alone; English
+//! and Hungarian are built in.
+
+use crate::engine::delivery::Notice;
+
+/// What, language, subject, text.
+const BUILT_IN: &[(Notice, &str, &str, &str)] = &[
+    (
+        Notice::RecoveryUsed,
+        "en",
+        "A recovery code of yours was used",
+        "Somebody has just logged in at {app} with your password and one of your recovery codes. That code works no more.\n\n\
+         If it was not you, tell your help desk at once, and change your password.\n",
+    ),
+    (
+        Notice::RecoveryUsed,
+        "hu",
+        "Felhasználták egy tartalék kódodat",
+        "Valaki épp most lépett be ({app}) a jelszavaddal és egy tartalék kódoddal. Az a kód többé nem él.\n\nHa nem te voltál, \
+         azonnal szólj az ügyfélszolgálatnak, és változtasd meg a jelszavadat.\n",
+    ),
+    (
+        Notice::RecoveryIssued,
+        "en",
+        "New recovery codes were made for you",
+        "An administrator has made new recovery codes for you. Earlier ones work no more.\n\nIf you did not ask for them, tell your \
+         help desk.\n",
+    ),
+    (
+        Notice::RecoveryIssued,
+        "hu",
+        "Új tartalék kódjaid vannak",
+        "Az adminisztrátor új tartalék kódokat készített neked. A korábbiak többé nem élnek.\n\nHa nem kérted, szólj az \
+         ügyfélszolgálatnak.\n",
+    ),
+];
+
+/// Subject and text of `notice` for somebody who speaks the first of `languages` that there is; English otherwise.
+pub(super) fn words(notice: Notice, languages: &[&str]) -> (&'static str, &'static str) {
+    let of = |tag: &str| BUILT_IN.iter().find(|(known, language, ..)| *known == notice && *language == tag);
+    let found = languages.iter().find_map(|tag| of(tag)).or_else(|| of("en"));
+    found.map_or(("", ""), |(_, _, subject, text)| (subject, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::template::{IN_TEXTS, Slot, Template};
+
+    #[test]
+    fn every_notice_has_words_in_english_that_hold_no_code() {
+        for notice in [Notice::RecoveryUsed, Notice::RecoveryIssued] {
+            let (subject, text) = words(notice, &["tlh"]);
+            assert!(!subject.is_empty() && text.contains("help desk"));
+            assert_ne!(words(notice, &["tlh", "hu"]), (subject, text));
+            for text in [subject, text] {
+                assert!(!Template::parse(text, IN_TEXTS).unwrap().has(Slot::Code));
+            }
+        }
+    }
+}
