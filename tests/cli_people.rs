@@ -264,8 +264,8 @@ fn an_unlock_forgives_the_passwords_that_a_directory_was_spared() {
         ),
     );
     let own = free_port();
-    let mut server =
-        desk.serve(&format!("serve --config radmfa.toml --server-name front --listen 127.0.0.1:{own}"));
+    let serve = format!("serve --config radmfa.toml --server-name front --listen 127.0.0.1:{own}");
+    let mut server = desk.serve(&serve);
     let login = |password: &str| {
         desk.run(&format!(
             "login alice --server 127.0.0.1:{own} --secret file:secret --password-file {password} --timeout 20s --code 0"
@@ -280,6 +280,12 @@ fn an_unlock_forgives_the_passwords_that_a_directory_was_spared() {
     let said = desk.ok("user show alice --config radmfa.toml");
     assert!(said.contains("cannot log in   passwords are held back from the directory since 2"), "{said}");
     assert_eq!(hindrances(&desk, "alice"), Vec::<String>::new(), "without the configuration nobody can tell");
+
+    // A restart gives nobody a fresh start.
+    server.terminate();
+    let mut server = desk.serve(&serve);
+    assert!(login("right").contains("Rejected after 1 round trip"), "held back, though right");
+    server.wait_for("REJECT password-withheld user=alice");
 
     desk.ok("user unlock alice --config radmfa.toml --reason called-back");
     assert!(!desk.ok("user show alice --config radmfa.toml").contains("cannot log in"));

@@ -69,7 +69,23 @@ pub(super) fn compare<'a>(
             _ => {}
         }
     }
-    if let Judgement::Wrong = judgement { far(account, code, policy, now) } else { judgement }
+    match judgement {
+        Judgement::Wrong => far(account, code, policy, now),
+        Judgement::Right(token, step) | Judgement::Followed(token, step) => {
+            twin(account, token, step).map_or(judgement, Judgement::Reused)
+        }
+        judgement => judgement,
+    }
+}
+
+/// Another token of the user, usable or not, with the same seed, that has accepted `step` or a later one: a device that was
+/// imported under two numbers must not have each of its codes accepted twice.
+fn twin<'a>(account: &'a Account, token: &Token, step: u64) -> Option<&'a Token> {
+    let alike = |other: &&Token| {
+        other.id != token.id && other.parameters == token.parameters && other.seed == token.seed
+    };
+    let used = |other: &&Token| other.last_step.is_some_and(|last| step <= last);
+    account.tokens.iter().filter(used).find(alike)
 }
 
 /// Looks for a code of a counter token that has run ahead.

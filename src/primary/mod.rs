@@ -32,7 +32,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::base::name::Label;
+use crate::base::name::{Label, UserName};
 use crate::base::system::{Clock, Entropy};
 use crate::base::time::Tick;
 use crate::engine::account::Account;
@@ -77,6 +77,11 @@ impl Shared {
             health.iter().map(|((primary, _), health)| (primary.clone(), health.status())).collect();
         status.sort_by(|one, other| (&one.0, one.1.address).cmp(&(&other.0, other.1.address)));
         status
+    }
+
+    /// Takes over that so many passwords of `user` were wrong there before, the last of them at `last`.
+    pub fn remember(&self, primary: &Label, user: &UserName, wrong: u32, last: Tick) {
+        self.sparing(primary).remember(user, wrong, last);
     }
 
     fn sparing(&self, primary: &Label) -> Arc<Sparing> {

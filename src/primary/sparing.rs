@@ -38,6 +38,8 @@ impl Default for Allowance {
     }
 }
 
+/// The most that an allowance can be.
+const ALLOWANCE_MAX: u32 = 100;
 /// The most users with wrong passwords that are remembered; the one whose last is oldest goes first.
 const ENTRIES_MAX: usize = 262_144;
 /// Places for familiar stations.
@@ -119,6 +121,15 @@ impl Sparing {
         if table.entries.get(&key).is_some_and(|entry| entry.last < moment) {
             table.clear(key);
             table.tidy(key);
+        }
+    }
+
+    /// Takes over that so many passwords of `user`, from stations that nobody knows, were wrong, the last at `last`.
+    pub(super) fn remember(&self, user: &UserName, wrong: u32, last: Tick) {
+        let key = self.hasher.hash_one(user.as_str());
+        let mut table = self.lock();
+        for _ in 0..wrong.min(ALLOWANCE_MAX) {
+            table.count(key, false, last);
         }
     }
 

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::Fixed;
 use crate::base::time::{Tick, UnixTime};

@@ -39,6 +39,7 @@ pub mod syslog;
 pub mod system;
 pub mod tracer;
 mod worker;
+mod wrong_passwords;
 
 use std::io;
 use std::net::SocketAddr;
@@ -151,6 +152,9 @@ pub enum Fault {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreFault),
+    /// The trail cannot be read.
+    #[error("{0}\n  hint: radmfa audit verify")]
+    Trail(String),
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyFault),
@@ -192,9 +196,11 @@ impl Server {
             clock,
             journal,
             audit,
-            admin,
+            mut admin,
         } = parts;
         let upstreams = primary::Shared::new();
+        wrong_passwords::remember(&mut *admin, settings, &primaries, &upstreams, &*clock)
+            .map_err(|fault| Fault::Trail(fault.to_string()))?;
         let tracer = Tracer::new(dictionary, Arc::clone(&clock));
         let control = open_control(settings, &tracer, &clock)?;
         let receipts = Receipts {

@@ -76,6 +76,10 @@ impl Bypass {
         let now = clock().unix();
         let until = now + span;
         say(format!("the next login of {name} at {client} until {until} needs the password alone, once"))?;
+        let known = &settings.people.asked;
+        if !known.is_empty() && known.iter().all(|asked| asked.client != client) {
+            note(format!("warning: the configuration has no client {client}; nobody comes in by this"));
+        }
         let past = Past::read(&mut *admin, &name, settings.people.withheld, now)?;
         for hindrance in hindrances(&account(&mut *admin, &name)?, &settings.people, &past, now) {
             if hindrance.bars_a_bypass() {
