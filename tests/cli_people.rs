@@ -344,7 +344,8 @@ fn a_user_is_told_by_mail_of_new_recovery_codes_and_of_each_that_was_used() {
         &format!(
             "server-name = \"mfa\"\nlisten = [\"127.0.0.1:{port}\"]\n[[primary]]\nname = \"here\"\ntype = \"local\"\n\
              [[client]]\nname = \"nas\"\naddress = \"127.0.0.1\"\nsecret = \"file:secret\"\nreject-delay = \"0s\"\n\
-             [[channel]]\nname = \"post\"\nkind = \"email\"\ntype = \"command\"\nargv = [\"/usr/bin/tee\", \"-a\", \"mails\"]\n"
+             [[channel]]\nname = \"post\"\nkind = \"email\"\ntype = \"command\"\nargv = [\"/usr/bin/tee\", \"-a\", \"{}\"]\n",
+            desk.scratch.join("mails").display()
         ),
     );
     let issued =
@@ -383,4 +384,48 @@ fn a_user_is_told_by_mail_of_new_recovery_codes_and_of_each_that_was_used() {
     let said = desk.run("channel send post bob@example.com --config radmfa.toml --store sqlite:none/x.db");
     assert!(said.success() && said.stderr.contains("there is no store yet"), "{}", said.transcript());
     assert!(!desk.scratch.join("none").exists());
+}
+
+#[test]
+fn what_works_once_works_once_at_two_servers_on_one_store() {
+    let desk = with_alice("cli-people-race");
+    desk.write("password", "correct horse\n");
+    desk.write("secret", "a long shared secret");
+    desk.ok("user set alice --password-file password");
+    let ports = [free_port(), free_port()];
+    let serve = |(place, port): (usize, u16)| {
+        desk.serve(&format!(
+            "serve --server-name mfa-{place} --listen 127.0.0.1:{port} --primary name=here,type=local --control off \
+             --client name=nas,address=127.0.0.1,secret=file:secret,reject-delay=0s,tries=1 --lockout free=20"
+        ))
+    };
+    let _servers = [serve((0, ports[0])), serve((1, ports[1]))];
+    // How many of two logins at once get in, one at each server.
+    let race = |code: &str| {
+        let login = |port: u16| {
+            format!(
+                "login alice --server 127.0.0.1:{port} --secret file:secret --password-file password --timeout 20s \
+                 --code {code}"
+            )
+        };
+        std::thread::scope(|scope| {
+            let (desk, login) = (&desk, &login);
+            let both = ports.map(|port| scope.spawn(move || desk.run(&login(port)).success()));
+            both.into_iter().map(|one| usize::from(one.join().unwrap())).sum::<usize>()
+        })
+    };
+    let codes = desk.ok("user recovery alice");
+    for code in codes.lines() {
+        assert_eq!(race(code), 1, "a recovery code");
+    }
+    assert_eq!(shown(&desk, "alice")["recovery-codes-left"], 0);
+    for _ in 0..5 {
+        desk.ok("user bypass alice --for 300s --client nas --reason forgotten");
+        assert_eq!(race("000000"), 1, "a bypass");
+        assert_eq!(shown(&desk, "alice")["open-bypasses"], 0);
+    }
+    desk.write("tokens.csv", "user,serial,secret\nalice,T-2,GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n");
+    desk.ok("token import tokens.csv");
+    assert_eq!(race(&support::code::now("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")), 1, "a token's code");
+    desk.ok("audit verify");
 }
