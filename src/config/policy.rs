@@ -77,6 +77,8 @@ const CHOOSE: &[(&str, Choose)] =
     &[("first", Choose::First), ("keyword", Choose::Keyword), ("menu", Choose::Menu)];
 
 const PINS: &[(&str, PinWanted)] = &[("none", PinWanted::Never), ("with-code", PinWanted::WithCode)];
+/// The fewest digits of a PIN and a code together.
+const PIN_AND_CODE: u8 = 10;
 const DAY: Duration = Duration::from_hours(24);
 
 const UNENROLLED: &[(&str, Unenrolled)] = &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow)];
@@ -260,6 +262,15 @@ pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy) {
             "this gateway cannot ask for a code, and no factor works without asking: every enrolled user is refused",
             "use a gateway that shows an Access-Challenge, or set challenge = true if this one does",
         );
+    }
+    if let Append::Last(count) = admission.append
+        && count < PIN_AND_CODE
+        && login.pin == PinWanted::WithCode
+    {
+        let origin = at(reader, "pin");
+        let what =
+            format!("the {count} characters behind the password leave no room for a PIN before a code");
+        reader.warn(&origin, "pin", what, "append = \",\", or the length of PIN and code together");
     }
     if admission.reject_delay.is_some_and(|delay| delay > admission.reject_after()) {
         let origin = at(reader, "reject-delay");
