@@ -72,6 +72,27 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("korean", "ko"),
     ("chinese (simplified)", "zh-Hans"),
     ("chinese (traditional)", "zh-Hant"),
+    ("hungarian", "hu"),
+    ("magyar", "hu"),
+    ("czech", "cs"),
+    ("slovak", "sk"),
+    ("slovenian", "sl"),
+    ("croatian", "hr"),
+    ("romanian", "ro"),
+    ("bulgarian", "bg"),
+    ("greek", "el"),
+    ("turkish", "tr"),
+    ("ukrainian", "uk"),
+    ("estonian", "et"),
+    ("latvian", "lv"),
+    ("lithuanian", "lt"),
+    ("catalan", "ca"),
+    ("hebrew", "he"),
+    ("arabic", "ar"),
+    ("hindi", "hi"),
+    ("thai", "th"),
+    ("vietnamese", "vi"),
+    ("indonesian", "id"),
 ];
 
 /// The methods, and what files call them: letters and digits alone, in lower case.
@@ -272,6 +293,14 @@ mod tests {
     fn one(text: &str) -> UserRow {
         let [row] = <[_; 1]>::try_from(rows(text)).unwrap();
         row.unwrap()
+    }
+
+    #[test]
+    fn languages_go_by_their_tags_and_by_their_names() {
+        for (written, tag) in [("Hungarian", "hu"), ("magyar", "hu"), ("GERMAN", "de"), ("pt-BR", "pt-BR")] {
+            assert_eq!(language(written).as_deref(), Ok(tag));
+        }
+        assert!(language("klingon, mostly").is_err());
     }
 
     #[test]
