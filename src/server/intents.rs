@@ -3,7 +3,9 @@
 //! Some gateways try again from a new port with a new identifier and authenticator, some proxies likewise. What they mean
 //! is one login, and it must not bring the user two messages. So a login that is about to send something claims its intent:
 //! client, canonical user, Calling-Station-Id, Acct-Session-Id where there is one, and the password, all under a MAC. A login
-//! that finds its intent claimed joins the one that has it. Invariant: at most one live login sends for one intent.
+//! that finds its intent claimed joins the one that has it. A first request that brings its code claims it at once, so that
+//! a second try of the same request gets the verdict of the first instead of finding the code used. Invariant: at most one
+//! live login sends for one intent.
 
 use std::time::Duration;
 
@@ -50,6 +52,11 @@ impl Intents {
         }
     }
 
+    /// Which login has `intent`.
+    pub(super) fn holder(&self, intent: Intent, now: Tick) -> Option<RoundId> {
+        self.live.get(&intent).filter(|claim| now < claim.until).map(|claim| claim.round)
+    }
+
     /// The login that had `before` goes on under `after`.
     pub(super) fn moved(&self, intent: Intent, before: RoundId, after: RoundId) {
         if let Some(mut claim) = self.live.get_mut(&intent)
@@ -79,6 +86,7 @@ mod tests {
         assert_eq!(intents.claim(intent, rounds[1], Tick(0), later), Some(rounds[0]));
         intents.moved(intent, rounds[0], rounds[2]);
         assert_eq!(intents.claim(intent, rounds[1], Tick(0), later), Some(rounds[2]));
+        assert_eq!((intents.holder(intent, Tick(0)), intents.holder(intent, later)), (Some(rounds[2]), None));
         intents.release(intent, rounds[0]);
         assert_eq!(intents.claim(intent, rounds[1], later, later + Duration::from_secs(1)), None);
         intents.release(intent, rounds[1]);

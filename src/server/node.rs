@@ -78,7 +78,16 @@ impl Node {
     /// The first request of a login.
     pub fn begin(&self, arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
         let answer_by = arrival.came + arrival.policy.admission.answer_within();
+        // Where a code may stand behind the password, a gateway's second try would find the code used by the first.
+        let intent = Slot::is_whole(&arrival).then(|| Slot::meant_by(&arrival, &self.mint)).flatten();
+        let arrival = match intent {
+            Some(intent) => self.hang_copy(intent, arrival, env)?,
+            None => arrival,
+        };
         let (round, facts, Brought { entered, packet, .. }) = self.open(arrival, env, out)?;
+        if let Some(intent) = intent {
+            self.claim_intent(intent, round, env);
+        }
         let first = FirstRequest { facts: Box::new(facts), entered, packet, answer_by };
         self.go_on(round, env, out, |env| begin(first, env))
     }
@@ -266,8 +275,9 @@ impl Node {
             began: arrival.came,
             durations: Durations::default(),
         };
-        // Only a login that may send something is ever looked for by what it means.
-        let original = facts.policy.sending.as_ref().and_then(|_| Original::of(&arrival));
+        // Only a login that may send something, or whose code is there, is ever looked for by what it means.
+        let looked_for = facts.policy.sending.is_some() || Slot::is_whole(&arrival);
+        let original = looked_for.then(|| Original::of(&arrival)).flatten();
         let (slot, brought) = Slot::new(facts.clone(), arrival, original);
         self.slots.insert(round, slot);
         Some((round, facts, brought))

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::affinity::Mint;
-use super::intents::Intent;
+use super::intents::{Intent, JOINED};
 use super::node::{Arrival, Origin, Output};
 use super::peers::Answering;
 use super::phones::Asking;
-use crate::base::name::UserName;
+use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::base::time::Tick;
+use crate::engine::append::Append;
 use crate::engine::delivery::Kind;
 use crate::engine::login::Facts;
 use crate::engine::parked::Parked;
@@ -142,14 +143,26 @@ impl Slot {
     /// What the request being worked on means, whatever packet carries it.
     pub(super) fn means(&self, mint: &Mint) -> Option<Intent> {
         let Original { password, packet, .. } = self.original.as_ref()?;
-        let session = packet.attributes().find(|attribute| attribute.number() == ACCT_SESSION_ID);
-        Some(mint.intent(&[
-            Some(self.facts.client.as_str().as_bytes()),
-            self.facts.user.as_ref().map(|user| user.as_str().as_bytes()),
-            self.facts.station.as_deref().map(str::as_bytes),
-            session.as_ref().map(Attribute::value),
-            password.as_ref().map(Secret::expose),
-        ]))
+        let Facts { client, user, station, .. } = &self.facts;
+        Some(meaning(mint, client, user.as_ref(), station.as_deref(), password.as_ref(), packet))
+    }
+
+    /// The same of a request that is no login yet.
+    pub(super) fn meant_by(arrival: &Arrival, mint: &Mint) -> Option<Intent> {
+        let Entered::Password(password) = &arrival.entered else { return None };
+        let Arrival { client, user, station, packet, .. } = arrival;
+        Some(meaning(mint, client, user.as_ref(), station.as_deref(), Some(password), packet))
+    }
+
+    /// Whether a first request may hold all that its login needs, so that it can end in an Accept by itself. Where it does
+    /// not say whose station it comes from, two people's requests may be alike: it is nobody's copy.
+    pub(super) fn is_whole(arrival: &Arrival) -> bool {
+        arrival.policy.admission.append != Append::Never && arrival.station.is_some()
+    }
+
+    /// Until when another request that means the same joins this login.
+    pub(super) fn joined_until(&self) -> Tick {
+        self.facts.began + self.facts.policy.admission.patience.max(JOINED)
     }
 
     /// Hands what hangs here over to another login that means the same: it hangs there, or is told what was told there.
@@ -278,6 +291,25 @@ pub(super) struct Original {
     /// `None`: there is no credential, the gateway has checked it.
     password: Option<Secret>,
     packet: Arc<Verified<Box<[u8]>>>,
+}
+
+/// The MAC over what a request means.
+fn meaning(
+    mint: &Mint,
+    client: &Label,
+    user: Option<&UserName>,
+    station: Option<&str>,
+    password: Option<&Secret>,
+    packet: &Verified<Box<[u8]>>,
+) -> Intent {
+    let session = packet.attributes().find(|attribute| attribute.number() == ACCT_SESSION_ID);
+    mint.intent(&[
+        Some(client.as_str().as_bytes()),
+        user.map(|user| user.as_str().as_bytes()),
+        station.map(str::as_bytes),
+        session.as_ref().map(Attribute::value),
+        password.map(Secret::expose),
+    ])
 }
 
 /// Acct-Session-Id (RFC 2866 §5.5).
@@ -415,7 +447,6 @@ fn not_before(admission: &Admission, came: Tick, floor: Duration, env: &mut Env<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::name::Label;
     use crate::base::system::Fixed;
     use crate::base::time::UnixTime;
     use crate::engine::policy::{Lockout, Policy};

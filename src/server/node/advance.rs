@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::affinity::RoundId;
-use super::super::intents::JOINED;
-use super::{Ask, Node, Output, Ticket};
+use super::super::intents::Intent;
+use super::{Arrival, Ask, Node, Output, Ticket};
 use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
@@ -118,12 +118,31 @@ impl Node {
         Some(next)
     }
 
+    /// Hangs `arrival` on the login that is about to answer the same request in another packet; gives it back where there
+    /// is none.
+    pub(super) fn hang_copy(&self, intent: Intent, arrival: Arrival, env: &Env<'_>) -> Option<Arrival> {
+        let other = self.intents.holder(intent, env.mono);
+        let Some(mut slot) = other.and_then(|other| self.slots.get_mut(&other)) else { return Some(arrival) };
+        if !slot.takes_copy(&arrival) {
+            return Some(arrival);
+        }
+        slot.hang(arrival);
+        None
+    }
+
+    /// Claims what a login means, if nobody has it.
+    pub(super) fn claim_intent(&self, intent: Intent, round: RoundId, env: &Env<'_>) {
+        let Some(mut slot) = self.slots.get_mut(&round) else { return };
+        if self.intents.claim(intent, round, env.mono, slot.joined_until()).is_none() {
+            slot.intent = Some(intent);
+        }
+    }
+
     /// Before its first message a login claims what it means; true if another login has it, and it has become part of that.
     fn joins(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> bool {
         let Some((intent, until)) = self.slots.get(&round).and_then(|slot| {
-            let until = slot.facts.began + slot.facts.policy.admission.patience.max(JOINED);
             let first = slot.rounds == 0 && slot.intent.is_none();
-            first.then(|| slot.means(&self.mint)).flatten().map(|intent| (intent, until))
+            first.then(|| slot.means(&self.mint)).flatten().map(|intent| (intent, slot.joined_until()))
         }) else {
             return false;
         };
