@@ -7,7 +7,7 @@
 //!
 //! Where a test stands:
 //! ``text
-//! radclient │ pyrad │ openconnect → ocserv │ pamtester → pam_radius      the gateway
+//! radclient │ pyrad │ openconnect → ocserv │ openvpn │ pamtester → pam_radius      the gateway
 //!                     │
 //!                  Radmfa          a Site starts this and what is below it
 //!                     │
@@ -35,10 +35,12 @@
     reason = "a harness fails by panicking, and reads the real clock for its deadlines"
 )]
 
+pub mod accounting;
 pub mod code;
 pub mod freeradius;
 pub mod gateway;
 pub mod ocserv;
+pub mod openvpn;
 pub mod pam;
 pub mod process;
 pub mod pyrad;
@@ -48,6 +50,7 @@ pub mod radsecproxy;
 pub mod scratch;
 pub mod sink;
 pub mod site;
+pub mod tap;
 
 pub use freeradius::FreeRadius;
 pub use process::Process;

@@ -3,13 +3,15 @@
 use super::process::poll;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// The bodies that came, oldest first.
 #[derive(Clone, Default)]
 pub struct Sink {
     taken: Arc<Mutex<Vec<String>>>,
+    /// Whether answers wait.
+    held: Arc<(Mutex<bool>, Condvar)>,
     address: Option<SocketAddr>,
 }
 
@@ -18,11 +20,11 @@ impl Sink {
     pub fn start() -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sink = Sink { address: listener.local_addr().ok(), ..Sink::default() };
-        let taken = Arc::clone(&sink.taken);
+        let listening = sink.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let taken = Arc::clone(&taken);
-                std::thread::spawn(move || take(&stream, &taken));
+                let sink = listening.clone();
+                std::thread::spawn(move || sink.take(&stream));
             }
         });
         sink
@@ -32,6 +34,26 @@ impl Sink {
     pub fn channel(&self) -> String {
         let address = self.address.unwrap();
         format!("name=sink,kind=sms,type=http,method=POST,url=http://{address}/send,body={{to}}|{{text}}")
+    }
+
+    /// The same as a table of a file.
+    pub fn table(&self) -> String {
+        let address = self.address.unwrap();
+        format!(
+            "[[channel]]\nname = \"sink\"\nkind = \"sms\"\ntype = \"http\"\nmethod = \"POST\"\n\
+             url = \"http://{address}/send\"\nbody = \"{{to}}|{{text}}\"\n"
+        )
+    }
+
+    /// From now on messages are taken and not answered, until [`Sink::release`].
+    pub fn hold(&self) {
+        *self.held.0.lock().unwrap() = true;
+    }
+
+    /// Every message that waits for its answer gets it, and so do later ones.
+    pub fn release(&self) {
+        *self.held.0.lock().unwrap() = false;
+        self.held.1.notify_all();
     }
 
     /// How many messages came so far.
@@ -48,24 +70,26 @@ impl Sink {
         let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6);
         (to.to_owned(), code.expect("six digits").to_owned())
     }
-}
 
-fn take(stream: &TcpStream, taken: &Mutex<Vec<String>>) {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    let mut line = String::new();
-    while reader.read_line(&mut line).unwrap_or(0) > 2 {
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap();
+    fn take(&self, stream: &TcpStream) {
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        let mut line = String::new();
+        while reader.read_line(&mut line).unwrap_or(0) > 2 {
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
         }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    if reader.read_exact(&mut body).is_ok() {
-        taken.lock().unwrap().push(String::from_utf8(body).unwrap());
-        let mut stream = stream;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").unwrap();
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_ok() {
+            self.taken.lock().unwrap().push(String::from_utf8(body).unwrap());
+            let (held, changed) = &*self.held;
+            drop(changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
+            let mut stream = stream;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").unwrap();
+        }
     }
 }
