@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench compare                     everything, some five minutes
 //! cargo bench --bench compare -- --quick          fewer and shorter repetitions, half a minute
-//! cargo bench --bench compare -- login password   some parts: login, password, memory, import
+//! cargo bench --bench compare -- login password   some parts: login, password, relay, memory, import
 //! ```
 //! The measure is the CPU time of the server's process (user and kernel, all its threads, by the kernel's clock for
 //! that process) divided by logins: another program on the machine makes a run slower but hardly dearer. Repetitions
@@ -57,6 +57,9 @@ fn main() {
     }
     if wanted("password") {
         parts::logins::passwords(&bench, &mut table);
+    }
+    if wanted("relay") {
+        parts::relay::relay(&bench, &mut table);
     }
     if wanted("memory") {
         parts::memory::memory(&bench, &mut table);

@@ -24,6 +24,8 @@ pub struct Sizes {
     pub logins: usize,
     /// Logins of one repetition at [`RATE`].
     pub at_rate: usize,
+    /// Logins whose code is relayed, one after the other, and as many beside whose is not.
+    pub relayed: usize,
     pub parked: usize,
     pub imported: usize,
 }
@@ -34,6 +36,7 @@ impl Sizes {
         repetitions: 5,
         logins: 12_000,
         at_rate: 6_000,
+        relayed: 1_000,
         parked: 10_000,
         imported: 1_000_000,
     };
@@ -42,6 +45,7 @@ impl Sizes {
         repetitions: 3,
         logins: 4_000,
         at_rate: 1_500,
+        relayed: 300,
         parked: 10_000,
         imported: 100_000,
     };
@@ -145,14 +149,27 @@ impl Bench {
     /// radmfa on `store`, asking the primary server. `client` is added to the client's settings.
     pub fn radmfa(&self, store: &Store, client: &str) -> (Process, Server) {
         let server = Server { port: free_port(), secret: "testing123" };
+        self.serve(store, "bench", server, client, &[])
+    }
+
+    /// The same at a known place under a name of its own, with `more` arguments.
+    pub fn serve(
+        &self,
+        store: &Store,
+        name: &str,
+        server: Server,
+        client: &str,
+        more: &[&str],
+    ) -> (Process, Server) {
         let up = self.upstream();
         let mut command = radmfa();
         command
-            .args(["serve", "--server-name", "bench", "--listen", &server.address().to_string()])
+            .args(["serve", "--server-name", name, "--listen", &server.address().to_string()])
             .args(["--client", &format!("name=load,address=127.0.0.1,secret={}{client}", server.secret)])
             .args(["--primary", &format!("name=up,type=radius,server={},secret={}", up.address(), up.secret)])
-            .args(["--store", &store.argument(), "--log-format", "json"]);
-        let mut process = Process::spawn("radmfa", command, &self.scratch);
+            .args(["--store", &store.argument(), "--log-format", "json"])
+            .args(more);
+        let mut process = Process::spawn(name, command, &self.scratch);
         process.wait_for("ready");
         // It reads the users into memory now, which is the start's cost and no login's.
         meter::settle(process.id());

@@ -5,5 +5,6 @@ pub mod logins;
 pub mod many;
 pub mod memory;
 pub mod meter;
+pub mod relay;
 pub mod subject;
 pub mod table;
