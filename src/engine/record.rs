@@ -378,6 +378,41 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row that something happened, with all that there is to say of it beside this yet to be laid over it: it spends,
+    /// counts and names nothing, and nobody was asked.
+    #[must_use]
+    pub fn bare(time: UnixTime, login: LoginId, server: Label, client: Label, reason: Reason) -> Row {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Row {
+            time,
+            login,
+            server,
+            local: nowhere,
+            client,
+            source: nowhere,
+            user: None,
+            user_id: None,
+            contact: None,
+            station: None,
+            verdict: Verdict::Noted,
+            reason,
+            method: Method::None,
+            protocol: "none",
+            device: None,
+            spent: None,
+            drift: None,
+            sends: None,
+            consumed: None,
+            remembers: None,
+            tally: Tally::Keep,
+            took: Duration::ZERO,
+            durations: Durations::default(),
+            count: 1,
+            actor: None,
+            note: None,
+        }
+    }
+
     /// Whether it changes what is special about its user.
     #[must_use]
     pub fn changes_special(&self) -> bool {

@@ -180,36 +180,14 @@ impl Flood {
 mod tests {
     use super::*;
     use crate::base::system::Fixed;
-    use crate::engine::record::{LoginId, Method};
+    use crate::engine::record::LoginId;
 
     fn refusal(user: &str) -> Record {
+        let [here, nas] = ["here", "nas"].map(|name| Label::new(name).unwrap());
         let row = Row {
-            time: UnixTime(0),
-            login: LoginId::from_number(1),
-            server: Label::new("here").unwrap(),
-            local: ([127, 0, 0, 1], 1812).into(),
-            client: Label::new("nas").unwrap(),
-            source: ([127, 0, 0, 1], 1).into(),
             user: UserName::canonical(user.as_bytes()).ok(),
-            user_id: None,
-            contact: None,
-            station: None,
             verdict: Verdict::Rejected,
-            reason: Reason::StateForged,
-            method: Method::None,
-            protocol: "pap",
-            device: None,
-            spent: None,
-            drift: None,
-            sends: None,
-            consumed: None,
-            remembers: None,
-            tally: Tally::Keep,
-            took: Duration::ZERO,
-            durations: Durations::default(),
-            count: 1,
-            actor: None,
-            note: None,
+            ..Row::bare(UnixTime(0), LoginId::from_number(1), here, nas, Reason::StateForged)
         };
         Record { guards: Vec::new(), row: Arc::new(row) }
     }

@@ -4,9 +4,7 @@
 //! Invariants: a row for each message at most, since the channel forgets a message with its last receipt; a provider's
 //! words are cut and escaped; the channels' thread never waits for the store.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::tracer::Tracer;
 use crate::base::name::Label;
@@ -14,7 +12,7 @@ use crate::base::system::Clock;
 use crate::base::text::escape;
 use crate::engine::delivery::Arrival;
 use crate::engine::reason::Reason;
-use crate::engine::record::{CommitAnswer, Durations, Record, Row, Tally, Verdict};
+use crate::engine::record::{CommitAnswer, Record, Row};
 use crate::store::Logins;
 
 /// As much of a provider's own name for a message is kept, in characters.
@@ -56,35 +54,13 @@ impl Receipts {
     }
 
     fn row(&self, arrival: &Arrival, note: String) -> Row {
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let reason = if arrival.arrived { Reason::MessageArrived } else { Reason::MessageLost };
+        let (server, client) = (self.server.clone(), arrival.client.clone());
         Row {
-            time: self.clock.unix(),
-            login: arrival.login,
-            server: self.server.clone(),
-            local: nowhere,
-            client: arrival.client.clone(),
-            source: nowhere,
             user: Some(arrival.user.clone()),
-            user_id: None,
-            contact: None,
-            station: None,
-            verdict: Verdict::Noted,
-            reason,
             method: arrival.kind.method(),
-            protocol: "none",
-            device: None,
-            spent: None,
-            drift: None,
-            sends: None,
-            consumed: None,
-            remembers: None,
-            tally: Tally::Keep,
-            took: Duration::ZERO,
-            durations: Durations::default(),
-            count: 1,
-            actor: None,
             note: Some(note.into()),
+            ..Row::bare(self.clock.unix(), arrival.login, server, client, reason)
         }
     }
 }

@@ -101,7 +101,7 @@ mod tests {
     use crate::base::name::{Label, UserName};
     use crate::base::system::Fixed;
     use crate::base::time::UnixTime;
-    use crate::engine::record::{Durations, LoginId};
+    use crate::engine::record::LoginId;
 
     const START: Tick = Tick(1_000_000_000_000);
 
@@ -110,33 +110,11 @@ mod tests {
     }
 
     fn failure(user: usize, reason: Reason) -> Row {
+        let [here, nas] = ["here", "nas"].map(|name| Label::new(name).unwrap());
         Row {
-            time: UnixTime(0),
-            login: LoginId::from_number(1),
-            server: Label::new("here").unwrap(),
-            local: ([127, 0, 0, 1], 1812).into(),
-            client: Label::new("nas").unwrap(),
-            source: ([127, 0, 0, 1], 1).into(),
             user: UserName::canonical(format!("user{user}").as_bytes()).ok(),
-            user_id: None,
-            contact: None,
-            station: None,
             verdict: Verdict::Rejected,
-            reason,
-            method: Method::None,
-            protocol: "pap",
-            device: None,
-            spent: None,
-            drift: None,
-            sends: None,
-            consumed: None,
-            remembers: None,
-            tally: Tally::Keep,
-            took: Duration::ZERO,
-            durations: Durations::default(),
-            count: 1,
-            actor: None,
-            note: None,
+            ..Row::bare(UnixTime(0), LoginId::from_number(1), here, nas, reason)
         }
     }
 

@@ -2,15 +2,13 @@
 //!
 //! Every command's change appends one of these in its own transaction; nothing else makes such rows.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::name::{Label, UserName};
 use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
 use crate::engine::reason::Reason;
-use crate::engine::record::{Durations, LoginId, Method, Row, Tally, Verdict};
+use crate::engine::record::{LoginId, Row, Tally};
 
 /// Who works on a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,37 +100,19 @@ impl Act {
     /// The row, as `origin` did it at `now`. `login` is fresh randomness, which numbers the act.
     #[must_use]
     pub fn row(self, origin: &Origin, now: UnixTime, login: [u8; 16]) -> Row {
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let login = LoginId::from_round(login);
         Row {
-            time: now,
-            login: LoginId::from_round(login),
-            server: origin.server.clone(),
-            local: nowhere,
-            client: command_line(),
-            source: nowhere,
             user: self.user,
             user_id: self.user_id,
-            contact: None,
-            station: None,
-            verdict: Verdict::Noted,
-            reason: self.reason,
-            method: Method::None,
-            protocol: "none",
             device: self.device,
-            spent: None,
-            sends: None,
-            drift: None,
-            consumed: None,
-            remembers: None,
             tally: self.tally,
-            took: Duration::ZERO,
-            durations: Durations::default(),
             count: self.count,
             actor: origin.actor.clone(),
             note: match (self.note, origin.why.clone()) {
                 (Some(what), Some(why)) => Some(format!("{what}; {why}").into()),
                 (what, why) => what.or(why),
             },
+            ..Row::bare(now, login, origin.server.clone(), command_line(), self.reason)
         }
     }
 }
