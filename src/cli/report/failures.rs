@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use super::{FilterFlags, caught_up};
+use super::{RowsFlags, caught_up};
 use crate::cli::failure::Failure;
-use crate::cli::output::{FormatFlag, Listing};
+use crate::cli::output::Listing;
 use crate::cli::store::{Missing, open};
-use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
 use crate::store::report::{By, Filter, Sum};
 
@@ -17,11 +16,7 @@ pub(crate) struct Failures {
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     by: Apart,
     #[command(flatten)]
-    filter: FilterFlags,
-    #[command(flatten)]
-    format: FormatFlag,
-    #[command(flatten)]
-    store: StoreFlags,
+    rows: RowsFlags,
 }
 
 /// `--by`.
@@ -36,9 +31,9 @@ enum Apart {
 
 impl Failures {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let mut admin = open(&self.store, Missing::Refuse)?;
+        let mut admin = open(&self.rows.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
-        let filter: Filter = self.filter.filter();
+        let filter: Filter = self.rows.filter.filter();
         let by = if self.by == Apart::User { By::User } else { By::Reason };
         let mut sums = reports.sums(&filter, by).map_err(Failure::from)?;
         let failed = |sum: &Sum| sum.rejected + sum.retried;
@@ -55,6 +50,6 @@ impl Failures {
             };
             listing.row([json!(sum.key), json!(sum.rejected), json!(sum.retried), last]);
         }
-        listing.print(self.format.format)
+        listing.print(self.rows.format.format)
     }
 }

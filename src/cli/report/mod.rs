@@ -10,11 +10,13 @@ mod usage;
 use clap::Subcommand;
 
 use super::failure::Failure;
+use super::output::FormatFlag;
 use super::progress::bar;
 use super::user::user_name;
 use super::when::moment;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
+use crate::config::flags::StoreFlags;
 use crate::engine::record::{Method, Verdict};
 use crate::store::admin::Admin;
 use crate::store::report::{Filter, Reports};
@@ -57,6 +59,17 @@ struct FilterFlags {
     /// Only accepted, rejected, retried or noted
     #[arg(long, value_parser = result, value_name = "RESULT")]
     result: Option<String>,
+}
+
+/// What a report about rows of the trail takes.
+#[derive(Debug, clap::Args)]
+struct RowsFlags {
+    #[command(flatten)]
+    filter: FilterFlags,
+    #[command(flatten)]
+    format: FormatFlag,
+    #[command(flatten)]
+    store: StoreFlags,
 }
 
 fn method(text: &str) -> Result<String, String> {

@@ -4,11 +4,10 @@ use std::io::IsTerminal as _;
 
 use serde_json::json;
 
-use super::{FilterFlags, caught_up};
+use super::{RowsFlags, caught_up};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Format, FormatFlag, Listing, say};
+use crate::cli::output::{Format, Listing, say};
 use crate::cli::store::{Missing, open};
-use crate::config::flags::StoreFlags;
 use crate::store::report::{By, Sum};
 
 /// Count logins by user, client, method, day, hour or country of the phone, or all of them
@@ -21,11 +20,7 @@ pub(crate) struct Usage {
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     by: Apart,
     #[command(flatten)]
-    filter: FilterFlags,
-    #[command(flatten)]
-    format: FormatFlag,
-    #[command(flatten)]
-    store: StoreFlags,
+    rows: RowsFlags,
 }
 
 /// `--by`.
@@ -62,11 +57,11 @@ impl Usage {
             Apart::CountryOfPhone => By::Country,
             Apart::Total => return self.total(),
         };
-        let mut admin = open(&self.store, Missing::Refuse)?;
+        let mut admin = open(&self.rows.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
-        let filter = self.filter.filter();
+        let filter = self.rows.filter.filter();
         let sums = reports.sums(&filter, by).map_err(Failure::from)?;
-        let table = self.format.format == Format::Table;
+        let table = self.rows.format.format == Format::Table;
         if table {
             let enabled = reports.enabled_users().map_err(Failure::from)?;
             let active = reports.sums(&filter, By::User).map_err(Failure::from)?;
@@ -92,16 +87,16 @@ impl Usage {
             }
             listing.row(row);
         }
-        listing.print(self.format.format)
+        listing.print(self.rows.format.format)
     }
 }
 
 impl Usage {
     /// Both ways of billing, in one line.
     fn total(&self) -> anyhow::Result<()> {
-        let mut admin = open(&self.store, Missing::Refuse)?;
+        let mut admin = open(&self.rows.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
-        let filter = self.filter.filter();
+        let filter = self.rows.filter.filter();
         let enabled = reports.enabled_users().map_err(Failure::from)?;
         let active = reports.sums(&filter, By::User).map_err(Failure::from)?;
         let active = active.iter().filter(|sum| sum.accepted > 0).count();
@@ -123,7 +118,7 @@ impl Usage {
             sum(|sum| sum.rejected),
             sum(|sum| sum.retried),
         ]);
-        listing.print(self.format.format)
+        listing.print(self.rows.format.format)
     }
 }
 
