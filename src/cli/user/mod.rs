@@ -344,24 +344,33 @@ impl FieldFlags {
     }
 }
 
+/// The names of [`cells`]' columns, and of more behind them.
+macro_rules! columns {
+    ($($more:literal),* $(,)?) => {
+        &[
+            "name",
+            "display-name",
+            "mail",
+            "phone",
+            "tokens",
+            "groups",
+            "local-password",
+            "disabled",
+            "wrong-codes",
+            "created",
+            "first-name",
+            "last-name",
+            "extension",
+            "language",
+            "method",
+            $($more,)*
+        ]
+    };
+}
+use columns;
+
 fn list(users: &[UserDetails]) -> Listing {
-    let mut listing = Listing::new(&[
-        "name",
-        "display-name",
-        "mail",
-        "phone",
-        "tokens",
-        "groups",
-        "local-password",
-        "disabled",
-        "wrong-codes",
-        "created",
-        "first-name",
-        "last-name",
-        "extension",
-        "language",
-        "method",
-    ]);
+    let mut listing = Listing::new(columns!());
     for user in users {
         listing.row(cells(user));
     }

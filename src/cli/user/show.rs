@@ -46,29 +46,14 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
     if format == Format::Table {
         return table(&user, of_late, &special, &hindrances, now);
     }
-    let mut listing = Listing::new(&[
-        "name",
-        "display-name",
-        "mail",
-        "phone",
-        "tokens",
-        "groups",
-        "local-password",
-        "disabled",
-        "wrong-codes",
-        "created",
-        "first-name",
-        "last-name",
-        "extension",
-        "language",
-        "method",
+    let mut listing = Listing::new(super::columns!(
         "wrong-codes-in-30-days",
         "recovery-codes-left",
         "pin-set",
         "open-bypasses",
         "cannot-log-in",
         "remembered",
-    ]);
+    ));
     let cells = super::cells(&user).into_iter().chain([json!(of_late)]);
     let mut cells = cells.chain(more_cells(&special, &hindrances, now));
     listing.row(std::array::from_fn::<_, 21, _>(|_| cells.next().unwrap_or_default()));
