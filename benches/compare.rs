@@ -15,20 +15,12 @@
 //! and keeps neither trail nor spent codes; radmfa asks the primary server, makes a row durable on disk and writes a
 //! log line.
 #![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::print_stderr,
+    clippy::restriction,
+    clippy::pedantic,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    clippy::cast_possible_wrap,
     missing_docs,
     unreachable_pub,
-    reason = "a benchmark stops where something is wrong, reads the real clock, and rounds its figures"
+    reason = "a benchmark stops where something is wrong, prints, reads the real clock, and rounds its figures"
 )]
 
 #[path = "../examples/load/mod.rs"]
