@@ -7,8 +7,6 @@
 mod print;
 mod walk;
 
-use std::net::IpAddr;
-
 use super::failure::Failure;
 use super::output::{Format, note, printable};
 use super::store::{Missing, clock, entropy, machine, open, said, wrong};
@@ -36,9 +34,9 @@ pub(crate) struct Explain {
     /// The user
     #[arg(value_parser = user_name)]
     user: UserName,
-    /// Where the user is: Calling-Station-Id
-    #[arg(long, value_name = "ADDRESS")]
-    station: Option<IpAddr>,
+    /// Where the user is: Calling-Station-Id, an address or whatever the gateway sends
+    #[arg(long, value_name = "ADDRESS", value_parser = station)]
+    station: Option<String>,
     /// An attribute of the request, such as NAS-Port-Type=Virtual; repeatable
     #[arg(long = "attribute", value_name = "NAME=VALUE")]
     attributes: Vec<String>,
@@ -58,7 +56,7 @@ pub(crate) struct Explain {
 /// What is asked about.
 struct Question {
     user: UserName,
-    station: Option<IpAddr>,
+    station: Option<String>,
     attributes: Vec<Match>,
     groups: Vec<GroupName>,
     signed: bool,
@@ -116,6 +114,15 @@ impl Explain {
             Format::Json => answer.json(),
             Format::Csv => Err(Failure::usage("an explanation is no list").hint("--format json").into()),
         }
+    }
+}
+
+/// What fits into an attribute; an address in the form in which it is compared.
+fn station(text: &str) -> Result<String, String> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(_) if (1..=253).contains(&text.len()) => Ok(text.to_owned()),
+        Err(_) => Err("takes 1 to 253 octets".to_owned()),
     }
 }
 

@@ -54,7 +54,8 @@ impl Answer<'_> {
     }
 
     fn head(&self) -> String {
-        let station = self.question.station.map_or(String::new(), |station| format!(" from {station}"));
+        let station = self.question.station.as_ref();
+        let station = station.map_or(String::new(), |station| format!(" from {}", printable(station)));
         let signed = if self.question.signed { "" } else { ", without Message-Authenticator" };
         format!(
             "{} at {} (profile {}){station}{signed}\n",
@@ -211,7 +212,7 @@ impl Answer<'_> {
             "user": self.question.user.as_str(),
             "client": self.client.name.as_str(),
             "profile": self.client.profile,
-            "station": self.question.station.map(|station| station.to_string()),
+            "station": self.question.station,
             "signed": self.question.signed,
             "rules": rules.collect::<Vec<_>>(),
             "policy": policy.collect::<Vec<_>>(),

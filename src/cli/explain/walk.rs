@@ -135,8 +135,8 @@ fn request(
     attributes.push_text(number::USER_NAME, question.user.as_str())?;
     let password = AttributeId::Standard(number::USER_PASSWORD);
     attributes.push_held(password, HideKind::UserPassword, &Secret::from("explained"))?;
-    if let Some(station) = question.station {
-        attributes.push_text(number::CALLING_STATION_ID, &station.to_string())?;
+    if let Some(station) = &question.station {
+        attributes.push_text(number::CALLING_STATION_ID, station)?;
     }
     for wanted in &question.attributes {
         match wanted.id {
