@@ -527,10 +527,7 @@ fn approve(
     let limit = lockout::guard_limit(&facts.policy.lockout, 1, account.failures);
     let guards =
         vec![Guard::UserActive { user: account.id }, Guard::FailuresBelow { user: account.id, limit }];
-    // Of whom the gateway alone knows the password nothing is remembered: a name would be enough.
-    let remembered = !facts.policy.admission.trusts_gateway();
-    let session =
-        remembered.then(|| remember::begin(&facts, methods::method(asked.kind), None, env)).flatten();
+    let session = remember::begin(&facts, methods::method(asked.kind), None, env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),

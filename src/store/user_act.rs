@@ -269,6 +269,7 @@ impl UserAct<'_> {
 fn add_device(special: &mut Special, device: Device, now: UnixTime) -> Result<(), AdminFault> {
     for old in special.devices.iter_mut().filter(|old| old.is_active() && old.name == device.name) {
         old.revoked = Some(now);
+        special.sessions.retain(|session| session.method != Method::Push);
     }
     if special.active_devices().count() >= DEVICES_MAX {
         let what = format!("the user has {DEVICES_MAX} devices: revoke one first");
