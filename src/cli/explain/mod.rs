@@ -152,7 +152,7 @@ fn answer<'a>(
     let hindrances = match &account {
         None => Vec::new(),
         Some(account) => {
-            let past = Past::read(&mut *admin, &question.user, people.withheld, now)?;
+            let past = Past::read(&mut *admin, account, &people, now)?;
             hindrances(account, &people, &past, now)
         }
     };

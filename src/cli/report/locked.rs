@@ -56,11 +56,10 @@ impl Locked {
             for user in users.iter().filter(|user| self.user.as_ref().is_none_or(|name| *name == user.name)) {
                 let account = account(&mut *admin, &user.name)?;
                 // Since when somebody is disabled stands in the trail alone.
-                let past = if account.disabled {
-                    Past::read(&mut *admin, &user.name, None, now)?
-                } else {
-                    Past::default()
-                };
+                let mut past = Past::default();
+                if account.disabled {
+                    past.read_acts(&mut *admin, &user.name)?;
+                }
                 for hindrance in hindrances(&account, &settings.people, &past, now) {
                     if is_of_this_report(&hindrance) && self.takes(hindrance.since()) {
                         let time = |time: Option<UnixTime>| json!(time.map(|time| time.to_string()));

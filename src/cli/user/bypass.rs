@@ -80,8 +80,9 @@ impl Bypass {
         if !known.is_empty() && known.iter().all(|asked| asked.client != client) {
             note(format!("warning: the configuration has no client {client}; nobody comes in by this"));
         }
-        let past = Past::read(&mut *admin, &name, settings.people.withheld, now)?;
-        for hindrance in hindrances(&account(&mut *admin, &name)?, &settings.people, &past, now) {
+        let account = account(&mut *admin, &name)?;
+        let past = Past::read(&mut *admin, &account, &settings.people, now)?;
+        for hindrance in hindrances(&account, &settings.people, &past, now) {
             if hindrance.bars_a_bypass() {
                 note(format!("warning: {name} cannot log in all the same: {}", hindrance.sentence()));
             }

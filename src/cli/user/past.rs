@@ -6,8 +6,11 @@ use std::time::Duration;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
+use crate::config::asked::People;
+use crate::engine::account::Account;
+use crate::engine::policy::PinWanted;
 use crate::engine::reason::Reason;
-use crate::store::admin::{Admin, AuditRow};
+use crate::store::admin::{Admin, AuditFilter, AuditRow};
 use crate::store::report::Filter;
 
 /// Rows of the user that are read at most, newest first.
@@ -29,16 +32,32 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// Reads it. `window` is how long a directory remembers wrong passwords, where any are held back.
+    /// Reads what matters for somebody in this standing: most users cost no look at what admins did to them, which may first
+    /// have to bring the roll-ups up to date.
     pub(crate) fn read(
         admin: &mut dyn Admin,
-        name: &UserName,
-        window: Option<Duration>,
+        account: &Account,
+        people: &People,
         now: UnixTime,
     ) -> anyhow::Result<Past> {
+        let mut past = Past::default();
+        if account.disabled || !account.can_be_asked(now) || lacks_pin(account, people) {
+            past.read_acts(admin, &account.name)?;
+        }
+        if let Some(window) = people.withheld {
+            let user = Some(account.name.clone());
+            let filter =
+                AuditFilter { since: Some(now - window), user, limit: PAGE, ..AuditFilter::default() };
+            let rows = admin.audit(&filter).map_err(Failure::from)?;
+            past.withheld = withheld(&rows, window).filter(|(_, until)| now < *until);
+        }
+        Ok(past)
+    }
+
+    /// When an admin last did each.
+    pub(crate) fn read_acts(&mut self, admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<()> {
         let reports = admin.reports();
         reports.catch_up(&mut |_, _| {}).map_err(Failure::from)?;
-        let mut past = Past::default();
         let noted =
             Filter { user: Some(name.clone()), result: Some("noted".to_owned()), ..Filter::default() };
         let mut before = None;
@@ -49,17 +68,12 @@ impl Past {
             before = Some(last.sequence);
             read += rows.len();
             for row in &rows {
-                if past.take(row) {
+                if self.take(row) {
                     break 'rows;
                 }
             }
         }
-        if let Some(window) = window {
-            let of_late = Filter { user: Some(name.clone()), since: Some(now - window), ..Filter::default() };
-            let rows = reports.rows(&of_late, None, PAGE).map_err(Failure::from)?;
-            past.withheld = withheld(&rows, window).filter(|(_, until)| now < *until);
-        }
-        Ok(past)
+        Ok(())
     }
 
     /// Takes an act that is older than those before it; true where nothing before it can matter.
@@ -81,6 +95,12 @@ impl Past {
         }
         self.disabled.is_some() && self.token_lost.is_some() && self.pin_removed.is_some()
     }
+}
+
+/// Whether the user has no PIN where one is wanted.
+fn lacks_pin(account: &Account, people: &People) -> bool {
+    let none = account.special.as_ref().is_none_or(|special| special.pin.is_none());
+    none && people.asked.iter().any(|asked| asked.login.pin == PinWanted::WithCode)
 }
 
 /// Whether `field` is one of the changes that the row of a changed user names.

@@ -40,7 +40,7 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
     let of_late = admin.failures_of_late(name).map_err(Failure::from)?;
     let account = account(&mut *admin, name)?;
     let now = clock().unix();
-    let past = Past::read(&mut *admin, name, settings.people.withheld, now)?;
+    let past = Past::read(&mut *admin, &account, &settings.people, now)?;
     let hindrances = hindrances(&account, &settings.people, &past, now);
     let special = account.special.unwrap_or_default();
     if format == Format::Table {
