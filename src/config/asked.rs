@@ -81,11 +81,13 @@ impl People {
     /// Whether a code could be sent to the user.
     #[must_use]
     pub fn reaches(&self, account: &Account) -> bool {
-        let Some(contact) = account.contact.as_deref() else { return false };
+        let contact = account.contact.as_deref();
         self.ways.iter().any(|kind| match kind {
-            Kind::Sms | Kind::Voice => contact.phone.is_some(),
-            Kind::Email => contact.mail.is_some(),
-            Kind::Push => false,
+            Kind::Sms | Kind::Voice => contact.is_some_and(|contact| contact.phone.is_some()),
+            Kind::Email => contact.is_some_and(|contact| contact.mail.is_some()),
+            Kind::Push => {
+                account.special.as_ref().is_some_and(|special| special.active_devices().next().is_some())
+            }
         })
     }
 }
@@ -96,7 +98,8 @@ fn nobody() -> Label {
     Label::new("nobody").expect("a label")
 }
 
-const WAYS: &[(&str, Kind)] = &[("sms", Kind::Sms), ("voice", Kind::Voice), ("email", Kind::Email)];
+const WAYS: &[(&str, Kind)] =
+    &[("sms", Kind::Sms), ("voice", Kind::Voice), ("email", Kind::Email), ("push", Kind::Push)];
 
 pub(super) fn decode(table: &Table, around: &dyn Surroundings) -> People {
     let mut aside = Findings::default();
