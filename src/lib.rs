@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod dictionary;
 pub mod engine;
 pub mod factor;
+pub mod portal;
 pub mod primary;
 pub mod server;
 pub mod store;

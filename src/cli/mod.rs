@@ -8,6 +8,7 @@ mod audit;
 mod channel;
 mod check;
 mod client;
+mod device;
 mod dictionary;
 mod explain;
 mod failure;
@@ -53,6 +54,7 @@ enum Command {
     Check(check::Check),
     User(user::User),
     Token(token::Token),
+    Device(device::Device),
     Client(client::Client),
     Report(report::Report),
     Audit(audit::Audit),
@@ -84,6 +86,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(),
         Command::User(command) => command.run(),
         Command::Token(command) => command.run(),
+        Command::Device(command) => command.run(),
         Command::Client(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Audit(command) => command.run(),

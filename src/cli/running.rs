@@ -11,6 +11,7 @@ use crate::base::system::Clock;
 use crate::config::Effective;
 use crate::dictionary::{Attribute, Dictionary, Encryption};
 use crate::engine::rule::Rule;
+use crate::portal::Portal;
 use crate::primary::Kinds;
 use crate::primary::settings::Kind;
 use crate::server::record::Journal;
@@ -24,8 +25,22 @@ use crate::wire::{AttributeId, Hidden};
 /// How far the newest row of the trail may lie ahead of the clock.
 const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
+/// What runs. Dropped, the portal ends first: no answer then finds a server that is gone.
+pub(crate) struct Running {
+    portal: Option<Portal>,
+    pub(crate) server: Server,
+}
+
+impl Running {
+    /// Ends both; how many logins were parked is answered.
+    pub(crate) fn stop(self) -> usize {
+        drop(self.portal);
+        self.server.stop()
+    }
+}
+
 /// Opens everything and serves. When this returns, the first datagram is answered, and the log says so.
-pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<Server> {
+pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<Running> {
     let dictionary = Arc::new(super::dictionary::read(&effective.dictionaries)?);
     let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
     super::store::make_directory_of(&settings)?;
@@ -52,8 +67,20 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<S
         server.stop();
         return Err(clash);
     }
-    announce(effective, &server);
-    Ok(server)
+    let portal = match open_portal(effective, &server) {
+        Ok(portal) => portal,
+        Err(fault) => {
+            server.stop();
+            return Err(fault);
+        }
+    };
+    announce(effective, &server, portal.as_ref());
+    Ok(Running { portal, server })
+}
+
+fn open_portal(effective: &Effective, server: &Server) -> anyhow::Result<Option<Portal>> {
+    let (Some(settings), Some(answers)) = (&effective.portal, server.answers()) else { return Ok(None) };
+    Ok(Some(Portal::open(settings, answers)?))
 }
 
 /// A clock that went back would make spent codes look new.
@@ -83,7 +110,7 @@ fn kinds(dictionary: Arc<Dictionary>) -> Kinds {
     })
 }
 
-fn announce(effective: &Effective, server: &Server) {
+fn announce(effective: &Effective, server: &Server, portal: Option<&Portal>) {
     tracing::info!("server {}", effective.server.server_name);
     for address in server.addresses() {
         tracing::info!("listening on {address}");
@@ -102,6 +129,10 @@ fn announce(effective: &Effective, server: &Server) {
     }
     for peer in &effective.server.peers {
         tracing::info!("peer {}: {}", peer.name, peer.address);
+    }
+    if let (Some(portal), Some(settings)) = (portal, &effective.portal) {
+        let how = if settings.tls.is_some() { "https" } else { "http" };
+        tracing::info!("portal on {} by {how}, reached as {}", portal.address(), settings.public_url);
     }
     tracing::info!("store {}", effective.store);
     tracing::info!("ready");

@@ -5,6 +5,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
+use super::running::Running;
 use super::store::{machine, wrong};
 use super::{logging, running};
 use crate::config::flags::ServeFlags;
@@ -12,8 +13,8 @@ use crate::config::{self, Effective, Surroundings};
 use crate::server::Server;
 
 /// What a reload does not take in. A changed listen, store or server-name is refused outright.
-const RESTART: [&str; 8] =
-    ["workers", "dictionary", "seal-key", "log-format", "log-level", "limits", "audit", "control"];
+const RESTART: [&str; 9] =
+    ["workers", "dictionary", "seal-key", "log-format", "log-level", "limits", "audit", "control", "portal"];
 
 /// Run the server
 #[derive(Debug, clap::Args)]
@@ -29,8 +30,8 @@ impl Serve {
         let (journal, _flusher) = logging::begin(effective.log_format, effective.log_level)?;
         logging::warn(&warnings);
         let signals = Signals::catch()?;
-        let server = running::start(&effective, journal)?;
-        signals.serve(server, effective, &self.flags, &machine())
+        let running = running::start(&effective, journal)?;
+        signals.serve(running, effective, &self.flags, &machine())
     }
 }
 
@@ -63,20 +64,20 @@ impl Signals {
     /// Serves until a signal says stop.
     pub(crate) fn serve(
         mut self,
-        server: Server,
+        running: Running,
         mut effective: Effective,
         flags: &ServeFlags,
         around: &dyn Surroundings,
     ) -> anyhow::Result<()> {
         loop {
             match self.next() {
-                Asked::Reload => match reload(&server, &effective, flags, around) {
+                Asked::Reload => match reload(&running.server, &effective, flags, around) {
                     Ok(new) => effective = new,
                     Err(error) => tracing::error!("not reloaded, what ran before goes on: {error:#}"),
                 },
                 Asked::Stop(name) => {
                     tracing::info!("{name}: finishing what is in flight");
-                    match server.stop() {
+                    match running.stop() {
                         0 => tracing::info!("stopped"),
                         parked => {
                             tracing::info!("stopped; logins that waited for a code and end here: {parked}");

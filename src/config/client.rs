@@ -14,7 +14,7 @@ use super::value::{self, Bad, Parsed, Show, Shown, boolean, choice};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
-use crate::engine::policy::{Lockout, Policy};
+use crate::engine::policy::{Lockout, NO_PRIMARY, Policy};
 use crate::server::profile::{PROFILES, Profile};
 use crate::server::settings::{Client, MessageAuthenticator};
 
@@ -51,6 +51,8 @@ pub(super) struct Shared<'a> {
     /// The names of all primaries, right or wrong in themselves.
     pub(super) primaries: &'a [Label],
     pub(super) lockout: Lockout,
+    /// Whether anything is asked on the phone.
+    pub(super) asks: bool,
 }
 
 /// A client, and what it is compared with the others by.
@@ -70,7 +72,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Dec
     let profile =
         reader.find("profile", profile).map_or(Profile::by_name("generic"), |found| Some(found.value))?;
     reader.record("profile", profile.name, &Origin::Default);
-    let posture = message_authenticator(reader, profile);
+    let mut posture = message_authenticator(reader, profile);
     let limit_proxy_state = reader.or("limit-proxy-state", boolean, true);
     let send_message_authenticator = reader.or("send-message-authenticator", boolean, true);
     if !send_message_authenticator {
@@ -84,6 +86,10 @@ pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Dec
     }
     let policy = resolve(reader, shared, profile);
     let (name, networks, secret, policy) = (name?, networks?, secret?, Arc::new(policy?));
+    if policy.admission.trusts_gateway() {
+        trusted(reader, &policy, posture, &networks);
+        posture = MessageAuthenticator::Required;
+    }
     let client = Client {
         name: name.value,
         networks: networks.iter().map(|network| network.value).collect(),
@@ -101,6 +107,37 @@ pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Dec
         name: name.origin,
         networks: networks.into_iter().map(|network| network.origin).collect(),
     })
+}
+
+/// What a gateway must be that checks passwords itself: whoever could speak for it could log anybody in but for the second
+/// factor.
+fn trusted(
+    reader: &mut Reader<'_>,
+    policy: &Policy,
+    posture: MessageAuthenticator,
+    networks: &[Found<IpNet>],
+) {
+    let at = |reader: &Reader<'_>, key| reader.origin_of(key).unwrap_or(reader.origin()).clone();
+    if posture != MessageAuthenticator::Required && reader.origin_of("message-authenticator").is_some() {
+        let origin = at(reader, "message-authenticator");
+        let what =
+            "must be required where the gateway checks the password: an unsigned request proves nothing";
+        reader.fault(&origin, "message-authenticator", what, "remove it");
+    }
+    if policy.login.unenrolled == crate::engine::policy::Unenrolled::Allow {
+        let origin = at(reader, "unenrolled");
+        let what = "would let anybody in by a name alone, since primary = \"none\"";
+        reader.fault(&origin, "unenrolled", what, "unenrolled = \"deny\"");
+    }
+    if !policy.login.remember.is_zero() {
+        let origin = at(reader, "remember");
+        let what = "would let users in by a name alone, since primary = \"none\"";
+        reader.fault(&origin, "remember", what, "remove it");
+    }
+    for network in networks.iter().filter(|network| network.value.prefix_len() == 0) {
+        let what = "must name the gateways where they check the password themselves";
+        reader.fault(&network.origin, "address", what, "such as 10.1.0.4");
+    }
 }
 
 /// Refuses two clients of one name, and a network that belongs to two (or twice to one).
@@ -210,7 +247,9 @@ fn message_authenticator(reader: &mut Reader<'_>, profile: &Profile) -> MessageA
 fn resolve(reader: &mut Reader<'_>, shared: &Shared<'_>, profile: &'static Profile) -> Option<Policy> {
     let own = policy::decode(reader);
     let known = || value::either(shared.primaries.iter().map(Label::as_str));
+    let none = Label::new(NO_PRIMARY).ok();
     let primary = match (&own.primary, shared.primaries) {
+        (Some(named), _) if Some(named) == none.as_ref() => Some(named),
         (Some(named), primaries) => known_primary(reader, named, primaries).then_some(named),
         (None, [only]) => Some(only),
         // That there is none at all is said once, not for every client; a wrong value has been cited already.
@@ -229,7 +268,7 @@ fn resolve(reader: &mut Reader<'_>, shared: &Shared<'_>, profile: &'static Profi
     let stage = profile.overrides();
     let policy = Policy::resolve(primary.clone(), shared.lockout, &[&stage, &own]);
     policy::record(reader, &policy, (profile.name, &stage));
-    policy::warn(reader, &policy);
+    policy::warn(reader, &policy, shared.asks);
     Some(policy)
 }
 

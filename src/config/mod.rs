@@ -16,6 +16,7 @@
 //! the place where it was written; no secret is shown.
 
 pub mod asked;
+mod asking;
 mod audit;
 mod channel;
 mod client;
@@ -28,6 +29,7 @@ mod lockout;
 mod origin;
 mod peer;
 mod policy;
+mod portal;
 mod primary;
 mod reader;
 mod rule;
@@ -74,6 +76,8 @@ pub struct Effective {
     pub primaries: Vec<first_factor::settings::Settings>,
     /// What is sent to users, and how.
     pub delivery: channels::settings::Settings,
+    /// Where answers from phones come in; `None` for nowhere.
+    pub portal: Option<crate::portal::Settings>,
     /// `sqlite:PATH` or `memory:`.
     pub store: String,
     /// Where the sealing key is kept; `None`: beside the store.

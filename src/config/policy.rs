@@ -14,7 +14,12 @@ use crate::engine::policy::{Choose, Overrides, PinWanted, Policy, Unenrolled};
 use crate::factor::oath::LOOK_AHEAD_MAX;
 
 pub(super) const KEYS: &[Key] = &[
-    key("primary", Kind::One, "NAME", "who checks the password (the only primary there is)"),
+    key(
+        "primary",
+        Kind::One,
+        "NAME",
+        "who checks the password; none where the gateway has checked it (the only primary there is)",
+    ),
     key(
         "patience",
         Kind::One,
@@ -48,13 +53,13 @@ pub(super) const KEYS: &[Key] = &[
         "methods",
         Kind::List,
         "WORD",
-        "what a user may be asked for, best first, of totp, sms, voice and email (all, in this order)",
+        "what a user may be asked for, best first, of push, totp, sms, voice and email (all, in this order)",
     ),
     key(
         "choose",
         Kind::One,
         "WORD",
-        "who picks among several: first (nobody), keyword (the user by typing sms, call, mail or code) or menu (keyword)",
+        "who picks among several: first (nobody), keyword (the user by typing push, sms, call, mail or code) or menu (keyword)",
     ),
     key("window", Kind::One, "STEPS", "TOTP steps accepted to either side of now, 0 to 10 (1)"),
     key("look-ahead", Kind::One, "CODES", "HOTP codes that may have been skipped, 0 to 50 (10)"),
@@ -237,8 +242,8 @@ fn word(unenrolled: Unenrolled) -> &'static str {
     UNENROLLED.iter().find(|(_, value)| *value == unenrolled).map_or("", |(word, _)| *word)
 }
 
-/// Warns of what works, and may not be meant.
-pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy) {
+/// Warns of what works, and may not be meant; `asks` says whether anything is asked on the phone.
+pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy, asks: bool) {
     let Policy { admission, login, .. } = policy;
     let at = |reader: &Reader<'_>, key: &str| reader.origin_of(key).unwrap_or(reader.origin()).clone();
     if admission.patience < Duration::from_secs(2) {
@@ -254,13 +259,25 @@ pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy) {
             "raise the gateway's RADIUS timeout, then this to timeout × tries",
         );
     }
-    if !admission.challenge && admission.append == Append::Never {
+    if !admission.challenge && asks && !admission.can_hold() {
+        let origin = at(reader, "patience");
+        let what = format!(
+            "the gateway waits {} in all, too short for anybody to answer on the phone; such users are refused",
+            value::show_span(admission.patience)
+        );
+        reader.warn(
+            &origin,
+            "patience",
+            what,
+            "raise the gateway's RADIUS timeout to 30s or more, then this",
+        );
+    } else if !admission.challenge && admission.append == Append::Never && !asks {
         let origin = at(reader, "challenge");
         reader.warn(
             &origin,
             "challenge",
             "this gateway cannot ask for a code, and no factor works without asking: every enrolled user is refused",
-            "use a gateway that shows an Access-Challenge, or set challenge = true if this one does",
+            "use a gateway that shows an Access-Challenge, or set challenge = true if this one does; or ask on the phone: see docs/guide/push.md",
         );
     }
     if let Append::Last(count) = admission.append

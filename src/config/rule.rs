@@ -176,6 +176,30 @@ fn judge(reader: &mut Reader<'_>, rule: &Rule) {
     }
 }
 
+/// Refuses rules that would let somebody in by a name alone, at clients that check passwords themselves.
+pub(super) fn refuse_waivers(rules: &[Decoded], trusted: &[&Label], findings: &mut Findings) {
+    for Decoded { rule, origin } in rules {
+        let waives = if rule.exempt {
+            "exempt"
+        } else if rule.overrides.unenrolled == Some(Unenrolled::Allow) {
+            "unenrolled"
+        } else if rule.overrides.remember.is_some_and(|lasts| !lasts.is_zero()) {
+            "remember"
+        } else {
+            continue;
+        };
+        let there = |client: &&&Label| rule.clients.is_empty() || rule.clients.contains(client);
+        if let Some(client) = trusted.iter().find(there) {
+            findings.faults.push(Fault::new(
+                origin,
+                format!("rule.{waives}"),
+                format!("would let users in at {client} by a name alone, since its primary is \"none\""),
+                "name the other clients in this rule: client = [\"…\"]",
+            ));
+        }
+    }
+}
+
 /// Refuses two rules of one name and too many of them; warns of those behind one that matches all that they do.
 pub(super) fn compare(rules: &[Decoded], findings: &mut Findings) {
     let mut names: HashMap<&Label, &Origin> = HashMap::new();

@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
-use super::{audit, channel, client, control, limits, lockout, peer, policy, primary, rule, sending, top};
+use super::{
+    asking, audit, channel, client, control, limits, lockout, peer, policy, portal, primary, rule, sending,
+    top,
+};
 
 /// A key of a table.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub static TOP: &[Top] = &[
     table("sms", Kind::Table, "How codes by text message behave", &[sending::SMS]),
     table("voice", Kind::Table, "How codes by telephone call behave", &[sending::VOICE]),
     table("email", Kind::Table, "How codes by mail behave", &[sending::EMAIL]),
+    table("push", Kind::Table, "How pushes behave", &[asking::PUSH]),
+    table("portal", Kind::Table, "Where answers from phones come in over HTTP", &[portal::KEYS]),
     table("text", Kind::Tables, "What is sent or said in one language; repeatable", &[sending::TEXT]),
     table(
         "peer",

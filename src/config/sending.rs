@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::channel::KINDS;
+use super::asking;
+use super::channel::SENT;
 use super::origin::{Fault, Findings, Origin};
 use super::reader::Reader;
 use super::schema::{Key, Kind as Values, key};
@@ -14,6 +15,7 @@ use crate::delivery::gsm::measure;
 use crate::delivery::settings::{LIFETIME, Prefixes, Sender, Sending, Settings};
 use crate::delivery::template::{IN_TEXTS, Slot, Template};
 use crate::delivery::text::Text;
+use crate::engine::asking::{CallWay, TextWay};
 use crate::engine::delivery::Kind;
 use crate::engine::policy::SendLimits;
 
@@ -35,6 +37,8 @@ pub(super) const SMS: &[Key] = &[
         "COUNT",
         "texts and calls to all in 24 hours, 1 to 1000000; a user who had none gets one all the same (no limit)",
     ),
+    asking::TWO_WAY,
+    asking::TEXT_PIN,
     key("from", Values::List, "[PREFIX=]SENDER", FROM_HELP),
     key("allow", Values::List, "PREFIX", ALLOW_HELP),
     key("block", Values::List, "PREFIX", BLOCK_HELP),
@@ -47,6 +51,9 @@ pub(super) const SMS: &[Key] = &[
 ];
 pub(super) const VOICE: &[Key] = &[
     key("lifetime", Values::One, "DURATION", LIFETIME_HELP),
+    asking::ANSWER,
+    asking::CALL_PIN,
+    asking::FRAUD,
     key(
         "caller-id",
         Values::List,
@@ -90,7 +97,7 @@ fn limits(reader: &mut Reader<'_>) -> SendLimits {
 }
 
 /// `[sms]`, and the site that phones fill codes into.
-pub(super) fn sms(reader: &mut Reader<'_>) -> (Sending, SendLimits, Option<Arc<str>>) {
+pub(super) fn sms(reader: &mut Reader<'_>) -> (Sending, SendLimits, Option<Arc<str>>, Option<TextWay>) {
     let limits = limits(reader);
     let mut sending = Sending { lifetime: lifetime(reader), from: from(reader), ..Sending::default() };
     sending.numbers = numbers(reader);
@@ -98,14 +105,17 @@ pub(super) fn sms(reader: &mut Reader<'_>) -> (Sending, SendLimits, Option<Arc<s
     if let Some(host) = &autofill {
         reader.record("autofill", &**host, &Origin::Default);
     }
-    (sending, limits, autofill)
+    let two_way = asking::text(reader, sending.lifetime);
+    (sending, limits, autofill, two_way)
 }
 
 /// `[voice]`.
-pub(super) fn voice(reader: &mut Reader<'_>) -> Sending {
+pub(super) fn voice(reader: &mut Reader<'_>) -> (Sending, Option<CallWay>) {
     let lifetime = lifetime(reader);
     let from = senders(reader, "caller-id");
-    Sending { lifetime, from, numbers: numbers(reader) }
+    let sending = Sending { lifetime, from, numbers: numbers(reader) };
+    let asks = asking::call(reader, lifetime);
+    (sending, asks)
 }
 
 /// `[email]`.
@@ -116,7 +126,7 @@ pub(super) fn email(reader: &mut Reader<'_>) -> Sending {
 /// One `[[text]]`; `None` after a fault.
 pub(super) fn text(reader: &mut Reader<'_>) -> Option<Text> {
     reader.demand("kind");
-    let kind = reader.find("kind", choice(KINDS)).map(|found| found.value);
+    let kind = reader.find("kind", choice(SENT)).map(|found| found.value);
     if let Some(kind) = kind {
         reader.record("kind", kind.word(), &Origin::Default);
     }

@@ -212,6 +212,11 @@ fn channels_are_read_with_their_presets_and_refused_with_their_reasons() {
 }
 
 #[test]
+fn what_is_asked_on_the_phone_is_read_from_files_and_flags() {
+    check_file("asking.txt");
+}
+
+#[test]
 fn doubtful_configurations_draw_warnings() {
     check_file("warnings.txt");
 }

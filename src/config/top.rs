@@ -13,8 +13,8 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Effective, LogFormat, LogLevel, StoreSettings, asked, audit, client, control, delivery, limits, lockout,
-    peer, primary, rule, sending,
+    Effective, LogFormat, LogLevel, StoreSettings, asked, asking, audit, client, control, delivery, limits,
+    lockout, peer, portal, primary, rule, sending,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
@@ -136,7 +136,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let attributes = rule::Names::new(dictionaries.clone());
 
     only_tables(table, "client", findings);
-    let shared = client::Shared { primaries: &names, lockout };
+    let shared = client::Shared { primaries: &names, lockout, asks: asking::any(table) };
     let mut clients = Vec::new();
     for table in table.tables("client") {
         let mut reader = Reader::new(table, "client", around, findings);
@@ -162,19 +162,28 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         sections.push(reader.finish());
     }
     rule::compare(&rules, findings);
+    let trusted: Vec<&Label> = clients
+        .iter()
+        .filter(|decoded| decoded.client.policy.admission.trusts_gateway())
+        .map(|decoded| &decoded.client.name)
+        .collect();
+    rule::refuse_waivers(&rules, &trusted, findings);
     let rules: Vec<Arc<Rule>> = rules.into_iter().map(|decoded| Arc::new(decoded.rule)).collect();
     let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
-    let (delivery, sending) = delivery::decode(
-        table,
-        server_name.as_ref(),
-        &language,
-        &client_names,
-        around,
-        findings,
-        &mut sections,
-    )
-    .unzip();
-    let sending = sending.filter(|sending| !sending.ways.is_empty()).map(Arc::new);
+    let mut reader = Reader::new(section("portal", findings), "portal", around, findings);
+    let portal = portal::decode(&mut reader);
+    if table.entry("portal").is_some() {
+        sections.push(reader.finish());
+    }
+    let own = delivery::Own {
+        server: server_name.as_ref(),
+        language: &language,
+        clients: &client_names,
+        portal: portal.as_ref(),
+    };
+    let (delivery, sending) = delivery::decode(table, &own, around, findings, &mut sections).unzip();
+    let sending =
+        sending.filter(|sending| !sending.ways.is_empty() || sending.asking.is_some()).map(Arc::new);
     for client::Decoded { client, .. } in &mut clients {
         Arc::make_mut(&mut client.policy).sending.clone_from(&sending);
         client.rules = RuleSet::new(&client.name, &client.policy, &rules, &group_attributes);
@@ -190,7 +199,11 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     peer::compare(&peers, server_name.as_ref(), &listen, findings);
     peer::warn(&peers, findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
-    at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
+    let all_trusted =
+        !clients.is_empty() && clients.iter().all(|decoded| decoded.client.policy.admission.trusts_gateway());
+    if !all_trusted {
+        at_least_one(table, "primary", "name=up,type=radius,server=10.2.0.5:1812,secret=file:PATH", findings);
+    }
     sections.extend([lockout_section, limits_section, audit_section, control_section]);
 
     Some(Effective {
@@ -206,6 +219,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         },
         primaries: primaries.into_iter().map(|decoded| decoded.settings).collect(),
         delivery: delivery?,
+        portal,
         store: store?,
         seal_key,
         rules,

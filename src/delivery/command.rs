@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::order::{Handed, Order, Refusal};
 use super::template::Slot;
+use crate::engine::delivery::Kind;
 
 /// How much of what the program prints is kept, in octets; the rest is read and thrown away.
 const KEPT: usize = 8 * 1024;
@@ -47,6 +48,7 @@ pub const IN_ARGUMENTS: &[(&str, Slot)] = &[
     ("{from}", Slot::From),
     ("{language}", Slot::Language),
     ("{id}", Slot::Id),
+    ("{callback}", Slot::Callback),
 ];
 
 impl Argument {
@@ -91,7 +93,8 @@ pub(super) async fn send(settings: &Settings, order: &Order<'_>) -> Result<Hande
     command.env("RADMFA_KIND", order.delivery.kind.word()).env("RADMFA_LANGUAGE", &*order.rendered.language);
     let (mut child, mut group) = spawn(command, &settings.program)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let text = order.rendered.text.as_bytes();
+    let question = if order.delivery.kind == Kind::Push { Some(super::webhook::body(order)?) } else { None };
+    let text = question.as_deref().unwrap_or(order.rendered.text.as_str()).as_bytes();
     let write = async move {
         if let Some(mut stdin) = stdin {
             // A program that does not read its input may still send.

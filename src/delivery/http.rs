@@ -175,10 +175,47 @@ impl Http {
         Ok(Http { settings, client, fixed, timeout })
     }
 
+    /// One that takes whatever [`Http::send_with`] puts into its POST.
+    pub(super) fn post_to(
+        url: Template,
+        ca_file: Option<PathBuf>,
+        proxy: Option<String>,
+        timeout: Duration,
+    ) -> Result<Http, Fault> {
+        let settings = Settings {
+            method: Verb::Post,
+            url,
+            headers: Vec::new(),
+            body: None,
+            body_type: BodyType::Json,
+            username: None,
+            password: None,
+            token: None,
+            token_scheme: String::new(),
+            ok_status: vec![(200, 299)],
+            ok_body: Vec::new(),
+            reference: None,
+            ca_file,
+            proxy,
+        };
+        Http::open(settings, timeout)
+    }
+
     pub(super) async fn send(&self, order: &Order<'_>) -> Result<Handed, Refusal> {
-        let secrets = self.secrets();
+        self.send_with(order, &[], |request| request).await
+    }
+
+    /// Sends what `fill` makes of the request; `more` are secrets that no answer may repeat.
+    pub(super) async fn send_with(
+        &self,
+        order: &Order<'_>,
+        more: &[&[u8]],
+        fill: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<Handed, Refusal> {
+        let mut secrets = self.secrets();
+        secrets.extend_from_slice(more);
         let hide = |text: &str| order.scrub(text, &secrets);
-        let request = self.request(order)?;
+        let request = fill(self.request(order)?);
         let response = request.send().await.map_err(|fault| self.unreachable(&fault))?;
         let status = response.status().as_u16();
         let body = read(response).await?;

@@ -24,6 +24,7 @@ pub mod smtp;
 pub mod template;
 pub mod text;
 mod trust;
+pub mod webhook;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -43,15 +44,17 @@ use tokio::time::timeout;
 
 use crate::base::name::Label;
 use crate::base::phone::{Phone, redact};
+use crate::base::secret::Secret;
 use crate::base::system::Clock;
-use crate::base::time::Tick;
-use crate::engine::delivery::{Arrival, Delivery, Kind, Sent};
+use crate::base::time::{Tick, UnixTime};
+use crate::engine::delivery::{Arrival, Delivery, Kind, Message, Sent};
 use http::Http;
 use order::{Address, Order};
 pub use order::{Handed, Refusal};
 use settings::{ChannelSettings, Sender, Settings, Way};
 use smpp::{Session, Smpp};
 use smtp::Smtp;
+use webhook::Webhook;
 
 /// How long all channels together may take over one message.
 pub const WITHIN: Duration = Duration::from_secs(45);
@@ -129,15 +132,17 @@ enum Open {
     Command(command::Settings),
     Smtp(Smtp),
     Smpp(Smpp),
+    Webhook(Webhook),
 }
 
 impl Open {
-    async fn send(&self, order: &Order<'_>) -> Result<Handed, Refusal> {
+    async fn send(&self, order: &Order<'_>, now: UnixTime) -> Result<Handed, Refusal> {
         match self {
             Open::Http(http) => http.send(order).await,
             Open::Command(program) => command::send(program, order).await,
             Open::Smtp(smtp) => smtp.send(order).await,
             Open::Smpp(smpp) => smpp.send(order).await,
+            Open::Webhook(webhook) => webhook.send(order, now).await,
         }
     }
 
@@ -147,6 +152,7 @@ impl Open {
             Open::Command(program) => command::probe(program),
             Open::Smtp(smtp) => smtp.probe().await,
             Open::Smpp(smpp) => smpp.probe().await,
+            Open::Webhook(webhook) => webhook.probe().await,
         }
     }
 }
@@ -174,6 +180,10 @@ impl Channels {
                         Open::Http(Http::open((**http).clone(), settings.timeout).map_err(named)?)
                     }
                     Way::Command(program) => Open::Command(program.clone()),
+                    Way::Webhook(webhook) => {
+                        let secret = settings.secret.clone().unwrap_or_else(|| Secret::new([]));
+                        Open::Webhook(Webhook::open(webhook, secret, settings.timeout).map_err(named)?)
+                    }
                     Way::Smtp(smtp) => Open::Smtp(Smtp::open(smtp.clone(), settings.timeout).map_err(named)?),
                     Way::Smpp(smpp) => {
                         let arrived = Arc::clone(&means.arrived);
@@ -308,6 +318,11 @@ impl Inner {
         let Delivery { login, .. } = delivery;
         let Ok(_turn) = self.turns.acquire().await else { return Sent::Failed };
         let channels = match self.candidates(kind, &delivery.to) {
+            // A device is reached by its own channel and no other.
+            Ok((_, mut channels)) if let Some(channel) = device_of(delivery) => {
+                channels.retain(|found| found.settings.name == *channel);
+                channels
+            }
             Ok((_, channels)) => self.in_order(channels, delivery.attempt),
             Err(why) => {
                 tracing::warn!("login {login}: {kind} to {shown} not sent: {why}");
@@ -365,8 +380,10 @@ impl Inner {
             .or_else(|| Sender::choose(default, to.plain()))
             .unwrap_or_default();
         let server = self.settings.texts.server.as_str();
-        let order = Order { delivery, rendered: &rendered, to: &to, from, server };
-        timeout(settings.timeout, way.send(&order)).await.unwrap_or_else(|_| Err(late(settings.timeout)))
+        let callback = self.settings.callback(settings);
+        let order = Order { delivery, rendered: &rendered, to: &to, from, server, callback: &callback };
+        let now = self.means.clock.unix();
+        timeout(settings.timeout, way.send(&order, now)).await.unwrap_or_else(|_| Err(late(settings.timeout)))
     }
 }
 
@@ -402,11 +419,19 @@ impl Background {
     }
 }
 
+/// The channel that reaches the device that a push is for.
+fn device_of(delivery: &Delivery) -> Option<&Label> {
+    match &delivery.message {
+        Message::Ask(question) => question.device.as_ref().map(|device| &device.channel),
+        Message::Code { .. } | Message::Told(_) | Message::Test => None,
+    }
+}
+
 /// Whether a channel serves this address at all.
 fn reaches(settings: &ChannelSettings, address: &Address) -> bool {
     match address {
         Address::Phone(phone) => within(&settings.countries, phone),
-        Address::Mail(_) => true,
+        Address::Mail(_) | Address::Device(_) => true,
     }
 }
 

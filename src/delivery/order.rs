@@ -8,7 +8,7 @@ use super::template::{Escape, Slot};
 use super::text::Rendered;
 use crate::base::phone::Phone;
 use crate::base::text::is_unprintable;
-use crate::engine::delivery::{Delivery, Kind};
+use crate::engine::delivery::{Delivery, Kind, Message};
 
 /// The longest answer that is shown or logged, in characters.
 const SHOWN_MAX: usize = 300;
@@ -23,6 +23,8 @@ pub(super) struct Order<'a> {
     pub(super) from: &'a str,
     /// `{server}`.
     pub(super) server: &'a str,
+    /// `{callback}`: where an answer is sent; empty where there is no portal.
+    pub(super) callback: &'a str,
 }
 
 /// Where a message goes.
@@ -31,6 +33,8 @@ pub(super) enum Address {
     Phone(Phone),
     /// Something with an `@`, without spaces or control characters.
     Mail(String),
+    /// What a channel of pushes knows a device by.
+    Device(String),
 }
 
 /// A provider took the message over.
@@ -50,6 +54,9 @@ pub struct Refusal(pub String);
 impl Address {
     /// The address that `kind` can reach, else why it cannot.
     pub(super) fn parse(kind: Kind, text: &str) -> Result<Address, String> {
+        if kind == Kind::Push {
+            return Ok(Address::Device(text.to_owned()));
+        }
         if kind != Kind::Email {
             return Phone::parse(text).map(Address::Phone).map_err(|fault| fault.to_string());
         }
@@ -69,6 +76,7 @@ impl Address {
         match self {
             Address::Phone(phone) => phone.number(),
             Address::Mail(mail) => mail,
+            Address::Device(address) => address,
         }
     }
 }
@@ -78,7 +86,7 @@ impl Order<'_> {
     pub(super) fn value(&self, slot: Slot) -> Cow<'_, str> {
         let phone = match self.to {
             Address::Phone(phone) => Some(phone),
-            Address::Mail(_) => None,
+            Address::Mail(_) | Address::Device(_) => None,
         };
         let text = self.rendered.text.as_str();
         match slot {
@@ -101,6 +109,11 @@ impl Order<'_> {
             Slot::Language => (&*self.rendered.language).into(),
             Slot::Alphabet => if self.is_gsm() { "text" } else { "unicode" }.into(),
             Slot::Coding => if self.is_gsm() { "0" } else { "2" }.into(),
+            Slot::Callback => self.callback.into(),
+            Slot::Reference => match &self.delivery.message {
+                Message::Ask(question) => question.reference.to_string().into(),
+                Message::Code { .. } | Message::Told(_) | Message::Test => "".into(),
+            },
             Slot::Id => format!("{}-{}", self.delivery.login, self.delivery.id.0).into(),
             Slot::Username | Slot::Password | Slot::Token => "".into(),
         }
@@ -147,7 +160,14 @@ mod tests {
         let texts = Texts::new(Label::new("mfa").unwrap());
         let rendered = texts.render(&delivery);
         let to = Address::parse(Kind::Sms, &delivery.to).unwrap();
-        let order = Order { delivery: &delivery, rendered: &rendered, to: &to, from: "", server: "mfa" };
+        let order = Order {
+            delivery: &delivery,
+            rendered: &rendered,
+            to: &to,
+            from: "",
+            server: "mfa",
+            callback: "",
+        };
         let echo = format!("sid=1\n\"{}\" key=s3cret (code 493817)\x1b[31m", rendered.text.as_str());
         assert_eq!(order.scrub(&echo, &[b"s3cret"]), "sid=1 \"…\" key=… (code …)?[31m");
         assert_eq!(order.scrub(&"x".repeat(400), &[]).chars().count(), SHOWN_MAX + 1);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::text::Texts;
-use super::{command, http, smpp, smtp};
+use super::{command, http, smpp, smtp, webhook};
 use crate::base::name::Label;
 use crate::base::phone::Phone;
+use crate::base::secret::Secret;
 use crate::engine::delivery::Kind;
 
 /// How long one provider may take, unless the admin says otherwise.
@@ -27,9 +28,18 @@ pub struct Settings {
     pub voice: Sending,
     /// Mails.
     pub email: Sending,
+    /// Where answers come in: the portal's URL without a path; `None` where there is no portal.
+    pub portal: Option<Arc<str>>,
 }
 
 impl Settings {
+    /// Where the answer to what `channel` brings is sent; empty where there is no portal.
+    #[must_use]
+    pub fn callback(&self, channel: &ChannelSettings) -> String {
+        let base = self.portal.as_deref();
+        base.map_or(String::new(), |base| format!("{base}/{}/{}", channel.kind.word(), channel.name))
+    }
+
     /// No channel at all.
     pub fn none(server: Label) -> Settings {
         Settings {
@@ -38,6 +48,7 @@ impl Settings {
             sms: Sending::default(),
             voice: Sending::default(),
             email: Sending::default(),
+            portal: None,
         }
     }
 
@@ -118,7 +129,7 @@ impl Sender {
 pub struct ChannelSettings {
     /// Its name.
     pub name: Label,
-    /// What it brings: not [`Kind::Push`].
+    /// What it brings.
     pub kind: Kind,
     /// How long it may take, 1 s to 60 s.
     pub timeout: Duration,
@@ -126,6 +137,10 @@ pub struct ChannelSettings {
     pub from: Vec<Sender>,
     /// It reaches only numbers that begin with one of these; none: all.
     pub countries: Vec<Arc<str>>,
+    /// What answers are signed with, and questions of a webhook.
+    pub secret: Option<Secret>,
+    /// A word that whoever brings an answer may show instead.
+    pub inbound_token: Option<Secret>,
     /// How.
     pub way: Way,
 }
@@ -141,6 +156,8 @@ pub enum Way {
     Smtp(smtp::Settings),
     /// A message centre.
     Smpp(smpp::Settings),
+    /// The organisation's own app or bot.
+    Webhook(webhook::Settings),
 }
 
 impl Way {
@@ -151,6 +168,7 @@ impl Way {
             Way::Command(_) => "command",
             Way::Smtp(_) => "smtp",
             Way::Smpp(_) => "smpp",
+            Way::Webhook(_) => "webhook",
         }
     }
 }

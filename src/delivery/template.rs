@@ -50,6 +50,10 @@ pub enum Slot {
     Token,
     /// What names the delivery, the same if it is sent again to the same provider.
     Id,
+    /// Where the answer to a question is sent, such as the key that was pressed in a call.
+    Callback,
+    /// What names the question in its answer.
+    Reference,
 }
 
 /// Every place with its word.
@@ -73,6 +77,8 @@ const WORDS: &[(&str, Slot)] = &[
     ("password", Slot::Password),
     ("token", Slot::Token),
     ("id", Slot::Id),
+    ("callback", Slot::Callback),
+    ("reference", Slot::Reference),
 ];
 
 /// The places of a text for people.
@@ -99,6 +105,8 @@ pub const IN_REQUESTS: &[Slot] = &[
     Slot::Password,
     Slot::Token,
     Slot::Id,
+    Slot::Callback,
+    Slot::Reference,
 ];
 
 /// How what is filled in is made safe for where it goes.

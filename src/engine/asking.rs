@@ -141,6 +141,8 @@ pub struct Question {
 /// A device, as far as whoever reaches it has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct To {
+    /// The store's own number of it.
+    pub id: i64,
     /// The channel that reaches it.
     pub channel: Label,
     /// What it is called.

@@ -229,7 +229,7 @@ pub(super) fn ask(
     };
     let question = Box::new(Question {
         reference: asked.reference,
-        device: device.map(|device| To { channel: device.channel, name: device.name }),
+        device: device.map(|device| To { id: device.id, channel: device.channel, name: device.name }),
         asks,
         station: facts.station.clone(),
         lifetime,

@@ -42,7 +42,7 @@ pub struct PrimaryCheck {
     pub primary: Label,
     /// The canonical name, for a primary that keeps users itself.
     pub user: UserName,
-    /// The password as it was typed.
+    /// The password as it was typed; empty where the request came without a credential, and goes on so.
     pub password: Secret,
     /// The gateway's request, for a primary that forwards its attributes.
     pub packet: Arc<Verified<Box<[u8]>>>,

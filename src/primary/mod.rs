@@ -181,8 +181,8 @@ impl Primaries {
     pub async fn check_watched(&self, check: PrimaryCheck, watcher: Watcher) -> PrimaryAnswer {
         match self.named.get(&check.primary) {
             Some(Primary::Radius(radius, None)) => radius.check(&check, watcher).await,
-            // What is typed in a dialog of its own is no password.
-            Some(Primary::Radius(radius, Some(_))) if check.state.is_some() => {
+            // What is typed in a dialog of its own is no password, and where there is none none is guessed.
+            Some(Primary::Radius(radius, Some(_))) if check.state.is_some() || check.password.is_empty() => {
                 radius.check(&check, watcher).await
             }
             Some(Primary::Radius(radius, Some(Spared { allowance, sparing }))) => {

@@ -9,6 +9,7 @@
 //! at all.
 
 pub mod affinity;
+pub mod answers;
 pub mod auditor;
 pub mod clients;
 pub mod control;
@@ -61,6 +62,7 @@ use crate::primary;
 use crate::store::admin::Admin;
 use crate::store::{Logins, StoreFault};
 use affinity::Mint;
+use answers::Answers;
 use auditor::{Audit, Auditor};
 use clients::Ratchet;
 use control::Control;
@@ -250,6 +252,13 @@ impl Server {
     /// The addresses that are listened on, ports that the system chose filled in.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The way from phones' answers to their logins; `None` where no worker runs.
+    #[must_use]
+    pub fn answers(&self) -> Option<Answers> {
+        let first = self.workers.first()?;
+        Some(Answers::new(Arc::clone(&self.shared), first.commands.clone()))
     }
 
     /// Logins under way, those that wait for a code included.

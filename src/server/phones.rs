@@ -64,6 +64,7 @@ struct Open {
     kind: Kind,
     number: Option<Box<str>>,
     channel: Option<Label>,
+    device: Option<i64>,
     facts: Box<Facts>,
     state: State,
 }
@@ -106,6 +107,8 @@ pub struct Sight {
     pub kind: Kind,
     /// The channel that reaches the device; `None` for calls and text messages, which any channel may have brought.
     pub channel: Option<Label>,
+    /// The device's number in the store.
+    pub device: Option<i64>,
     /// Whose it is.
     pub user: Option<UserName>,
 }
@@ -141,6 +144,7 @@ impl Phones {
             kind: delivery.kind,
             number,
             channel: question.device.as_ref().map(|device| device.channel.clone()),
+            device: question.device.as_ref().map(|device| device.id),
             facts: Box::new(facts.clone()),
             state: State::Live,
         };
@@ -214,7 +218,12 @@ impl Phones {
     pub(super) fn look(&self, reference: Reference) -> Option<Sight> {
         let inner = self.lock();
         let open = inner.questions.get(&reference)?;
-        Some(Sight { kind: open.kind, channel: open.channel.clone(), user: open.facts.user.clone() })
+        Some(Sight {
+            kind: open.kind,
+            channel: open.channel.clone(),
+            device: open.device,
+            user: open.facts.user.clone(),
+        })
     }
 
     /// The questions that went to `number` and may be answered; where there is none, one whose answer is late.

@@ -183,8 +183,7 @@ impl Worker {
                     return self.quietly(|env, out| shared.node.answer(ticket, counted, env, out)).into();
                 }
                 // A login that ends has its line from the node; a code that is asked for again has it from here.
-                let told =
-                    record.row.verdict == Verdict::Retried || record.row.reason == Reason::GuessingSuspected;
+                let told = record.row.verdict == Verdict::Retried || is_alarm(record.row.reason);
                 if alarm.is_some() || told {
                     let coming = Arc::clone(self).keep_and_tell(record, alarm, answer_by);
                     return At::Waits(Question::Commit(Waiting::new(ticket, Box::pin(coming))));
@@ -209,7 +208,7 @@ impl Worker {
     }
 
     /// Has a record kept.
-    fn keep(&self, record: Record, answer_by: Tick) -> Coming<CommitAnswer> {
+    pub(super) fn keep(&self, record: Record, answer_by: Tick) -> Coming<CommitAnswer> {
         match self.shared.store.commit(record) {
             Pending::Ready(answer) => Box::pin(std::future::ready(answer)),
             Pending::Later(coming) => Box::pin(self.in_time(coming, answer_by, CommitAnswer::Unavailable)),
@@ -226,7 +225,7 @@ impl Worker {
         if let Some(alarm) = alarm {
             self.alarm(alarm, answer_by).await;
         }
-        if record.row.reason == Reason::GuessingSuspected {
+        if is_alarm(record.row.reason) {
             // The engine's own alarm: the login goes on whatever becomes of it.
             return self.alarm(record, answer_by).await;
         }
@@ -265,7 +264,12 @@ impl Worker {
 
     /// The store's answer, or `late` where it does not come in time. A login is given a moment even where its own time is
     /// over.
-    fn in_time<T>(&self, coming: Coming<T>, answer_by: Tick, late: T) -> impl Future<Output = T> + use<T> {
+    pub(super) fn in_time<T>(
+        &self,
+        coming: Coming<T>,
+        answer_by: Tick,
+        late: T,
+    ) -> impl Future<Output = T> + use<T> {
         let left = answer_by.since(self.shared.clock.mono()).max(STORE_LEAST);
         let coming = tokio::time::timeout(left, coming);
         async move { coming.await.unwrap_or(late) }
@@ -366,6 +370,11 @@ impl Worker {
         self.send(sealed.map_err(|_| DropReason::ReplyTooLarge)?.into(), origin);
         Ok(())
     }
+}
+
+/// Whether a row is one that somebody should hear of at once.
+fn is_alarm(reason: Reason) -> bool {
+    matches!(reason, Reason::GuessingSuspected | Reason::FraudReported)
 }
 
 /// A first step, or a further one of a login that this server has, or that one of `peers` has. A State is never ignored: without its login

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use super::answers::Brought;
 use super::clients::{Clients, Gateway, Ratchet};
 use super::drives::Drives;
 use super::drops::Drops;
@@ -107,6 +108,8 @@ pub(super) enum Command {
     Open { primaries: Box<[Settings]>, live: Arc<Live>, tell: mpsc::Sender<Result<(), Fault>> },
     /// Use what was opened last.
     ChangeOver,
+    /// Take an answer from a phone to its login.
+    Hear(Box<Brought>),
 }
 
 /// Opens primaries for one worker.
@@ -215,6 +218,7 @@ impl Worker {
                     // Whoever asked may have given up; what was opened is then never used.
                     drop(tell.send(result));
                 }
+                Command::Hear(brought) => self.take_answer(*brought),
                 Command::ChangeOver => {
                     if let Some((primaries, relays)) = opened.take() {
                         self.primaries.store(Arc::new(primaries));

@@ -51,6 +51,7 @@ pub mod scratch;
 pub mod sink;
 pub mod site;
 pub mod tap;
+pub mod webhook;
 
 pub use freeradius::FreeRadius;
 pub use process::Process;

@@ -53,11 +53,11 @@ impl Quickstart {
         let (journal, _flusher) = logging::begin(effective.log_format, effective.log_level)?;
         logging::warn(&warnings);
         let signals = Signals::catch()?;
-        let server = running::start(&effective, journal)?;
-        let address = server.addresses().first().copied();
+        let running = running::start(&effective, journal)?;
+        let address = running.server.addresses().first().copied();
         let address = address.ok_or_else(|| Failure::usage("there is no address to listen on"))?;
         introduce(&self.dir, &found, reachable(address))?;
-        signals.serve(server, effective, &flags, &Alone)
+        signals.serve(running, effective, &flags, &Alone)
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn run(dir: &Path, effective: &Effective, just_made: bool) -> anyhow:
     let (journal, _flusher) = logging::begin(effective.log_format, level)?;
     match running::start(effective, journal) {
         Ok(server) => {
-            let address = server.addresses().first().copied();
+            let address = server.server.addresses().first().copied();
             let done = address
                 .map_or(Err(Failure::usage("there is no address to listen on").into()), |address| {
                     log_in(dir, effective, address)

@@ -4,6 +4,7 @@ mod command;
 mod http;
 mod smpp;
 mod smtp;
+mod webhook;
 
 use std::time::Duration;
 
@@ -21,12 +22,12 @@ use crate::engine::delivery::Kind;
 
 pub(super) const KEYS: &[Key] = &[
     key("name", Values::One, "NAME", "its name, which the log shows"),
-    key("kind", Values::One, "KIND", "what it brings: sms, voice or email"),
+    key("kind", Values::One, "KIND", "what it brings: sms, voice, email or push"),
     key(
         "type",
         Values::One,
         "TYPE",
-        "how: http (a request to a provider), smtp (a mail server), smpp (a message centre) or command (a program)",
+        "how: http (a request to a provider), smtp (a mail server), smpp (a message centre), webhook (your own app or bot) or command (a program)",
     ),
     key(
         "timeout",
@@ -138,13 +139,29 @@ pub(super) const KEYS: &[Key] = &[
         "WORD",
         "smpp: how a text goes that takes several messages: parts, or payload for a message_payload (parts)",
     ),
+    key(
+        "secret",
+        Values::Secret,
+        "SECRET",
+        "what answers are signed with, and the questions of a webhook: file:PATH, env:NAME or itself",
+    ),
+    key(
+        "inbound-token",
+        Values::Secret,
+        "SECRET",
+        "sms and voice: a word that a provider shows that brings answers, instead of a signature",
+    ),
     key("proxy", Values::One, "URL", "http: go through this proxy"),
 ];
 
 /// The keys that every type has.
-const COMMON: &[&str] = &["name", "kind", "type", "timeout", "from", "countries"];
+const COMMON: &[&str] = &["name", "kind", "type", "timeout", "from", "countries", "secret", "inbound-token"];
 
-pub(super) const KINDS: &[(&str, Kind)] =
+const KINDS: &[(&str, Kind)] =
+    &[("sms", Kind::Sms), ("voice", Kind::Voice), ("email", Kind::Email), ("push", Kind::Push)];
+
+/// The kinds that are put into words here.
+pub(super) const SENT: &[(&str, Kind)] =
     &[("sms", Kind::Sms), ("voice", Kind::Voice), ("email", Kind::Email)];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -153,20 +170,26 @@ enum Type {
     Command,
     Smtp,
     Smpp,
+    Webhook,
 }
 
 /// A channel, and where its name was written.
 pub(super) struct Decoded {
     pub(super) settings: ChannelSettings,
-    name: Origin,
+    pub(super) name: Origin,
     /// Whether somebody wrote `from`, right or wrong.
     says_from: bool,
 }
 
 /// Reads one channel; `None` after a fault.
 pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
-    const TYPES: &[(&str, Type)] =
-        &[("http", Type::Http), ("smtp", Type::Smtp), ("smpp", Type::Smpp), ("command", Type::Command)];
+    const TYPES: &[(&str, Type)] = &[
+        ("http", Type::Http),
+        ("smtp", Type::Smtp),
+        ("smpp", Type::Smpp),
+        ("webhook", Type::Webhook),
+        ("command", Type::Command),
+    ];
     let name = reader.required("name", value::label);
     let kind = word(reader, "kind", KINDS);
     let timeout = reader.or("timeout", duration(Duration::from_secs(1)..=Duration::from_secs(30)), TIMEOUT);
@@ -178,16 +201,42 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
         let origin = reader.origin_of("countries").unwrap_or(reader.origin());
         reader.fault(origin, "countries", "belongs to channels that reach numbers", "remove it");
     }
+    let (secret, inbound_token) = answers(reader, kind);
+    if kind == Kind::Push && kind_of_way == Type::Http {
+        let origin = reader.origin_of("type").unwrap_or(reader.origin());
+        reader.fault(origin, "type", "brings no pushes", "webhook or command");
+    }
     let way = match kind_of_way {
         Type::Http => Way::Http(Box::new(http::decode(reader, kind)?)),
         Type::Command => Way::Command(command::decode(reader)?),
         Type::Smtp => Way::Smtp(smtp::decode(reader, kind)?),
         Type::Smpp => Way::Smpp(smpp::decode(reader, kind)?),
+        Type::Webhook => Way::Webhook(webhook::decode(reader, kind)?),
     };
     let name = name?;
-    let settings = ChannelSettings { name: name.value, kind, timeout, from, countries, way };
+    let settings =
+        ChannelSettings { name: name.value, kind, timeout, from, countries, secret, inbound_token, way };
     let says_from = reader.origin_of("from").is_some();
     Some(Decoded { settings, name: name.origin, says_from })
+}
+
+/// What proves that an answer is no stranger's.
+fn answers(reader: &mut Reader<'_>, kind: Kind) -> (Option<Secret>, Option<Secret>) {
+    if kind == Kind::Push {
+        reader.demand("secret");
+    }
+    let mut fetch = |key| reader.secret(key).map(|found| found.value);
+    let (secret, token) = (fetch("secret"), fetch("inbound-token"));
+    for (key, is_said, belongs) in [
+        ("secret", secret.is_some(), kind != Kind::Email),
+        ("inbound-token", token.is_some(), matches!(kind, Kind::Sms | Kind::Voice)),
+    ] {
+        if is_said && !belongs {
+            let origin = reader.origin_of(key).unwrap_or(reader.origin());
+            reader.fault(origin, key, format!("is nothing that {kind} needs"), "remove it");
+        }
+    }
+    (secret, token)
 }
 
 /// Refuses two channels of one name.
@@ -214,7 +263,7 @@ pub(super) fn demand_sender(decoded: &Decoded, sending: &Sending, findings: &mut
             http.url.has(Slot::From) || http.body.as_ref().is_some_and(|body| body.has(Slot::From))
         }
         Way::Smtp(_) => true,
-        Way::Command(_) | Way::Smpp(_) => false,
+        Way::Command(_) | Way::Smpp(_) | Way::Webhook(_) => false,
     };
     if says && !says_from && settings.from.is_empty() && sending.from.is_empty() {
         let what = format!("missing: channel {} says whom its messages come from", settings.name);

@@ -112,6 +112,8 @@ fn asked(url: &str, body: &str) -> HttpSettings {
 
 fn channel(name: &str, way: Way) -> ChannelSettings {
     ChannelSettings {
+        secret: None,
+        inbound_token: None,
         name: Label::new(name).unwrap(),
         kind: Kind::Sms,
         timeout: Duration::from_secs(5),

@@ -20,7 +20,9 @@ impl Radius {
             Some(None) => return PrimaryAnswer::Unavailable,
         };
         let state = dialog.map(|dialog| dialog.state);
-        let forward = Forward { password: Some(&check.password), user_name: None, state };
+        // Only a request that came without a credential has an empty one: it goes on as it is.
+        let password = Some(&check.password).filter(|password| !password.is_empty());
+        let forward = Forward { password, user_name: None, state };
         // Too long for the attribute, it is nobody's password.
         let Ok(attributes) = AttributeList::forward(&request, forward) else {
             return PrimaryAnswer::Rejected { attributes: AttributeList::new() };

@@ -1,0 +1,47 @@
+//! What callers are answered: a status and a word, the same for everybody who has proved nothing.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{Response, StatusCode};
+
+use crate::server::answers::Outcome;
+
+/// 204, or a status with `{"error": WORD}`.
+pub(super) fn of(status: StatusCode, word: &'static str) -> Response<Body> {
+    let body =
+        if word.is_empty() { Body::empty() } else { Body::from(format!("{{\"error\":\"{word}\"}}\n")) };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !word.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response
+}
+
+/// For whoever has proved nothing.
+pub(super) fn forbidden() -> Response<Body> {
+    of(StatusCode::FORBIDDEN, "forbidden")
+}
+
+/// For what is no answer.
+pub(super) fn malformed() -> Response<Body> {
+    of(StatusCode::BAD_REQUEST, "malformed")
+}
+
+/// For paths that lead nowhere.
+pub(super) async fn nothing_here() -> Response<Body> {
+    of(StatusCode::NOT_FOUND, "not-found")
+}
+
+/// What became of an answer.
+pub(super) fn outcome(outcome: Outcome) -> Response<Body> {
+    match outcome {
+        Outcome::Taken => of(StatusCode::NO_CONTENT, ""),
+        Outcome::Late => of(StatusCode::CONFLICT, "answer-late"),
+        Outcome::NotActive => of(StatusCode::CONFLICT, "device-not-active"),
+        Outcome::Unavailable => of(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}

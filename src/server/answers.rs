@@ -1,0 +1,194 @@
+//! The one way from a phone's answer to its login: for whoever hears answers, on whatever thread.
+//!
+//! An answer is handed to the first worker, which moves the login as it would for a datagram.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use super::node::Heard;
+use super::phones::Sight;
+use super::worker::{Command, Shared, Worker};
+use crate::base::name::Label;
+use crate::base::secret::Secret;
+use crate::base::text::escape;
+use crate::base::time::{Tick, UnixTime};
+use crate::engine::asking::Reference;
+use crate::engine::delivery::Kind;
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::record::{CommitAnswer, Record};
+use crate::engine::step::Answer;
+use crate::store::pending::Pending;
+
+/// Brings answers to logins.
+#[derive(Clone)]
+pub struct Answers {
+    shared: Arc<Shared>,
+    worker: UnboundedSender<Command>,
+    warned: Arc<AtomicU64>,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The login has it.
+    Taken,
+    /// Too late, or answered already, or never asked.
+    Late,
+    /// The device was revoked, or enrolled anew: its answer counts no more.
+    NotActive,
+    /// The server is stopping.
+    Unavailable,
+}
+
+/// A channel, as far as its answers are concerned.
+#[derive(Debug)]
+pub struct Proof {
+    /// Its name.
+    pub name: Label,
+    /// What it brings.
+    pub kind: Kind,
+    /// What answers are signed with.
+    pub secret: Option<Secret>,
+    /// What is shown instead.
+    pub inbound_token: Option<Secret>,
+}
+
+/// An answer on its way to a worker.
+pub(super) struct Brought {
+    reference: Reference,
+    answer: Answer,
+    tell: oneshot::Sender<Outcome>,
+}
+
+/// Forged answers are said in the log at most so often.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+/// How long recording and reading may take for an answer that no gateway waits for.
+const WITHIN: Duration = Duration::from_secs(5);
+
+impl Answers {
+    pub(super) fn new(shared: Arc<Shared>, worker: UnboundedSender<Command>) -> Answers {
+        Answers { shared, worker, warned: Arc::default() }
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> UnixTime {
+        self.shared.clock.unix()
+    }
+
+    /// The channel called `name`, as it is configured at this moment.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<Proof> {
+        let live = self.shared.live.load();
+        let channel = live.channels.list().find(|channel| channel.name.as_str() == name)?;
+        Some(Proof {
+            name: channel.name.clone(),
+            kind: channel.kind,
+            secret: channel.secret.clone(),
+            inbound_token: channel.inbound_token.clone(),
+        })
+    }
+
+    /// What may be known of a question; `None` where it was never asked, or is long over.
+    #[must_use]
+    pub fn sight(&self, reference: Reference) -> Option<Sight> {
+        self.shared.node.sight(reference)
+    }
+
+    /// The questions that went to the telephone `number`: those that may be answered, or else one that no longer may.
+    #[must_use]
+    pub fn questions_to(&self, number: &str) -> Vec<Reference> {
+        self.shared.node.questions_to(number)
+    }
+
+    /// Brings an answer, which its channel has vouched for.
+    pub async fn answer(&self, reference: Reference, answer: Answer) -> Outcome {
+        let (tell, told) = oneshot::channel();
+        let brought = Brought { reference, answer, tell };
+        if self.worker.send(Command::Hear(Box::new(brought))).is_err() {
+            return Outcome::Unavailable;
+        }
+        told.await.unwrap_or(Outcome::Unavailable)
+    }
+
+    /// Somebody brought an answer for `channel` and could not prove who they are: said once a minute.
+    pub fn forged(&self, channel: &str) {
+        let now = self.shared.clock.mono();
+        let last = Tick(self.warned.load(Ordering::Relaxed));
+        if last != Tick(0) && now.since(last) < WARN_EVERY {
+            return;
+        }
+        self.warned.store(now.0, Ordering::Relaxed);
+        let channel: String = escape(channel.as_bytes()).chars().take(64).collect();
+        tracing::warn!(
+            channel,
+            hint = "if it was the provider: is the secret or token the same on both sides, and are the clocks right?",
+            "an answer was refused: neither signed nor shown the token, or more than a minute old"
+        );
+    }
+}
+
+impl Worker {
+    /// Takes an answer to its login.
+    pub(super) fn take_answer(self: &Arc<Self>, brought: Brought) {
+        let worker = Arc::clone(self);
+        tokio::spawn(async move {
+            let Brought { reference, answer, tell } = brought;
+            // Whoever asked may have hung up; the answer stands.
+            let _hung_up = tell.send(worker.heard(reference, answer).await);
+        });
+    }
+
+    async fn heard(self: &Arc<Self>, reference: Reference, answer: Answer) -> Outcome {
+        let by = self.shared.clock.mono() + WITHIN;
+        let active = self.is_active(reference, by).await;
+        let mut heard = Heard::Unknown;
+        self.turn(by, |worker, env, out| {
+            let (what, ask) = worker.shared.node.hear(reference, answer, env, out);
+            heard = what;
+            ask
+        });
+        match heard {
+            Heard::Taken if active => Outcome::Taken,
+            Heard::Taken => Outcome::NotActive,
+            Heard::Unknown => Outcome::Late,
+            Heard::Late(row) => {
+                if let Some(row) = row {
+                    let row = Arc::new(*row);
+                    tracing::info!(login = %row.login, client = %row.client, reason = row.reason.code(),
+                        "{}", row.reason.sentence());
+                    let record = Record { guards: Vec::new(), row };
+                    if !matches!(self.keep(record, by).await, CommitAnswer::Done(_)) {
+                        tracing::error!("a late answer could not be recorded");
+                    }
+                }
+                Outcome::Late
+            }
+        }
+    }
+
+    /// Whether the device that a question went to is the user's still. What the store cannot say is left to the login.
+    async fn is_active(&self, reference: Reference, by: Tick) -> bool {
+        let Some(Sight { device: Some(device), user: Some(user), .. }) = self.shared.node.sight(reference)
+        else {
+            return true;
+        };
+        let query = UserQuery { user, seeds: false, look_alikes: false };
+        let answer = match self.shared.store.find(&query) {
+            Pending::Ready(answer) => answer,
+            Pending::Later(coming) => self.in_time(coming, by, UserAnswer::Unavailable).await,
+        };
+        match answer {
+            UserAnswer::Found(account) => account
+                .special
+                .as_ref()
+                .is_some_and(|special| special.active_devices().any(|known| known.id == device)),
+            UserAnswer::Unknown { .. } => false,
+            UserAnswer::Unavailable => true,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Text messages that are answered and calls that wait for a key, the real program between: radclient asks, providers of the
+//! test's own take what is sent and bring what users answer, FreeRADIUS checks passwords.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and signs with the real clock"
+)]
+
+mod support;
+
+use support::radclient::{Radclient, Reply, Signing};
+use support::webhook::{Webhook, post, seconds_now, signature};
+use support::{FreeRadius, Radmfa, Scratch, User, free_port};
+
+const TOKEN: &str = "inbound-token-of-the-test";
+const PHONE: &str = "+36301234567";
+
+struct Site {
+    radmfa: Radmfa,
+    provider: Webhook,
+    portal: String,
+    store: String,
+    _primary: FreeRadius,
+    scratch: Scratch,
+}
+
+impl Site {
+    /// One user with a password and a phone; a VPN gateway at 127.0.0.1, an RD Gateway at 127.0.0.2.
+    fn start(name: &str, channel: &str, more: &[&str]) -> Site {
+        let user = User::named("u1");
+        let scratch = Scratch::new(name);
+        let primary = FreeRadius::primary(&scratch, std::slice::from_ref(&user));
+        let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
+        let provider = Webhook::start();
+        let add = ["user", "add", "u1", "--phone", PHONE, "--store", &store];
+        Radmfa::run(&scratch, &add).expect_success("radmfa user add");
+        let server = primary.server();
+        let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
+        let channel = format!("{channel},url=http://{}/send", provider.address);
+        let portal = format!("127.0.0.1:{}", free_port());
+        let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
+        arguments.extend(["--portal", &portal, "--channel", &channel]);
+        let gateway = "name=rdg,address=127.0.0.2,secret=testing123,profile=rd-gateway,primary=none";
+        arguments.extend(["--client", gateway]);
+        arguments.extend(more);
+        let radmfa = Radmfa::serve(&scratch, &arguments);
+        Site { radmfa, provider, portal: format!("http://{portal}"), store, _primary: primary, scratch }
+    }
+
+    fn gateway(&self) -> Radclient<'_> {
+        Radclient::new(&self.scratch, self.radmfa.server(), Signing::Signed)
+    }
+
+    /// What an RD Gateway sends.
+    fn remote_desktop(&self) -> Option<Reply> {
+        let attributes = ["User-Name = \"u1\"".to_owned(), "Packet-Src-IP-Address = 127.0.0.2".to_owned()];
+        self.gateway().try_send("auth", &attributes, 25)
+    }
+
+    fn command(&self, arguments: &[&str]) -> String {
+        let arguments = [arguments, &["--store", &self.store]].concat();
+        Radmfa::run(&self.scratch, &arguments).expect_success(&arguments.join(" ")).stdout
+    }
+}
+
+/// The six digits in a message.
+fn code(message: &str) -> String {
+    let run = message.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6);
+    run.unwrap_or_else(|| panic!("no code in {message}")).to_owned()
+}
+
+#[test]
+fn a_text_message_is_answered_with_its_code_from_its_own_number() {
+    let channel =
+        format!("name=sink,kind=sms,type=http,method=POST,body={{to}}|{{text}},inbound-token={TOKEN}");
+    let site = Site::start("sms-two-way", &channel, &["--sms", "two-way=true,gap=0s"]);
+    let url = format!("{}/sms/sink", site.portal);
+    let bearer = format!("Bearer {TOKEN}");
+    let says = |from: &str, text: &str| {
+        let body = serde_json::json!({ "from": from, "text": text }).to_string();
+        post(&url, &[("Authorization", &bearer)], &body).0
+    };
+    let accepted = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| site.remote_desktop());
+        let message = site.provider.question(0);
+        let (to, text) = message.body.split_once('|').unwrap();
+        assert_eq!(to, PHONE);
+        assert!(text.starts_with("Reply ") && text.contains("rdg"), "{text}");
+        let code = code(text);
+        // Whoever shows no token, or another one, and whoever writes from another number.
+        let body = format!("from=%2B36301234567&text={code}");
+        assert_eq!(post(&url, &[], &body).0, 403);
+        assert_eq!(post(&format!("{url}?token=wrong"), &[], &body).0, 403);
+        assert_eq!(says("+36309999999", &code), 409);
+        assert_eq!(says("radmfa", &code), 400);
+        // A wrong code counts, and the right one may still come; a form and a token in the query do as well.
+        assert_eq!(says(PHONE, "000000"), 204);
+        assert_eq!(post(&format!("{url}?token={TOKEN}"), &[], &body).0, 204);
+        let accepted = asked.join().unwrap();
+        assert_eq!(says(PHONE, &code), 409, "late");
+        accepted
+    });
+    assert!(accepted.as_ref().is_some_and(Reply::accepts), "{accepted:?}");
+    let report = site.command(&["report", "auth", "--format", "json"]);
+    for reason in ["phone-asked", "code-wrong", "phone-approved", "answer-late"] {
+        assert!(report.contains(reason), "{reason}: {report}");
+    }
+    let log = site.radmfa.process.log();
+    assert!(!log.contains("1234567"), "a number in the log:\n{log}");
+}
+
+#[test]
+fn a_prompt_waits_for_the_text_message_and_three_wrong_ones_end_it() {
+    let channel =
+        format!("name=sink,kind=sms,type=http,method=POST,body={{to}}|{{text}},inbound-token={TOKEN}");
+    let site = Site::start("sms-two-way-prompt", &channel, &["--sms", "two-way=true,gap=0s"]);
+    let url = format!("{}/sms/sink?token={TOKEN}", site.portal);
+    let says = |text: &str| post(&url, &[], &format!("msisdn=36301234567&Body={text}")).0;
+    let user = User::named("u1");
+    let challenge = site.gateway().password("u1", &user.password);
+    assert!(challenge.one("Reply-Message").contains("67, then press OK here."), "{challenge:?}");
+    assert_eq!(says(&code(&site.provider.question(0).body)), 204);
+    assert!(site.gateway().answer("u1", "", &challenge).accepts());
+
+    let challenge = site.gateway().password("u1", &user.password);
+    let right = code(&site.provider.question(1).body);
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    for _ in 0..3 {
+        assert_eq!(says(wrong), 204);
+    }
+    // The login is over as soon as the third was judged.
+    support::process::poll("the end", std::time::Duration::from_secs(10), || {
+        (says(&right) == 409).then_some(())
+    });
+    assert!(site.gateway().answer("u1", "", &challenge).rejects());
+}
+
+#[test]
+fn a_call_waits_for_the_key_and_a_digit_reports_fraud() {
+    let channel = "name=phone,kind=voice,type=http,method=POST,body={to}|{reference}|{callback}|{text},secret=secret-of-the-calls";
+    let site = Site::start(
+        "voice-key",
+        channel,
+        &["--voice", "answer=key,caller-id=+3612345678", "--sms", "gap=0s"],
+    );
+    let key = |call: &str, digits: &str| {
+        let parts: Vec<&str> = call.split('|').collect();
+        let body = serde_json::json!({ "id": parts[1], "digits": digits }).to_string();
+        let timestamp = seconds_now().to_string();
+        let signed = signature("secret-of-the-calls", "in", &timestamp, &body);
+        let headers = [("X-Radmfa-Timestamp", timestamp.as_str()), ("X-Radmfa-Signature", signed.as_str())];
+        assert_eq!(parts[2], format!("{}/voice/phone", site.portal));
+        assert_eq!(post(parts[2], &[], &body).0, 403);
+        post(parts[2], &headers, &body).0
+    };
+    let accepted = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| site.remote_desktop());
+        let call = site.provider.question(0);
+        assert!(call.body.starts_with(PHONE) && call.body.contains("press the hash key"), "{}", call.body);
+        assert!(call.body.contains("press 0"), "{}", call.body);
+        assert_eq!(key(&call.body, "#"), 204);
+        asked.join().unwrap()
+    });
+    assert!(accepted.as_ref().is_some_and(Reply::accepts), "{accepted:?}");
+    let refused = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| site.remote_desktop());
+        assert_eq!(key(&site.provider.question(1).body, "0"), 204);
+        asked.join().unwrap()
+    });
+    assert!(refused.as_ref().is_some_and(Reply::rejects), "{refused:?}");
+    assert!(site.radmfa.process.log().contains("fraud-reported"));
+    assert!(site.remote_desktop().is_some_and(|reply| reply.rejects()));
+    assert_eq!(site.provider.count(), 2, "a call to somebody who is blocked");
+}

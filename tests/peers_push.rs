@@ -1,0 +1,315 @@
+//! Pushes by webhook and an RD Gateway, the real program between: radclient asks, a webhook of the test's own takes the questions and
+//! answers them, FreeRADIUS checks passwords.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and signs with the real clock"
+)]
+
+mod support;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use radmfa::base::secret::Secret;
+use radmfa::server::system::SystemEntropy;
+use radmfa::wire::{
+    AttributeList, Code, MaRule, RequestBuilder, SharedSecret, UpstreamReply, UpstreamRequest, number,
+};
+use serde_json::json;
+use support::process::poll;
+use support::radclient::{Radclient, Reply, Signing};
+use support::webhook::{Posted, Webhook, answer_at, post, seconds_now, signature};
+use support::{FreeRadius, Radmfa, Scratch, Server, User, free_port};
+
+const SECRET: &str = "hook-secret-of-the-test";
+
+struct Site {
+    radmfa: Radmfa,
+    webhook: Webhook,
+    store: String,
+    _primary: FreeRadius,
+    scratch: Scratch,
+}
+
+impl Site {
+    /// One user with a password and a device; the clients are a VPN gateway at 127.0.0.1 and an RD Gateway at 127.0.0.2.
+    fn start(name: &str, user: &User, more: &[&str]) -> Site {
+        let scratch = Scratch::new(name);
+        let primary = FreeRadius::primary(&scratch, std::slice::from_ref(user));
+        let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
+        let webhook = Webhook::start();
+        let ran = |arguments: &[&str]| {
+            let arguments = [arguments, &["--store", &store]].concat();
+            Radmfa::run(&scratch, &arguments).expect_success(&arguments.join(" "));
+        };
+        ran(&["user", "add", &user.name]);
+        ran(&["device", "add", &user.name, "--channel", "hook", "--address", "u1-phone"]);
+        let server = primary.server();
+        let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
+        let channel =
+            format!("name=hook,kind=push,type=webhook,url=http://{}/push,secret={SECRET}", webhook.address);
+        let portal = format!("127.0.0.1:{}", free_port());
+        let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
+        arguments.extend(["--portal", &portal, "--channel", &channel]);
+        arguments.extend([
+            "--client",
+            "name=rdg,address=127.0.0.2,secret=testing123,profile=rd-gateway,primary=none",
+        ]);
+        arguments.extend(more);
+        let radmfa = Radmfa::serve(&scratch, &arguments);
+        Site { radmfa, webhook, store, _primary: primary, scratch }
+    }
+
+    fn gateway(&self) -> Radclient<'_> {
+        Radclient::new(&self.scratch, self.radmfa.server(), Signing::Signed)
+    }
+
+    /// What an RD Gateway sends: no credential; the station as it says.
+    fn remote_desktop(&self, station: &str, patience: u32) -> Option<Reply> {
+        let mut attributes = vec![
+            "User-Name = \"u1\"".to_owned(),
+            "Packet-Src-IP-Address = 127.0.0.2".to_owned(),
+            "NAS-Port-Type = Virtual".to_owned(),
+        ];
+        if !station.is_empty() {
+            attributes.push(format!("Calling-Station-Id = \"{station}\""));
+        }
+        self.gateway().try_send("auth", &attributes, patience)
+    }
+
+    fn command(&self, arguments: &[&str]) -> String {
+        let arguments = [arguments, &["--store", &self.store]].concat();
+        Radmfa::run(&self.scratch, &arguments).expect_success(&arguments.join(" ")).stdout
+    }
+
+    /// The reasons in the trail, newest first, waited for until one of them is `reason`.
+    fn reasons(&self, reason: &str) -> Vec<String> {
+        poll(reason, Duration::from_secs(10), || {
+            let printed = self.command(&["report", "auth", "--format", "json"]);
+            let rows: Vec<serde_json::Value> = serde_json::from_str(&printed).unwrap();
+            let reasons: Vec<String> =
+                rows.iter().map(|row| row["reason"].as_str().unwrap().to_owned()).collect();
+            reasons.iter().any(|found| found == reason).then_some(reasons)
+        })
+    }
+}
+
+/// An RD Gateway at 127.0.0.2 that asks the same in new packets, from one port.
+struct Bare {
+    socket: UdpSocket,
+    secret: SharedSecret,
+    entropy: SystemEntropy,
+    sent: u8,
+}
+
+impl Bare {
+    fn new(server: Server) -> Bare {
+        let socket = UdpSocket::bind("127.0.0.2:0").unwrap();
+        socket.connect(server.address()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let secret = SharedSecret::new(Secret::from(server.secret));
+        Bare { socket, secret, entropy: SystemEntropy::new().unwrap(), sent: 0 }
+    }
+
+    /// What `remote_desktop` has radclient send.
+    fn send(&mut self, station: &str) -> UpstreamRequest {
+        const NAS_PORT_TYPE: u8 = 61;
+        let mut attributes = AttributeList::new();
+        attributes.push_text(number::USER_NAME, "u1").unwrap();
+        attributes.push_u32(NAS_PORT_TYPE, 5).unwrap();
+        attributes.push_text(number::CALLING_STATION_ID, station).unwrap();
+        let authenticator = radmfa::base::system::random(&mut self.entropy);
+        let (code, secret) = (Code::ACCESS_REQUEST, &self.secret);
+        let builder = RequestBuilder { code, attributes: &attributes, proxy_state: None, secret };
+        self.sent += 1;
+        let request = builder.build(self.sent, authenticator, &mut self.entropy).unwrap();
+        self.socket.send(&request.bytes).unwrap();
+        request
+    }
+
+    /// The answer to this request; any other is passed over.
+    fn hear(&self, request: &UpstreamRequest) -> Code {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = self.socket.recv(&mut buffer).unwrap();
+            let (identifier, authenticator) = (request.identifier, &request.authenticator);
+            let rule = MaRule::Required;
+            if let Ok(reply) =
+                UpstreamReply::authenticate(&buffer[..length], identifier, authenticator, &self.secret, rule)
+            {
+                return reply.code();
+            }
+        }
+    }
+}
+
+fn answer(question: &Posted, verdict: &str, number: Option<&str>) -> u16 {
+    answer_at(question, SECRET, seconds_now(), verdict, number).0
+}
+
+/// The number that the prompt shows.
+fn shown(challenge: &Reply) -> String {
+    let line = challenge.one("Reply-Message");
+    let number = line
+        .strip_prefix("Type ")
+        .and_then(|rest| rest.strip_suffix(" on your phone, then press OK here. Or type a code:"));
+    let number = number.unwrap_or_else(|| panic!("{challenge:?}"));
+    assert!(number.len() == 2 && number.bytes().all(|octet| octet.is_ascii_digit()), "{line}");
+    number.to_owned()
+}
+
+#[test]
+fn the_number_at_the_prompt_is_typed_on_the_phone() {
+    let user = User::named("u1");
+    let site = Site::start("push", &user, &[]);
+    assert!(site.gateway().password("u1", "wrong").rejects());
+    assert_eq!(site.webhook.count(), 0, "a push for a wrong password");
+
+    let challenge = site.gateway().password("u1", &user.password);
+    let number = shown(&challenge);
+    let question = site.webhook.question(0);
+    let signed = signature(SECRET, "out", question.header("x-radmfa-timestamp"), &question.body);
+    assert_eq!(question.header("x-radmfa-signature"), signed);
+    let stamp: u64 = question.header("x-radmfa-timestamp").parse().unwrap();
+    assert!(seconds_now().abs_diff(stamp) <= 60);
+    let body = question.json();
+    let keys: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut wanted = ["id", "user", "client", "station", "server", "match", "choices", "expires", "callback"];
+    wanted.sort_unstable();
+    assert_eq!(keys, wanted);
+    assert_eq!(
+        (&body["user"], &body["client"], &body["server"]),
+        (&json!("u1"), &json!("nas"), &json!("mfa-a"))
+    );
+    assert_eq!(
+        (&body["match"], &body["choices"], &body["station"]),
+        (&json!("type"), &json!(null), &json!(null))
+    );
+    assert!(body["expires"].as_u64().unwrap() > seconds_now());
+    assert!(!question.body.replace(body["id"].as_str().unwrap(), "").contains(&format!("\"{number}\"")));
+    assert_eq!(question.header("x-radmfa-device"), "u1-phone");
+
+    // Forged, swapped, stale and malformed answers change nothing.
+    let fresh = seconds_now();
+    assert_eq!(answer_at(&question, "another-secret", fresh, "approve", Some(&number)).0, 403);
+    assert_eq!(answer_at(&question, SECRET, fresh - 61, "approve", Some(&number)).0, 403);
+    assert_eq!(answer_at(&question, SECRET, fresh + 120, "approve", Some(&number)).0, 403);
+    let callback = body["callback"].as_str().unwrap();
+    let text = json!({ "id": body["id"], "verdict": "approve", "number": number }).to_string();
+    let timestamp = fresh.to_string();
+    let out = signature(SECRET, "out", &timestamp, &text);
+    let swapped = [("X-Radmfa-Timestamp", timestamp.as_str()), ("X-Radmfa-Signature", out.as_str())];
+    assert_eq!(post(callback, &swapped, &text).0, 403, "a signature of the other direction");
+    assert_eq!(post(callback, &[], &text).0, 403);
+    assert_eq!(answer(&question, "perhaps", Some(&number)), 400);
+
+    assert_eq!(answer(&question, "approve", Some(&number)), 204);
+    assert_eq!(answer(&question, "approve", Some(&number)), 409, "answered twice");
+    let accept = site.gateway().answer("u1", "", &challenge);
+    assert!(accept.accepts(), "{accept:?}");
+    let reasons = site.reasons("answer-late");
+    assert!(reasons.contains(&"phone-approved".to_owned()), "{reasons:?}");
+}
+
+#[test]
+fn a_prompt_waits_for_the_phone_and_a_wrong_number_or_a_denial_ends_the_login() {
+    let user = User::named("u1");
+    let site = Site::start("push-waits", &user, &[]);
+    let challenge = site.gateway().password("u1", &user.password);
+    let number = shown(&challenge);
+    let question = site.webhook.question(0);
+    let accept = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| site.gateway().answer("u1", "", &challenge));
+        // Whether it comes before or after OK was pressed, it counts.
+        assert_eq!(answer(&question, "approve", Some(&number)), 204);
+        waiting.join().unwrap()
+    });
+    assert!(accept.accepts(), "{accept:?}");
+
+    let challenge = site.gateway().password("u1", &user.password);
+    let wrong = if shown(&challenge) == "10" { "11" } else { "10" };
+    let question = site.webhook.question(1);
+    assert_eq!(answer(&question, "approve", Some(wrong)), 204, "a wrong number is taken, as a denial");
+    assert!(site.gateway().answer("u1", "", &challenge).rejects());
+    site.reasons("number-wrong");
+
+    let challenge = site.gateway().password("u1", &user.password);
+    let question = site.webhook.question(2);
+    assert_eq!(answer(&question, "deny", None), 204);
+    assert!(site.gateway().answer("u1", "", &challenge).rejects());
+    assert_eq!(answer(&question, "approve", Some(&shown(&challenge))), 409, "late");
+    site.reasons("phone-denied");
+}
+
+#[test]
+fn an_rd_gateway_is_held_until_the_phone_has_spoken_and_makes_one_push_whatever_it_repeats() {
+    let user = User::named("u1");
+    let site = Site::start("push-rdg", &user, &[]);
+    let first = std::thread::scope(|scope| {
+        let first = scope.spawn(|| site.remote_desktop("198.51.100.7", 20));
+        let question = site.webhook.question(0);
+        assert_eq!(question.json()["match"], "none");
+        assert_eq!(question.json()["client"], "rdg");
+        assert_eq!(question.json()["station"], "198.51.100.7");
+        // The same again from another port, then somebody from elsewhere. They come to one worker, in this order.
+        let mut again = Bare::new(site.radmfa.server());
+        let (copy, other) = (again.send("198.51.100.7"), again.send("203.0.113.9"));
+        assert_eq!(again.hear(&other), Code::ACCESS_REJECT, "another login of a user who is being asked");
+        assert_eq!(answer(&question, "approve", None), 204);
+        assert_eq!(again.hear(&copy), Code::ACCESS_ACCEPT);
+        first.join().unwrap()
+    });
+    assert!(first.as_ref().is_some_and(Reply::accepts), "{first:?}");
+    assert_eq!(site.webhook.count(), 1);
+    site.reasons("login-pending");
+}
+
+#[test]
+fn fraud_blocks_the_user_and_a_revoked_device_says_so() {
+    let user = User::named("u1");
+    let site = Site::start("push-fraud", &user, &[]);
+    let refused = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| site.remote_desktop("", 20));
+        let question = site.webhook.question(0);
+        site.command(&["device", "revoke", "u1", "u1-phone"]);
+        let (status, body) = answer_at(&question, SECRET, seconds_now(), "approve", None);
+        assert_eq!((status, body.trim()), (409, r#"{"error":"device-not-active"}"#));
+        asked.join().unwrap()
+    });
+    assert!(refused.is_some_and(|reply| reply.rejects()));
+    site.reasons("device-not-active");
+
+    site.command(&["device", "add", "u1", "--channel", "hook", "--address", "u1-phone"]);
+    assert!(site.command(&["device", "list", "u1"]).contains("active"));
+    let refused = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| site.remote_desktop("", 20));
+        assert_eq!(answer(&site.webhook.question(1), "fraud", None), 204);
+        asked.join().unwrap()
+    });
+    assert!(refused.is_some_and(|reply| reply.rejects()));
+    assert!(site.radmfa.process.log().contains("fraud-reported"));
+    let blocked = site.remote_desktop("", 20);
+    assert!(blocked.is_some_and(|reply| reply.rejects()));
+    assert!(site.command(&["user", "show", "u1"]).contains("somebody else's login"));
+    assert_eq!(site.webhook.count(), 2, "a push to somebody who is blocked");
+}
+
+#[test]
+fn a_webhook_that_fails_is_followed_by_a_refusal_in_time_and_its_question_is_over() {
+    let user = User::named("u1");
+    let site = Site::start("push-fails", &user, &[]);
+    site.webhook.answers("503 Service Unavailable");
+    let refused = site.remote_desktop("", 20);
+    assert!(refused.is_some_and(|reply| reply.rejects()));
+    assert_eq!(answer(&site.webhook.question(0), "approve", None), 409);
+    site.reasons("delivery-failed");
+    let unsigned = Radclient::new(&site.scratch, site.radmfa.server(), Signing::Unsigned);
+    let bare = ["User-Name = \"u1\"".to_owned(), "Packet-Src-IP-Address = 127.0.0.2".to_owned()];
+    assert_eq!(unsigned.try_send("auth", &bare, 1), None, "a bare name without a signature is no request");
+    assert_eq!(site.webhook.count(), 1);
+}
