@@ -67,7 +67,15 @@ fn every_report_tells_what_happened() {
     let by_client = reader.rows("report usage --by client --since 1d");
     assert_eq!((&by_client[0]["key"], &by_client[0]["active-users"]), (&"nas".into(), &1.into()));
     let table = reader.text("report usage --by method");
-    assert!(table.starts_with("2 users enabled, 1 active; 1 authentications"), "{table}");
+    assert!(table.starts_with("2 users enabled, 1 active; 1 authentication\n"), "{table}");
+
+    // On a terminal there are bars; elsewhere, as above, there are none.
+    let typed = format!("{} report usage --by user --store {}", env!("CARGO_BIN_EXE_radmfa"), reader.store);
+    let mut terminal = std::process::Command::new(support::process::program("script"));
+    let shown = terminal.args(["-qec", &typed, "/dev/null"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("SHARE") && shown.contains('█'), "{shown}");
+    assert!(!table.contains('█'));
 
     let total = reader.rows("report usage --by total");
     assert_eq!((&total[0]["enabled-users"], &total[0]["active-users"]), (&2.into(), &1.into()));
@@ -101,7 +109,14 @@ fn every_report_tells_what_happened() {
 #[test]
 fn what_is_no_filter_is_refused() {
     let scratch = Scratch::new("report-wrong");
-    for line in ["report auth --result maybe", "report auth --reference 123", "report usage --by mood"] {
+    for line in [
+        "report auth --method psychic",
+        "report auth --since 2026-02-01 --until 2026-01-01",
+        "report locked --since 1d --until 2d",
+        "report auth --result maybe",
+        "report auth --reference 123",
+        "report usage --by mood",
+    ] {
         let arguments: Vec<&str> = line.split_whitespace().collect();
         let finished = Radmfa::run(&scratch, &arguments);
         assert_eq!(finished.status.code(), Some(2), "{line}: {}", finished.transcript());

@@ -272,6 +272,21 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Method; 11] = [
+        Method::None,
+        Method::Totp,
+        Method::Hotp,
+        Method::Waived,
+        Method::Sms,
+        Method::Voice,
+        Method::Email,
+        Method::Recovery,
+        Method::Bypass,
+        Method::Remembered,
+        Method::Push,
+    ];
+
     /// The word in logs, audit rows and reports.
     pub fn code(self) -> &'static str {
         match self {
@@ -301,21 +316,7 @@ impl Method {
     /// Back from [`Method::code`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Method> {
-        [
-            Method::None,
-            Method::Totp,
-            Method::Hotp,
-            Method::Waived,
-            Method::Sms,
-            Method::Voice,
-            Method::Email,
-            Method::Recovery,
-            Method::Bypass,
-            Method::Remembered,
-            Method::Push,
-        ]
-        .into_iter()
-        .find(|method| method.code() == text)
+        Method::ALL.into_iter().find(|method| method.code() == text)
     }
 }
 
@@ -427,6 +428,8 @@ pub struct Durations {
     pub primary: Duration,
     /// The user was waited for: a code typed, a call taken.
     pub typing: Duration,
+    /// Providers were waited for, to take a message.
+    pub sending: Duration,
 }
 
 #[cfg(test)]

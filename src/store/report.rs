@@ -85,6 +85,11 @@ pub trait Reports {
     /// Sums over the rows that fit, by key in ascending order. Call [`Reports::catch_up`] first.
     fn sums(&mut self, filter: &Filter, by: By) -> Result<Vec<Sum>, AdminFault>;
 
+    /// Users who were let in at least once. Call [`Reports::catch_up`] first.
+    fn active_users(&mut self, filter: &Filter) -> Result<u64, AdminFault> {
+        Ok(self.sums(filter, By::User)?.iter().filter(|sum| sum.accepted > 0).count() as u64)
+    }
+
     /// Users who are not disabled: what is billed by the user.
     fn enabled_users(&mut self) -> Result<u64, AdminFault>;
 }
@@ -93,7 +98,7 @@ pub(super) const HOUR: u64 = 3_600_000;
 pub(super) const DAY: u64 = 24 * HOUR;
 
 /// Methods that are no second factor.
-pub(super) const NO_FACTOR: [&str; 3] = ["none", "waived", "bypass"];
+pub(super) const NO_FACTOR: [&str; 4] = ["none", "waived", "bypass", "remembered"];
 
 impl Filter {
     /// Whether `row` fits.

@@ -59,6 +59,7 @@ const WIDE: &[&str] = &[
     "took-ms",
     "primary-ms",
     "user-ms",
+    "sending-ms",
     "count",
     "actor",
     "note",
@@ -67,9 +68,9 @@ const WIDE: &[&str] = &[
 
 impl Auth {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let filter = Filter { login: self.reference, ..self.filter.filter()? };
         let mut admin = open(&self.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
-        let filter = Filter { login: self.reference, ..self.filter.filter() };
         let rows = reports.rows(&filter, self.before, self.limit).map_err(Failure::from)?;
         if let (Some(reference), true) = (self.reference, rows.is_empty()) {
             return Err(no_row(reference).into());
@@ -120,6 +121,7 @@ fn value(row: &AuditRow, column: &str) -> Value {
         "took-ms" => millis(row.took),
         "primary-ms" => millis(row.durations.primary),
         "user-ms" => millis(row.durations.typing),
+        "sending-ms" => millis(row.durations.sending),
         "count" => json!(row.count),
         "actor" => json!(row.actor),
         "note" => json!(row.note),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::caught_up;
+use super::{caught_up, in_order};
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing};
@@ -53,6 +53,7 @@ struct Known<'a> {
 
 impl Clients {
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
+        in_order(self.since, self.until)?;
         let named: HashSet<String> = self.serve.take_names("client").into_iter().collect();
         let (effective, warnings) = config::load(&self.serve, &machine()).map_err(|errors| wrong(&errors))?;
         warn(&warnings);

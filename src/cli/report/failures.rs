@@ -31,9 +31,9 @@ enum Apart {
 
 impl Failures {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let filter: Filter = self.rows.filter.filter()?;
         let mut admin = open(&self.rows.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
-        let filter: Filter = self.rows.filter.filter();
         let by = if self.by == Apart::User { By::User } else { By::Reason };
         let mut sums = reports.sums(&filter, by).map_err(Failure::from)?;
         let failed = |sum: &Sum| sum.rejected + sum.retried;

@@ -4,6 +4,7 @@
 
 use serde_json::json;
 
+use super::in_order;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
@@ -41,6 +42,7 @@ pub(crate) struct Locked {
 
 impl Locked {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        in_order(self.since, self.until)?;
         let settings = said(&self.store)?;
         let mut admin = open(&self.store, Missing::Refuse)?;
         let now = clock().unix();

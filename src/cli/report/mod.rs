@@ -73,7 +73,8 @@ struct RowsFlags {
 }
 
 fn method(text: &str) -> Result<String, String> {
-    Method::parse(text).map(|method| method.code().to_owned()).ok_or_else(|| "is no method".to_owned())
+    let known = Method::parse(text).map(|method| method.code().to_owned());
+    known.ok_or_else(|| format!("takes {}", Method::ALL.map(Method::code).join(", ")))
 }
 
 fn result(text: &str) -> Result<String, String> {
@@ -81,9 +82,20 @@ fn result(text: &str) -> Result<String, String> {
     known.ok_or_else(|| "takes accepted, rejected, retried or noted".to_owned())
 }
 
+/// Refuses a time that ends before it begins, in which nothing can have happened.
+fn in_order(since: Option<UnixTime>, until: Option<UnixTime>) -> Result<(), Failure> {
+    match (since, until) {
+        (Some(since), Some(until)) if until <= since => {
+            Err(Failure::usage(format!("--until {until} does not lie after --since {since}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl FilterFlags {
-    fn filter(&self) -> Filter {
-        Filter {
+    fn filter(&self) -> Result<Filter, Failure> {
+        in_order(self.since, self.until)?;
+        Ok(Filter {
             since: self.since,
             until: self.until,
             user: self.user.clone(),
@@ -91,7 +103,7 @@ impl FilterFlags {
             method: self.method.clone(),
             result: self.result.clone(),
             login: None,
-        }
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{RowsFlags, caught_up};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Format, Listing, say};
+use crate::cli::output::{Format, Listing, count, say};
 use crate::cli::store::{Missing, open};
 use crate::store::report::{By, Sum};
 
@@ -57,17 +57,22 @@ impl Usage {
             Apart::CountryOfPhone => By::Country,
             Apart::Total => return self.total(),
         };
+        let filter = self.rows.filter.filter()?;
         let mut admin = open(&self.rows.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
-        let filter = self.rows.filter.filter();
         let sums = reports.sums(&filter, by).map_err(Failure::from)?;
         let table = self.rows.format.format == Format::Table;
         if table {
             let enabled = reports.enabled_users().map_err(Failure::from)?;
-            let active = reports.sums(&filter, By::User).map_err(Failure::from)?;
-            let active = active.iter().filter(|sum| sum.accepted > 0).count();
+            let active = reports.active_users(&filter).map_err(Failure::from)?;
             let factors: u64 = sums.iter().map(|sum| sum.factors).sum();
-            say(format!("{enabled} users enabled, {active} active; {factors} authentications\n"))?;
+            let [enabled, factors] =
+                [enabled, factors].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+            say(format!(
+                "{} enabled, {active} active; {}\n",
+                count(enabled, "user"),
+                count(factors, "authentication")
+            ))?;
         }
         let bars = table && std::io::stdout().is_terminal();
         let mut listing = Listing::new(match (self.by, bars) {
@@ -94,12 +99,11 @@ impl Usage {
 impl Usage {
     /// Both ways of billing, in one line.
     fn total(&self) -> anyhow::Result<()> {
+        let filter = self.rows.filter.filter()?;
         let mut admin = open(&self.rows.store, Missing::Refuse)?;
         let reports = caught_up(&mut *admin)?;
-        let filter = self.rows.filter.filter();
         let enabled = reports.enabled_users().map_err(Failure::from)?;
-        let active = reports.sums(&filter, By::User).map_err(Failure::from)?;
-        let active = active.iter().filter(|sum| sum.accepted > 0).count();
+        let active = reports.active_users(&filter).map_err(Failure::from)?;
         let all = reports.sums(&filter, By::Method).map_err(Failure::from)?;
         let sum = |of: fn(&Sum) -> u64| json!(all.iter().map(of).sum::<u64>());
         let mut listing = Listing::new(&[

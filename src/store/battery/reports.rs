@@ -125,6 +125,9 @@ pub(in crate::store) fn sums_over_months_are_what_the_rows_add_up_to<B: Bench>()
                     let sums = admin.reports().sums(&filter, by).unwrap();
                     assert_eq!(sums, add_up(rows.iter(), &filter, by, |_| None), "{by:?} under {filter:?}");
                 }
+                let active = add_up(rows.iter(), &filter, By::User, |_| None);
+                let active = active.iter().filter(|sum| sum.accepted > 0).count() as u64;
+                assert_eq!(admin.reports().active_users(&filter).unwrap(), active, "{filter:?}");
                 let found: Vec<u64> = admin
                     .reports()
                     .rows(&filter, None, 500)

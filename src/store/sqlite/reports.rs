@@ -3,18 +3,18 @@
 //! No report reads more than a page of rows. Sums in which users are told apart read whole spans of days from `rollup_span`
 //! and the days at either end of them from `rollup_user`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::admin::{SqliteAdmin, Trouble};
 use super::rollup::{self, Progress, SPAN};
 use super::rows::{self, CHAIN, int, nat};
 use crate::base::name::UserName;
 use crate::store::admin::{AdminFault, AuditRow};
-use crate::store::report::{By, DAY, Filter, HOUR, Reports, Sum, country, moment};
+use crate::store::report::{By, DAY, Filter, HOUR, NO_FACTOR, Reports, Sum, country, moment};
 
 impl Reports for SqliteAdmin {
     fn catch_up(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), AdminFault> {
@@ -47,6 +47,11 @@ impl Reports for SqliteAdmin {
             hour_sums(&self.connection, filter, by)
         };
         self.blame(sums.map_err(Trouble::Sql))
+    }
+
+    fn active_users(&mut self, filter: &Filter) -> Result<u64, AdminFault> {
+        let count = active_in_all(&self.connection, filter);
+        self.blame(count.map_err(Trouble::Sql))
     }
 
     fn enabled_users(&mut self) -> Result<u64, AdminFault> {
@@ -227,46 +232,60 @@ impl Days {
     }
 
     /// Spans that lie within them whole, and the days beside those.
-    fn split(self) -> (String, String) {
+    fn split(self) -> (Vec<u64>, Vec<u64>) {
         let Days { first, end, open } = self;
         let low = first.div_ceil(SPAN);
         let high = if open { end.div_ceil(SPAN) } else { end / SPAN };
         if low >= high {
-            return (array([]), array(first..end));
+            return (Vec::new(), (first..end).collect());
         }
-        let beside = (first..low * SPAN).chain((high * SPAN).min(end)..end);
-        (array(low..high), array(beside))
+        ((low..high).collect(), (first..low * SPAN).chain((high * SPAN).min(end)..end).collect())
     }
 }
 
-/// What is told apart by users, as a table of its own: `user`, `client`, `method`, `verdict`, `reason`, `count`.
-fn people(connection: &Connection, filter: &Filter) -> rusqlite::Result<Option<Wanted>> {
-    let Some(days) = Days::of(connection, filter)? else { return Ok(None) };
+/// Reads what is told apart by users, unit by unit in the order of its table, so that nothing has to be sorted: `columns` of
+/// whole spans of days, and of the days beside them. `rest` follows the condition.
+fn each(
+    connection: &Connection,
+    filter: &Filter,
+    (columns, rest): (&str, &str),
+    take: &mut dyn FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let Some(days) = Days::of(connection, filter)? else { return Ok(()) };
     let (spans, days) = days.split();
-    let of_user = filter.user.as_ref().map(UserName::as_str);
-    let Wanted { condition, mut values } = Wanted::everywhere(filter);
-    values.extend([spans.into(), days.into()]);
-    let (spans, days) = (values.len() - 1, values.len());
-    let mut condition = condition;
-    if let Some(user) = of_user {
-        values.push(user.to_owned().into());
-        let _infallible = write!(condition, " AND user = ?{}", values.len());
+    let mut wanted = Wanted::everywhere(filter);
+    if let Some(user) = &filter.user {
+        wanted.and("user = ?", user.as_str().to_owned().into());
     }
-    let columns = "SELECT user, client, method, verdict, reason, count FROM";
-    let condition = format!(
-        "({columns} rollup_span WHERE span IN (SELECT value FROM json_each(?{spans})) AND {condition}
-          UNION ALL
-          {columns} rollup_user WHERE day IN (SELECT value FROM json_each(?{days})) AND {condition})"
-    );
-    Ok(Some(Wanted { condition, values }))
+    let Wanted { condition, mut values } = wanted;
+    let place = values.len() + 1;
+    values.push(Value::Null);
+    for (table, unit, numbers) in [("rollup_span", "span", spans), ("rollup_user", "day", days)] {
+        let sql = format!("SELECT {columns} FROM {table} WHERE {unit} = ?{place} AND {condition} {rest}");
+        let mut statement = connection.prepare_cached(&sql)?;
+        for number in numbers {
+            if let Some(last) = values.last_mut() {
+                *last = int(number).into();
+            }
+            let mut rows = statement.query(params_from_iter(&values))?;
+            while let Some(row) = rows.next()? {
+                take(row)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The columns of a [`Sum`] after its key.
-const COUNTS: &str = "coalesce(sum(count) FILTER (WHERE verdict = 'accepted'), 0),
-     coalesce(sum(count) FILTER (WHERE verdict = 'rejected'), 0),
-     coalesce(sum(count) FILTER (WHERE verdict = 'retried'), 0),
-     coalesce(sum(count) FILTER (WHERE verdict IN ('accepted', 'rejected')
-         AND method NOT IN ('none', 'waived', 'bypass')), 0)";
+fn counts() -> String {
+    let none = NO_FACTOR.map(|method| format!("'{method}'")).join(", ");
+    format!(
+        "coalesce(sum(count) FILTER (WHERE verdict = 'accepted'), 0),
+         coalesce(sum(count) FILTER (WHERE verdict = 'rejected'), 0),
+         coalesce(sum(count) FILTER (WHERE verdict = 'retried'), 0),
+         coalesce(sum(count) FILTER (WHERE verdict IN ('accepted', 'rejected') AND method NOT IN ({none})), 0)"
+    )
+}
 
 fn sum_of(row: &rusqlite::Row<'_>, key: String, users: Option<u64>) -> rusqlite::Result<Sum> {
     Ok(Sum {
@@ -290,8 +309,9 @@ fn hour_sums(connection: &Connection, filter: &Filter, by: By) -> rusqlite::Resu
         By::Protocol | By::User | By::Country => "protocol",
     };
     let Wanted { condition, values } = Wanted::at(filter, HOUR, "hour");
+    let counts = counts();
     let sql = format!(
-        "SELECT {key} AS key, {COUNTS} FROM rollup WHERE verdict <> 'noted' AND {condition} GROUP BY key ORDER BY key"
+        "SELECT {key} AS key, {counts} FROM rollup WHERE verdict <> 'noted' AND {condition} GROUP BY key ORDER BY key"
     );
     let users = match by {
         By::Hour | By::Protocol => None,
@@ -313,12 +333,48 @@ fn hour_sums(connection: &Connection, filter: &Filter, by: By) -> rusqlite::Resu
 
 /// How many users were let in, by `key`; of whole days.
 fn active(connection: &Connection, filter: &Filter, key: &str) -> rusqlite::Result<HashMap<String, u64>> {
-    let Some(Wanted { condition, values }) = people(connection, filter)? else { return Ok(HashMap::new()) };
-    let sql =
-        format!("SELECT {key}, count(DISTINCT user) FROM {condition} WHERE verdict = 'accepted' GROUP BY 1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let counts = statement.query_map(params_from_iter(values), |row| Ok((row.get(0)?, nat(row.get(1)?))))?;
-    counts.collect()
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    let mut seen: HashMap<String, HashSet<u32>> = HashMap::new();
+    // Rows of one user stand together, and so almost always does what is told apart.
+    let (mut user, mut number, mut last) = (String::new(), 0, String::new());
+    each(connection, filter, (&format!("user, {key}"), "AND verdict = 'accepted'"), &mut |row| {
+        let (who, what) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+        if who == user && what == last {
+            return Ok(());
+        }
+        if who != user {
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            number = match numbers.get(who) {
+                Some(number) => *number,
+                None => *numbers.entry(who.to_owned()).or_insert(next),
+            };
+            who.clone_into(&mut user);
+        }
+        what.clone_into(&mut last);
+        match seen.get_mut(what) {
+            Some(users) => users.insert(number),
+            None => seen.entry(what.to_owned()).or_default().insert(number),
+        };
+        Ok(())
+    })?;
+    Ok(seen.into_iter().map(|(key, users)| (key, users.len() as u64)).collect())
+}
+
+/// How many users were let in at all.
+fn active_in_all(connection: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
+    let mut users: HashSet<String> = HashSet::new();
+    let mut last = String::new();
+    each(connection, filter, ("user", "AND verdict = 'accepted'"), &mut |row| {
+        let user = row.get_ref(0)?.as_str()?;
+        if user != last {
+            user.clone_into(&mut last);
+            if !users.contains(user) {
+                users.insert(user.to_owned());
+            }
+        }
+        Ok(())
+    })?;
+    Ok(users.len() as u64)
 }
 
 /// How many users were let in on each day: counted when it was rolled up.
@@ -342,26 +398,35 @@ fn user_sums(connection: &Connection, filter: &Filter, by: By) -> rusqlite::Resu
     if matches!(by, By::Day | By::Hour) {
         return days_of_user(connection, filter);
     }
-    let Some(Wanted { condition, values }) = people(connection, filter)? else { return Ok(Vec::new()) };
-    if by == By::Country {
-        return country_sums(connection, &condition, values);
-    }
     let key = match by {
         By::Client => "client",
         By::Method => "method",
         By::Reason => "reason",
         By::User | By::Country | By::Protocol | By::Day | By::Hour => "user",
     };
-    let sql = format!(
-        "SELECT {key} AS key, {COUNTS}, count(DISTINCT user) FILTER (WHERE verdict = 'accepted')
-         FROM {condition} WHERE verdict <> 'noted' GROUP BY key ORDER BY key"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let sums = statement.query_map(params_from_iter(values), |row| {
-        let users = nat(row.get(5)?);
-        sum_of(row, row.get(0)?, Some(users))
-    })?;
-    sums.collect()
+    let mut sums: HashMap<String, Sum> = HashMap::new();
+    each(
+        connection,
+        filter,
+        (&format!("{key}, {}", counts()), &format!("AND verdict <> 'noted' GROUP BY {key}")),
+        &mut |row| {
+            let key = row.get_ref(0)?.as_str()?;
+            let one = sum_of(row, String::new(), None)?;
+            match sums.get_mut(key) {
+                Some(sum) => sum.add(&one),
+                None => drop(sums.insert(key.to_owned(), one)),
+            }
+            Ok(())
+        },
+    )?;
+    if by == By::Country {
+        return country_sums(connection, &sums);
+    }
+    // Whatever is told apart beside, it is of one user.
+    let finish = |(key, sum): (String, Sum)| Sum { key, users: Some(u64::from(sum.accepted > 0)), ..sum };
+    let mut sums: Vec<Sum> = sums.into_iter().map(finish).collect();
+    sums.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    Ok(sums)
 }
 
 /// The days of one user.
@@ -372,8 +437,9 @@ fn days_of_user(connection: &Connection, filter: &Filter) -> rusqlite::Result<Ve
     if let Some(user) = &filter.user {
         wanted.and("user = ?", user.as_str().to_owned().into());
     }
+    let counts = counts();
     let sql = format!(
-        "SELECT day, {COUNTS}, count(DISTINCT user) FILTER (WHERE verdict = 'accepted')
+        "SELECT day, {counts}, count(DISTINCT user) FILTER (WHERE verdict = 'accepted')
          FROM rollup_user WHERE verdict <> 'noted' AND {} GROUP BY day ORDER BY day",
         wanted.condition
     );
@@ -385,23 +451,26 @@ fn days_of_user(connection: &Connection, filter: &Filter) -> rusqlite::Result<Ve
     sums.collect()
 }
 
-fn country_sums(connection: &Connection, condition: &str, values: Vec<Value>) -> rusqlite::Result<Vec<Sum>> {
-    let sql = format!(
-        "SELECT (SELECT phone FROM user WHERE name = people.user), {COUNTS} FROM {condition} AS people
-         WHERE verdict <> 'noted' GROUP BY user"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
+/// Sums of users, by the country codes of their telephone numbers.
+fn country_sums(connection: &Connection, users: &HashMap<String, Sum>) -> rusqlite::Result<Vec<Sum>> {
+    let mut statement = connection.prepare_cached("SELECT phone FROM user WHERE name = ?1")?;
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
-    let mut rows = statement.query(params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
-        let key = country(&row.get::<_, Option<String>>(0)?.unwrap_or_default());
-        let one = sum_of(row, key.clone(), None)?;
+    for (user, one) in users {
+        let phone = statement.query_row([user], |row| row.get::<_, Option<String>>(0)).optional()?.flatten();
+        let key = country(&phone.unwrap_or_default());
         let sum = sums.entry(key.clone()).or_insert_with(|| Sum { key, users: Some(0), ..Sum::default() });
-        sum.accepted += one.accepted;
-        sum.rejected += one.rejected;
-        sum.retried += one.retried;
-        sum.factors += one.factors;
+        sum.add(one);
         sum.users = sum.users.map(|users| users + u64::from(one.accepted > 0));
     }
     Ok(sums.into_values().collect())
+}
+
+impl Sum {
+    /// Adds what another one counts.
+    fn add(&mut self, other: &Sum) {
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.retried += other.retried;
+        self.factors += other.factors;
+    }
 }
