@@ -91,6 +91,11 @@ pub(super) struct Progress {
     pub(super) newest: u64,
 }
 
+/// The last row that is rolled up.
+pub(super) fn reported(connection: &Connection) -> rusqlite::Result<u64> {
+    number(connection, "reported")
+}
+
 /// A number that `meta` keeps; 0 where there is none yet.
 fn number(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let sql = "SELECT value FROM meta WHERE name = ?1";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
+use super::rollup;
 use super::rows::{self, CHAIN, int, nat};
 use super::trail::{anchor, ends, start};
 use crate::base::time::UnixTime;
@@ -56,7 +57,9 @@ pub(super) fn run(
         })?;
     }
     if broken.is_none() {
-        broken = walk.tail(rows::watermark(&transaction)?).or_else(|| walk.unsaid());
+        // What state tables and roll-ups have taken in was there.
+        let taken_in = rows::watermark(&transaction)?.max(rollup::reported(&transaction)?);
+        broken = walk.tail(taken_in).or_else(|| walk.unsaid());
     }
     progress(total, total);
     (verified.erased, verified.checkpoints) = (walk.erased, walk.agreed);
@@ -160,7 +163,7 @@ impl Walk {
     }
 
     /// Checkpoints, or the store's own notes, that count more rows than there are.
-    fn tail(&self, watermark: u64) -> Option<Break> {
+    fn tail(&self, taken_in: u64) -> Option<Break> {
         let sequence = self.sequence + 1;
         if let Some(checkpoint) = self.expected.values().flatten().next_back() {
             let what = format!(
@@ -169,9 +172,9 @@ impl Walk {
             );
             return Some(Break { sequence, what });
         }
-        (watermark > self.sequence).then(|| {
+        (taken_in > self.sequence).then(|| {
             let what = format!(
-                "the tail was cut off: the trail ends at row {}, but the store has taken in {watermark}",
+                "the tail was cut off: the trail ends at row {}, but the store has taken in {taken_in}",
                 self.sequence
             );
             Break { sequence, what }

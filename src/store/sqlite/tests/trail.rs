@@ -108,6 +108,15 @@ fn a_tail_that_was_cut_is_found_by_a_checkpoint_in_the_store_or_from_the_log() {
 }
 
 #[test]
+fn a_tail_that_was_cut_is_missed_by_the_roll_ups() {
+    let bench = with_rows(10);
+    bench.admin().reports().catch_up(&mut |_, _| ()).unwrap();
+    raw(&bench).execute_batch("DELETE FROM event WHERE seq > 11").unwrap();
+    let found = broken(&bench, &[]);
+    assert_eq!((found.sequence, found.what.contains("has taken in 14")), (12, true), "{}", found.what);
+}
+
+#[test]
 fn a_chain_that_was_made_anew_is_found_by_a_checkpoint() {
     let bench = with_rows(10);
     let logged = bench.admin().trail().checkpoint().unwrap().unwrap();
