@@ -282,3 +282,46 @@ fn nobody_but_root_and_the_server_s_own_user_may_ask() {
     );
     server.wait_for("a user who may not was turned away from the control socket");
 }
+
+#[test]
+fn what_goes_to_a_password_server_and_comes_back_is_traced_without_the_password() {
+    let alice = support::User::named("alice");
+    let site = support::Site::start("trace-upstream", std::slice::from_ref(&alice), &[]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_radmfa"));
+    let store = format!("sqlite:{}", site.scratch.join("radmfa.db").display());
+    command.args(["trace", "--for", "10m", "--format", "json", "--store", &store]);
+    let mut trace = Process::spawn("trace", command, &site.scratch);
+    trace.wait_for("tracing mfa-a");
+    let gateway =
+        support::radclient::Radclient::new(&site.scratch, site.server(), support::radclient::Signing::Signed);
+    assert!(gateway.password("alice", "wrong").rejects());
+    assert!(gateway.login(&alice, &alice.code()).accepts());
+    trace.wait_for("\"verdict\":\"accepted\"");
+    let log = trace.log();
+    let events: Vec<Value> = log
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |event: &str| -> Vec<&Value> { events.iter().filter(|e| e["event"] == event).collect() };
+    let server = site.primary.server().address().to_string();
+    let sent = of("upstream-sent");
+    assert_eq!(sent.len(), 2, "{events:#?}");
+    for event in &sent {
+        assert_eq!((&event["server"], &event["code"]), (&server.as_str().into(), &"Access-Request".into()));
+        assert_eq!(
+            (&event["tries"], &event["user"], &event["client"]),
+            (&1.into(), &"alice".into(), &"nas".into())
+        );
+        let attributes = event["attributes"].to_string();
+        assert!(
+            attributes.contains("User-Name = \\\"alice\\\"")
+                && attributes.contains("User-Password = <hidden>")
+        );
+    }
+    let answered: Vec<_> = of("upstream-answered").iter().map(|event| event["code"].clone()).collect();
+    assert_eq!(answered, ["Access-Reject", "Access-Accept"]);
+    for secret in [alice.password.as_str(), site.primary.server().secret, site.server().secret] {
+        assert!(!log.contains(secret), "{secret} stands in\n{log}");
+    }
+}

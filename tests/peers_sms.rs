@@ -82,3 +82,22 @@ fn a_gateway_that_tries_again_from_a_new_port_gets_its_user_one_message() {
     let (_, code) = site.sink.code(0);
     assert!(site.gateway().answer("u2", &code, &second).accepts());
 }
+
+#[test]
+fn a_trace_says_which_channel_took_the_message_and_shows_no_code() {
+    let user = User::named("u1");
+    let site = Site::start("sms-trace", &user, &[]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_radmfa"));
+    let store = format!("sqlite:{}", site.scratch.join("radmfa.db").display());
+    command.args(["trace", "--for", "10m", "--store", &store]);
+    let mut trace = support::Process::spawn("trace", command, &site.scratch);
+    trace.wait_for("tracing mfa-a");
+    let challenge = site.gateway().password("u1", &user.password);
+    let (_, code) = site.sink.code(0);
+    assert!(site.gateway().answer("u1", &code, &challenge).accepts());
+    let line = trace.wait_for(" message taken by ");
+    assert!(line.contains("  login "), "{line}");
+    trace.wait_for("sends a code by sms");
+    trace.wait_for("accepted code-accepted");
+    assert!(!trace.log().contains(&code), "{}", trace.log());
+}
