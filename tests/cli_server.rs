@@ -355,7 +355,8 @@ fn quickstart_makes_a_server_that_works_and_finds_it_again() {
     let desk = Desk::new("cli-quickstart");
     let port = free_port();
     let line = format!("quickstart --listen 127.0.0.1:{port}");
-    let check = desk.ok(&format!("{line} --check"));
+    let shown = desk.run(&format!("{line} --check")).expect_success("quickstart --check");
+    let check = &shown.stdout;
     assert!(check.starts_with("Made ./radmfa-quickstart.\n"), "{check}");
     assert!(check.contains("← Access-Challenge") && check.contains("← Access-Accept"), "{check}");
     assert!(check.contains("The quickstart works."), "{check}");
@@ -366,6 +367,12 @@ fn quickstart_makes_a_server_that_works_and_finds_it_again() {
         assert_eq!(desk.mode(&format!("radmfa-quickstart/{file}")), 0o600, "{file}");
     }
     assert!(!desk.scratch.join("radmfa-quickstart.new").exists());
+    // Of the log the round trips are not to be buried in, the login's own line is left.
+    let logged: Vec<&str> = shown.stderr.lines().filter(|line| line.contains(" INFO ")).collect();
+    assert!(logged.len() == 1 && logged[0].contains(" ACCEPT code-accepted "), "{}", shown.stderr);
+    let trail = desk.ok("audit export --since 1d --store sqlite:radmfa-quickstart/radmfa.db");
+    let acts = trail.lines().filter(|row| row.contains("\"result\":\"noted\""));
+    assert!(acts.clone().count() >= 2 && acts.clone().all(|act| !act.contains("\"actor\":null")), "{trail}");
 
     let mut server = support::Process::spawn("quickstart", desk.command(&line), &desk.scratch);
     server.wait_for("Ctrl-C stops the server.");

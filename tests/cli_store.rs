@@ -440,3 +440,31 @@ fn a_store_says_what_it_is() {
     fs::rename(desk.scratch.join("store/radmfa.db.key"), desk.scratch.join("elsewhere")).unwrap();
     assert!(desk.ok("store info").contains("not beside the store"));
 }
+
+#[test]
+fn what_is_done_to_the_store_as_a_whole_is_in_its_trail_with_who_did_it() {
+    let desk = desk("keep-rows", &users(2));
+    desk.ok("store backup copy.db");
+    desk.ok("store rekey");
+    desk.write("passphrase", "correct horse battery staple\n");
+    desk.ok("token export --with-secrets out.xml --passphrase-file passphrase");
+    let rows = || -> Vec<Value> {
+        let exported = desk.ok("audit export --since 1d");
+        exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let before = rows();
+    let of = |rows: &[Value], reason: &str| -> Vec<Value> {
+        rows.iter().filter(|row| row["reason"] == reason).cloned().collect()
+    };
+    assert_eq!(of(&before, "store-backed-up")[0]["note"], "copy.db");
+    assert_eq!(of(&before, "store-rekeyed").len(), 1);
+    let left: Vec<_> = of(&before, "token-exported").iter().map(|row| row["device"].clone()).collect();
+    assert_eq!(left, ["T-0", "T-1"]);
+    assert!(before.iter().all(|row| row["actor"].is_string() && row["result"] == "noted"), "{before:?}");
+    desk.ok("store restore copy.db");
+    let after = rows();
+    assert!(of(&after, "store-backed-up").is_empty(), "a backup ends before its own row");
+    let restored = of(&after, "store-restored");
+    assert_eq!((&restored[0]["note"], restored[0]["actor"].is_string()), (&"copy.db".into(), true));
+    assert!(desk.ok("audit verify").contains("holds together"));
+}

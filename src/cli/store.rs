@@ -114,7 +114,7 @@ pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::
 }
 
 /// Who works on the store: asked before root is given up.
-fn origin() -> Origin {
+pub(crate) fn origin() -> Origin {
     let uid = nix::unistd::getuid();
     let name = nix::unistd::User::from_uid(uid).ok().flatten().map_or(uid.to_string(), |user| user.name);
     // Anybody can set the variable; only what root was given by sudo says who root is.

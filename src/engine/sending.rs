@@ -310,11 +310,15 @@ impl Dispatch {
     /// What happens while the provider is waited for.
     pub(super) fn resume(
         self: Box<Self>,
-        facts: Box<Facts>,
+        mut facts: Box<Facts>,
         event: Event,
         (since, until): (Tick, Tick),
         env: &mut Env<'_>,
     ) -> (Receipt, Step) {
+        let delivered = matches!(&event, Event::Delivered(id, _) if *id == self.id);
+        if delivered || matches!(event, Event::Expired) {
+            facts.durations.sending += env.mono.since(since);
+        }
         match event {
             // Quicker than whoever carried the question.
             Event::Phone(answer) if self.asks().is_some() => {

@@ -209,7 +209,10 @@ pub fn open(
         Place::Sqlite(path) => {
             let file = settings.file(path);
             let store = SqliteStore::open(&file, Arc::clone(&clock), &mut *entropy)?;
-            let admin = Box::new(SqliteAdmin::open(&file, clock, entropy)?);
+            let mut admin = Box::new(SqliteAdmin::open(&file, clock, entropy)?);
+            if let Some(from) = store.migrated() {
+                admin.note_migration(from)?;
+            }
             let newest_row = store.newest_row_time()?;
             let (state_key, other_state_keys) = (store.state_key(), store.other_state_keys());
             Ok(Opened { logins: Arc::new(store), newest_row, state_key, admin, other_state_keys })

@@ -22,7 +22,7 @@ use super::chain::{self, Mac};
 use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
-use crate::engine::record::{Consumed, LoginId, Row, Tally};
+use crate::engine::record::{Consumed, Durations, LoginId, Row, Tally};
 use crate::factor::oath::Drift;
 
 /// The first octet of a body.
@@ -49,6 +49,7 @@ mod body {
     pub(super) const DRIFT: u8 = 12;
     pub(super) const RECOVERY: u8 = 13;
     pub(super) const BYPASS: u8 = 14;
+    pub(super) const SENDING: u8 = 15;
     pub(super) const REASON: u8 = 32;
     pub(super) const METHOD: u8 = 33;
     pub(super) const PROTOCOL: u8 = 34;
@@ -139,8 +140,9 @@ fn pack_body(out: &mut Vec<u8>, row: &Row) {
         Some(Consumed::Bypass(id)) => put_number(out, body::BYPASS, id.cast_unsigned()),
         None => {}
     }
+    let Durations { primary, typing, sending } = row.durations;
     for (field, time) in
-        [(body::TOOK, row.took), (body::PRIMARY, row.durations.primary), (body::TYPING, row.durations.typing)]
+        [(body::TOOK, row.took), (body::PRIMARY, primary), (body::TYPING, typing), (body::SENDING, sending)]
     {
         if !time.is_zero() {
             put_number(out, field, u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
@@ -300,6 +302,7 @@ pub(super) fn read(sequence: u64, octets: &[u8], person: &[u8]) -> Result<AuditR
             (body::TOOK, Value::Number(time)) => row.took = Duration::from_micros(time),
             (body::PRIMARY, Value::Number(time)) => row.durations.primary = Duration::from_micros(time),
             (body::TYPING, Value::Number(time)) => row.durations.typing = Duration::from_micros(time),
+            (body::SENDING, Value::Number(time)) => row.durations.sending = Duration::from_micros(time),
             (body::COUNT, Value::Number(count)) => row.count = u32::try_from(count).unwrap_or(u32::MAX),
             (body::REASON, Value::Octets(text)) => row.reason = owned(text)?,
             (body::METHOD, Value::Octets(text)) => row.method = owned(text)?,
@@ -398,6 +401,7 @@ mod tests {
             durations: Durations {
                 primary: Duration::from_micros(20_001),
                 typing: Duration::from_micros(1_200_002),
+                sending: Duration::from_micros(300_003),
             },
             count: 40,
             actor: Some("root".into()),

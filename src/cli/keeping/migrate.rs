@@ -6,8 +6,6 @@ use crate::cli::output::say;
 use crate::cli::store::{clock, entropy};
 use crate::cli::{owner, progress};
 use crate::config::flags::StoreFlags;
-use crate::engine::reason::Reason;
-use crate::store::act::Act;
 use crate::store::sqlite::{Settings, SqliteAdmin, glance};
 
 /// Bring a store that an older radmfa made up to this version
@@ -33,10 +31,8 @@ impl Migrate {
         {
             let bar = progress::bar("migrating");
             bar.at(0, 1);
-            let mut admin =
-                SqliteAdmin::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
-            let act = Act::new(Reason::StoreMigrated).note(format!("{from} to {to}"));
-            admin.note(act).map_err(Failure::from)?;
+            // Whoever opens it migrates it, and leaves the row that says so.
+            drop(SqliteAdmin::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?);
         }
         say(format!("store {}: brought from version {from} to version {to}", settings.path.display()))?;
         Ok(())

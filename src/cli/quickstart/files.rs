@@ -13,7 +13,7 @@ use crate::base::secret::Secret;
 use crate::base::system::{Entropy, random};
 use crate::cli::failure::Failure;
 use crate::cli::input::secret_file;
-use crate::cli::store::{clock, entropy};
+use crate::cli::store::{clock, entropy, origin};
 use crate::cli::token::make::{new_seed, new_serial};
 use crate::cli::user::password_hash;
 use crate::factor::oath::Parameters;
@@ -92,7 +92,8 @@ fn make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Result<Found> {
     write(&draft.join(TOKEN), &uri)?;
     write(&draft.join(CONFIG), &configuration(listen.unwrap_or(([127, 0, 0, 1], 1812).into())))?;
     {
-        let settings = Settings::new(Place::Sqlite(draft.join(STORE)));
+        let place = Place::Sqlite(draft.join(STORE));
+        let settings = Settings { origin: origin(), ..Settings::new(place) };
         let mut admin: Box<dyn Admin> =
             open_admin(&settings, clock(), Box::new(random)).map_err(Failure::from)?;
         let hash = password_hash(&Secret::from(password.as_str()))?;

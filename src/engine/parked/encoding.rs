@@ -123,6 +123,7 @@ impl Parked {
         out.span(mono.since(*since));
         out.span(durations.primary);
         out.span(durations.typing);
+        out.span(durations.sending);
         out.span(until.since(mono));
         match stage {
             Stage::PrimaryAsks { state, rounds } => {
@@ -213,7 +214,7 @@ fn read(reader: &mut Reader<'_>, taker: &Taker<'_>) -> Option<Read> {
     let by = By { admission: reader.some(Reader::label)?, login: reader.some(Reader::label)? };
     let candidates = (0..reader.u16()?).map(|_| reader.label()).collect::<Option<Vec<_>>>()?;
     let (ran, waited) = (reader.span()?, reader.span()?);
-    let durations = Durations { primary: reader.span()?, typing: reader.span()? };
+    let durations = Durations { primary: reader.span()?, typing: reader.span()?, sending: reader.span()? };
     let left = |span: Duration| taker.mono + span.saturating_sub(taker.age);
     let until = left(reader.span()?);
     let stage = match reader.octet()? {

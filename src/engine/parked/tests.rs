@@ -71,7 +71,11 @@ fn facts(settled: Option<&str>, station: Option<&str>) -> Facts {
         ruling,
         answer_by: MONO,
         began: Tick(MONO.0 - 3_000_000_000),
-        durations: Durations { primary: Duration::from_millis(20), typing: Duration::from_secs(2) },
+        durations: Durations {
+            primary: Duration::from_millis(20),
+            typing: Duration::from_secs(2),
+            sending: Duration::from_millis(300),
+        },
     }
 }
 

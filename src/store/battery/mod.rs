@@ -144,7 +144,11 @@ pub(super) fn row(account: &Account, tally: Tally, spent: Option<(TokenId, u64)>
         remembers: None,
         tally,
         took: Duration::from_millis(1234),
-        durations: Durations { primary: Duration::from_millis(20), typing: Duration::from_millis(1200) },
+        durations: Durations {
+            primary: Duration::from_millis(20),
+            typing: Duration::from_millis(1200),
+            sending: Duration::from_millis(300),
+        },
         count: 1,
         actor: None,
         note: None,

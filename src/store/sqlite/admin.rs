@@ -21,6 +21,7 @@ use super::tables::log_change;
 use super::view::FRESH;
 use super::{Salts, Settings};
 use crate::base::system::{Clock, Entropy, random};
+use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Record, Recorded, Tally};
 use crate::store::StoreFault;
 use crate::store::act::Act;
@@ -70,7 +71,12 @@ impl SqliteAdmin {
         let salts = Salts(ChaCha20Rng::from_seed(random(&mut *entropy)));
         let packer = Packer::new(settings.recording, Box::new(salts));
         let pen = Pen { origin: settings.origin.clone(), packer, clock: Arc::clone(&clock), entropy };
-        Ok(SqliteAdmin { file, connection, clock, pen, hot: None })
+        let migrated = file.migrated;
+        let mut admin = SqliteAdmin { file, connection, clock, pen, hot: None };
+        if let Some(from) = migrated {
+            admin.note_migration(from)?;
+        }
+        Ok(admin)
     }
 
     pub(super) fn blame<T>(&self, result: Result<T, Trouble>) -> Result<T, AdminFault> {
@@ -78,6 +84,16 @@ impl SqliteAdmin {
             Trouble::Sql(error) => AdminFault::Store(self.file.fault(&error)),
             Trouble::Fault(fault) => fault,
         })
+    }
+
+    /// Leaves the row of a store of version `from` having been brought up to today's.
+    pub(crate) fn note_migration(&mut self, from: i64) -> Result<(), StoreFault> {
+        let act = Act::new(Reason::StoreMigrated).note(format!("{from} to {}", super::schema::VERSION));
+        match self.note(act) {
+            Ok(()) => Ok(()),
+            Err(AdminFault::Store(fault)) => Err(fault),
+            Err(other) => Err(StoreFault { what: other.to_string(), hint: String::new() }),
+        }
     }
 
     /// Leaves a row of something that was done to the store as a whole.

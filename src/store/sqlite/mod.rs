@@ -165,6 +165,11 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// The version that opening it brought up to today's, where it was older.
+    pub(crate) fn migrated(&self) -> Option<i64> {
+        self.file.migrated
+    }
+
     /// Opens the store, folds the rows that no snapshot has yet, and starts the threads that serve it.
     pub fn open(
         settings: &Settings,

@@ -454,7 +454,9 @@ fn rows_of_the_first_schema_become_one_chain_and_keep_what_they_said() {
     let settings = Settings { key: KeySource::Given(key), ..settings };
     let mut admin = SqliteAdmin::open(&settings, RealClock::shared(), entropy()).unwrap();
     let rows = admin.audit(&AuditFilter::default()).unwrap();
-    assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [4, 3, 2, 1]);
+    assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [5, 4, 3, 2, 1]);
+    assert_eq!((&*rows[0].reason, rows[0].note.as_deref()), ("store-migrated", Some("1 to 2")));
+    let rows = &rows[1..];
     let first = &rows[3];
     assert_eq!((first.time.0, first.login.number(), &*first.client), (1_790_000_000_000, 42, "nas"));
     assert_eq!((first.user.as_deref(), first.source.as_str()), (Some("alice"), "192.0.2.1:1645"));
