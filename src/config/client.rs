@@ -85,6 +85,16 @@ pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Dec
         );
     }
     let policy = resolve(reader, shared, profile);
+    let remembers = policy.as_ref().is_some_and(|policy| !policy.login.remember.is_zero());
+    if remembers && posture == MessageAuthenticator::Optional {
+        let origin = reader.origin_of("remember").unwrap_or(reader.origin()).clone();
+        reader.warn(
+            &origin,
+            "remember",
+            "nothing is remembered of requests without Message-Authenticator, which prove nothing of their station",
+            "turn it on at the gateway, then set message-authenticator = \"required\"",
+        );
+    }
     let (name, networks, secret, policy) = (name?, networks?, secret?, Arc::new(policy?));
     if policy.admission.trusts_gateway() {
         trusted(reader, &policy, posture, &networks);
