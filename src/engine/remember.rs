@@ -10,6 +10,7 @@
 //! had somebody guess at codes with the password, so a lock holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::account::{Account, TokenId};
 use super::await_commit::{AwaitCommit, Then};
@@ -31,6 +32,9 @@ use crate::wire::{AttributeList, Integrity};
 pub const SESSIONS_MAX: usize = 32;
 /// The longest station that is remembered, in octets; real ones are addresses of some kind.
 pub const STATION_MAX: usize = 128;
+
+/// The clocks of servers that share a store may be so far apart.
+const SKEW: Duration = Duration::from_mins(2);
 
 /// A second factor that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +69,10 @@ pub struct Visit<'a> {
 }
 
 impl Session {
-    /// Whether it is open at `now`. A clock that was set back before its beginning opens none.
+    /// Whether it is open at `now`. A clock that was set back to well before its beginning opens none.
     #[must_use]
     pub fn is_open(&self, now: UnixTime) -> bool {
-        self.since <= now && now < self.until
+        self.since <= now + SKEW && now < self.until
     }
 
     /// Whether it is for `visit`.
@@ -211,8 +215,8 @@ mod tests {
         Label::new(text).unwrap()
     }
 
-    fn hours(hours: u64) -> std::time::Duration {
-        std::time::Duration::from_hours(hours)
+    fn hours(hours: u64) -> Duration {
+        Duration::from_hours(hours)
     }
 
     fn session(id: u64, station: &str) -> Session {
@@ -245,6 +249,7 @@ mod tests {
             Waiver::by_session(&session(1, "10.0.0.7"), &policy(hours), visit).is_some()
         };
         assert!(waived(&visit, 8) && waived(&visit, 24));
+        assert!(waived(&Visit { now: NOW - SKEW, ..visit }, 8), "another server's clock");
         for other in [
             Visit { client: &wifi, ..visit },
             Visit { station: Some("10.0.0.70"), ..visit },
@@ -252,6 +257,7 @@ mod tests {
             Visit { integrity: Integrity::Unsigned, ..visit },
             Visit { now: NOW + hours(8), ..visit },
             Visit { now: NOW - hours(1), ..visit },
+            Visit { now: NOW - SKEW - Duration::from_millis(1), ..visit },
         ] {
             assert!(!waived(&other, 8), "{other:?}");
         }
