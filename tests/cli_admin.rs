@@ -213,7 +213,7 @@ fn every_bad_row_is_named_and_nothing_is_imported() {
         let said = desk.fails(line, 1);
         for expected in [
             "second.csv: line 2: interval: takes 30 or 60\n",
-            "second.csv: line 3: secret: the secret is not Base32 (letters A to Z and digits 2 to 7)\n",
+            "second.csv: line 3: secret: the secret is not Base32 (letters A to Z and digits 2 to 7), or part of it is missing\n",
             "second.csv: line 4: serial T-1 is in the store with another user, secret or parameters\n",
             "second.csv: line 5: type: takes totp or hotp\n",
             "error: 4 of 5 rows cannot be imported; nothing was changed\n",

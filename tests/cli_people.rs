@@ -139,9 +139,9 @@ fn a_pin_is_set_from_a_file_by_its_rules_and_taken_away() {
     ] {
         assert!(set(pin, 2).contains(said), "{pin}");
     }
-    assert!(set("2580", 2).contains("none of the last 5"));
+    assert!(set("2580", 2).contains("one of the last 5; choose another"));
     assert_eq!(set("2590", 0), "changed user alice\n");
-    assert!(set("2580", 2).contains("none of the last 5"));
+    assert!(set("2580", 2).contains("one of the last 5; choose another"));
     assert!(shown(&desk, "alice")["pin-set"].is_string());
 
     desk.write("radmfa.toml", "[[client]]\nname = \"vpn\"\npin = \"with-code\"\npin-max-age = \"90d\"\n");

@@ -429,7 +429,10 @@ mod tests {
         assert_eq!((token.parameters.moving, token.counter), (Moving::Counter, 12));
         for (text, fault) in [
             ("", "line 1: the file is empty"),
-            ("hunter2\n", "line 1: the secret is not Base32 (letters A to Z and digits 2 to 7)"),
+            (
+                "hunter2\n",
+                "line 1: the secret is not Base32 (letters A to Z and digits 2 to 7), or part of it is missing",
+            ),
             ("GEZDGNBVGY3TQOJQ\n\" STEP_SIZE 45\n", "line 2: STEP_SIZE: takes 30 or 60"),
             ("GEZDGNBVGY3TQOJQ\nabc\n", "line 2: is neither an option nor a scratch code"),
         ] {

@@ -17,7 +17,7 @@ const RFC4648: Alphabet = Alphabet::Rfc4648 { padding: false };
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeedFault {
     /// Characters beyond `A-Z 2-7`, a length that no octets have, or stray bits at the end.
-    #[error("the secret is not Base32 (letters A to Z and digits 2 to 7)")]
+    #[error("the secret is not Base32 (letters A to Z and digits 2 to 7), or part of it is missing")]
     NotBase32,
     /// Outside [`SEED_MIN`] to [`SEED_MAX`].
     #[error("the secret has {0} octets; {SEED_MIN} to {SEED_MAX} are taken")]

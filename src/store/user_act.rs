@@ -295,7 +295,7 @@ fn set_pin(
     let present = special.pin.iter().map(|pin| &pin.hash);
     let mut known = special.pins_before.iter().chain(present);
     if known.any(|before| keys.is_pin(before, user.0, secret.expose())) {
-        let what = format!("a new PIN is none of the last {}", pin::HISTORY);
+        let what = format!("this PIN is one of the last {}; choose another", pin::HISTORY);
         return Err(AdminFault::Invalid(what));
     }
     if let Some(old) = special.pin.replace(Pin { hash, since: now }) {
@@ -355,7 +355,7 @@ mod tests {
             assert_eq!(set(pin), Ok(()), "{pin}");
         }
         for pin in ["2580", "2584"] {
-            assert_eq!(set(pin), Err("a new PIN is none of the last 5".to_owned()), "{pin}");
+            assert_eq!(set(pin), Err("this PIN is one of the last 5; choose another".to_owned()), "{pin}");
         }
         assert_eq!(set("2585"), Ok(()));
         assert_eq!(set("2580"), Ok(()), "the sixth last");

@@ -172,7 +172,7 @@ fn each_bad_row_is_named_by_line_and_column_and_the_rest_is_read() {
             "line 4: digits: takes 6, 7 or 8",
             "line 5: algorithm: takes SHA1, SHA256 or SHA512",
             "line 6: type: takes totp or hotp",
-            "line 7: secret: the secret is not Base32 (letters A to Z and digits 2 to 7)",
+            "line 7: secret: the secret is not Base32 (letters A to Z and digits 2 to 7), or part of it is missing",
             "line 8: serial: is missing",
             "line 9: secret: is missing",
             "line 10: user: the user name holds control or invisible characters",

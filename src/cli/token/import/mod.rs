@@ -13,7 +13,7 @@ use self::source::{Format, Source};
 use crate::base::name::UserName;
 use crate::cli::failure::Failure;
 use crate::cli::new_file::NewFile;
-use crate::cli::output::{count, note, progress_bar, say};
+use crate::cli::output::{count, grouped, note, progress_bar, say};
 use crate::cli::store::{Missing, clock, open};
 use crate::cli::user::user_name;
 use crate::config::flags::StoreFlags;
@@ -145,7 +145,7 @@ fn summary(report: &ImportReport, dry_run: bool) -> String {
     format!(
         "{} {added}, {} unchanged, {} {made}",
         count(report.added, "token"),
-        report.unchanged,
+        grouped(report.unchanged),
         count(report.users_made, "user")
     )
 }
