@@ -286,6 +286,8 @@ fn fraud_blocks_the_user_and_a_revoked_device_says_so() {
 
     site.command(&["device", "add", "u1", "--channel", "hook", "--address", "u1-phone"]);
     assert!(site.command(&["device", "list", "u1"]).contains("active"));
+    let shown = site.command(&["user", "show", "u1"]);
+    assert!(shown.contains("u1-phone by hook") && !shown.contains("cannot log in"), "{shown}");
     let refused = std::thread::scope(|scope| {
         let asked = scope.spawn(|| site.remote_desktop("", 20));
         assert_eq!(answer(&site.webhook.question(1), "fraud", None), 204);

@@ -78,16 +78,18 @@ impl People {
         Some(here.fold(first, widest))
     }
 
-    /// Whether a code could be sent to the user.
+    /// Whether a code could be sent to the user, or a question: a device was given for a channel that is there.
     #[must_use]
     pub fn reaches(&self, account: &Account) -> bool {
         let contact = account.contact.as_deref();
+        let special = account.special.as_ref();
+        if special.is_some_and(|special| special.active_devices().next().is_some()) {
+            return true;
+        }
         self.ways.iter().any(|kind| match kind {
             Kind::Sms | Kind::Voice => contact.is_some_and(|contact| contact.phone.is_some()),
             Kind::Email => contact.is_some_and(|contact| contact.mail.is_some()),
-            Kind::Push => {
-                account.special.as_ref().is_some_and(|special| special.active_devices().next().is_some())
-            }
+            Kind::Push => false,
         })
     }
 }

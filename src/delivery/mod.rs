@@ -46,6 +46,7 @@ use crate::base::name::Label;
 use crate::base::phone::{Phone, redact};
 use crate::base::secret::Secret;
 use crate::base::system::Clock;
+use crate::base::text::escape;
 use crate::base::time::{Tick, UnixTime};
 use crate::engine::delivery::{Arrival, Delivery, Kind, Message, Sent};
 use http::Http;
@@ -298,7 +299,7 @@ impl Inner {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Sent {
-        let (kind, shown) = (delivery.kind, redact(&delivery.to));
+        let (kind, shown) = (delivery.kind, shown(delivery));
         let Delivery { login, .. } = delivery;
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= AT_ONCE + WAITING {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -314,7 +315,7 @@ impl Inner {
     }
 
     async fn deliver_in_turn(&self, delivery: &Delivery) -> Sent {
-        let (kind, shown) = (delivery.kind, redact(&delivery.to));
+        let (kind, shown) = (delivery.kind, shown(delivery));
         let Delivery { login, .. } = delivery;
         let Ok(_turn) = self.turns.acquire().await else { return Sent::Failed };
         let channels = match self.candidates(kind, &delivery.to) {
@@ -416,6 +417,14 @@ impl Background {
         };
         std::thread::Builder::new().name("radmfa-channels".into()).spawn(serve).map_err(cannot)?;
         Ok(Background { handle, _stop: stop })
+    }
+}
+
+/// Where a message goes, as far as a line of the log may say: a device by its name, else the last digits.
+fn shown(delivery: &Delivery) -> String {
+    match &delivery.message {
+        Message::Ask(question) if let Some(device) = &question.device => escape(device.name.as_bytes()),
+        _ => redact(&delivery.to),
     }
 }
 

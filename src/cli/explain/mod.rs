@@ -231,7 +231,7 @@ impl Outcome {
     /// The word for programs.
     fn code(&self) -> &'static str {
         match self {
-            Outcome::Asked { .. } | Outcome::Sent(_) => "asked",
+            Outcome::Asked { .. } | Outcome::Sent(_) | Outcome::OnPhone(_) => "asked",
             Outcome::Accepted(_) => "accepted",
             Outcome::Refused(_) => "refused",
         }

@@ -156,6 +156,9 @@ impl Answer<'_> {
                 method.code(),
                 if login.tries == 1 { "one try".to_owned() } else { format!("{} tries", login.tries) },
             ),
+            Outcome::OnPhone(method) => {
+                format!("After the right password {user} is asked on the phone ({}).", method.code())
+            }
             Outcome::Accepted(reason) => format!(
                 "After the right password {user} is let in and asked for nothing more ({}): {}",
                 reason.code(),
@@ -205,7 +208,7 @@ impl Answer<'_> {
         let outcome = &self.walked.outcome;
         let (reason, text) = match outcome {
             Outcome::Asked { text } => (None, Some(text)),
-            Outcome::Sent(_) => (None, None),
+            Outcome::Sent(_) | Outcome::OnPhone(_) => (None, None),
             Outcome::Accepted(reason) | Outcome::Refused(reason) => (Some(reason.code()), None),
         };
         let explained: Value = json!({
@@ -222,7 +225,7 @@ impl Answer<'_> {
                 "reason": reason,
                 "prompt": text,
                 "sent": match outcome {
-                    Outcome::Sent(method) => Some(method.code()),
+                    Outcome::Sent(method) | Outcome::OnPhone(method) => Some(method.code()),
                     Outcome::Asked { .. } | Outcome::Accepted(_) | Outcome::Refused(_) => None,
                 },
                 "sentence": self.sentence(),

@@ -43,6 +43,8 @@ pub(super) enum Outcome {
     Asked { text: String },
     /// A code that is sent, and asked for.
     Sent(Method),
+    /// A question that is answered on the phone.
+    OnPhone(Method),
     /// An Accept.
     Accepted(Reason),
     /// A Reject.
@@ -100,6 +102,9 @@ pub(super) fn walk(
                 break match record.row.verdict {
                     Verdict::Accepted => Outcome::Accepted(record.row.reason),
                     Verdict::Rejected | Verdict::Retried => Outcome::Refused(record.row.reason),
+                    Verdict::Noted if record.row.reason == Reason::PhoneAsked => {
+                        Outcome::OnPhone(record.row.method)
+                    }
                     // What is recorded before a code leaves.
                     Verdict::Noted => Outcome::Sent(record.row.method),
                 };

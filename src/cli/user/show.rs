@@ -266,6 +266,10 @@ fn table(
     if let Some(pin) = &special.pin {
         line("pin", &format!("set {}", pin.since))?;
     }
+    for device in special.active_devices() {
+        let (name, channel) = (printable(&device.name), &device.channel);
+        line("device", &format!("{name} by {channel} since {}", device.since))?;
+    }
     for bypass in special.bypasses.iter().filter(|bypass| now < bypass.until) {
         let station = bypass.station.map(|net| format!(" from {net}")).unwrap_or_default();
         let left = show_span(std::time::Duration::from_secs(bypass.until.since(now).as_secs()));
