@@ -32,29 +32,47 @@ pub(super) struct Intents {
 struct Claim {
     round: RoundId,
     until: Tick,
+    /// When the login ended that had it.
+    ended: Option<Tick>,
+}
+
+/// What a login that claims an intent finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nobody else has it.
+    Free,
+    /// The login of this round has it.
+    Of(RoundId),
+    /// A login had it that ended after this one began: this one is a copy that was slow to get here.
+    Over,
 }
 
 impl Intents {
-    /// Claims `intent` for the login of `round` until `until`; or answers which login has it.
-    pub(super) fn claim(&self, intent: Intent, round: RoundId, now: Tick, until: Tick) -> Option<RoundId> {
+    /// Claims `intent` for the login of `round`, which began at `began`, until `until`; or says who has it.
+    pub(super) fn claim(&self, intent: Intent, round: RoundId, began: Tick, now: Tick, until: Tick) -> Found {
+        let claim = Claim { round, until, ended: None };
         match self.live.entry(intent) {
-            Entry::Occupied(place) if now < place.get().until && place.get().round != round => {
-                Some(place.get().round)
-            }
             Entry::Occupied(mut place) => {
-                place.insert(Claim { round, until });
-                None
+                let Claim { round: other, until, ended } = *place.get();
+                match ended {
+                    None if now < until && other != round => Found::Of(other),
+                    Some(ended) if now < until && began <= ended => Found::Over,
+                    _ => {
+                        place.insert(claim);
+                        Found::Free
+                    }
+                }
             }
             Entry::Vacant(place) => {
-                place.insert(Claim { round, until });
-                None
+                place.insert(claim);
+                Found::Free
             }
         }
     }
 
     /// Which login has `intent`.
     pub(super) fn holder(&self, intent: Intent, now: Tick) -> Option<RoundId> {
-        self.live.get(&intent).filter(|claim| now < claim.until).map(|claim| claim.round)
+        self.live.get(&intent).filter(|claim| claim.ended.is_none() && now < claim.until).map(|claim| claim.round)
     }
 
     /// The login that had `before` goes on under `after`.
@@ -66,9 +84,20 @@ impl Intents {
         }
     }
 
-    /// The login of `round` has ended.
-    pub(super) fn release(&self, intent: Intent, round: RoundId) {
-        self.live.remove_if(&intent, |_, claim| claim.round == round);
+    /// The login of `round` has ended. It is remembered for those that began before.
+    pub(super) fn release(&self, intent: Intent, round: RoundId, now: Tick) {
+        if let Some(mut claim) = self.live.get_mut(&intent)
+            && claim.round == round
+        {
+            claim.ended = Some(now);
+        }
+    }
+
+    /// Forgets logins that ended long ago.
+    pub(super) fn sweep(&self, now: Tick) {
+        if !self.live.is_empty() {
+            self.live.retain(|_, claim| claim.ended.is_none() || now < claim.until);
+        }
     }
 }
 
@@ -79,17 +108,33 @@ mod tests {
     #[test]
     fn an_intent_is_one_login_s_until_it_ends_or_its_time_is_over() {
         let intents = Intents::default();
-        let (intent, later) = (Intent([1; 16]), Tick(0) + Duration::from_secs(10));
+        let at = |seconds| Tick(1 << 40) + Duration::from_secs(seconds);
+        let (intent, later) = (Intent([1; 16]), at(10));
         let rounds = [1, 2, 3].map(|octet| RoundId([octet; 16]));
-        assert_eq!(intents.claim(intent, rounds[0], Tick(0), later), None);
-        assert_eq!(intents.claim(intent, rounds[0], Tick(0), later), None);
-        assert_eq!(intents.claim(intent, rounds[1], Tick(0), later), Some(rounds[0]));
+        assert_eq!(intents.claim(intent, rounds[0], at(0), at(0), later), Found::Free);
+        assert_eq!(intents.claim(intent, rounds[0], at(0), at(0), later), Found::Free);
+        assert_eq!(intents.claim(intent, rounds[1], at(0), at(1), later), Found::Of(rounds[0]));
         intents.moved(intent, rounds[0], rounds[2]);
-        assert_eq!(intents.claim(intent, rounds[1], Tick(0), later), Some(rounds[2]));
-        assert_eq!((intents.holder(intent, Tick(0)), intents.holder(intent, later)), (Some(rounds[2]), None));
-        intents.release(intent, rounds[0]);
-        assert_eq!(intents.claim(intent, rounds[1], later, later + Duration::from_secs(1)), None);
-        intents.release(intent, rounds[1]);
-        assert_eq!(intents.claim(intent, rounds[0], later, later), None);
+        assert_eq!(intents.claim(intent, rounds[1], at(0), at(1), later), Found::Of(rounds[2]));
+        assert_eq!((intents.holder(intent, at(1)), intents.holder(intent, later)), (Some(rounds[2]), None));
+        intents.release(intent, rounds[0], at(2));
+        assert_eq!(intents.claim(intent, rounds[1], at(0), later, at(11)), Found::Free);
+    }
+
+    #[test]
+    fn a_copy_that_comes_to_send_after_its_login_ended_sends_nothing_and_a_new_login_does() {
+        let intents = Intents::default();
+        let at = |seconds| Tick(1 << 40) + Duration::from_secs(seconds);
+        let intent = Intent([1; 16]);
+        let rounds = [1, 2].map(|octet| RoundId([octet; 16]));
+        assert_eq!(intents.claim(intent, rounds[0], at(0), at(1), at(30)), Found::Free);
+        intents.release(intent, rounds[0], at(5));
+        intents.sweep(at(6));
+        assert_eq!(intents.holder(intent, at(6)), None);
+        assert_eq!(intents.claim(intent, rounds[1], at(2), at(7), at(32)), Found::Over);
+        assert_eq!(intents.claim(intent, rounds[1], at(6), at(7), at(36)), Found::Free);
+        intents.release(intent, rounds[1], at(8));
+        intents.sweep(at(36));
+        assert!(intents.live.is_empty());
     }
 }

@@ -226,6 +226,7 @@ impl Node {
     /// The rounds whose time is over; wake each with [`Event::Expired`].
     pub fn expired(&self, now: Tick) -> Vec<RoundId> {
         self.phones.sweep(now);
+        self.intents.sweep(now);
         self.slots.iter().filter(|slot| slot.is_over(now)).map(|slot| *slot.key()).collect()
     }
 
@@ -242,8 +243,8 @@ impl Node {
     }
 
     /// Drops a login without a word, where even refusing it failed.
-    pub fn abandon(&self, round: RoundId) {
-        self.close(round);
+    pub fn abandon(&self, round: RoundId, now: Tick) {
+        self.close(round, now);
     }
 
     /// A new slot, busy, with the request hanging on it; `None` when the table is full and the request was turned away.
@@ -283,11 +284,11 @@ impl Node {
         Some((round, facts, brought))
     }
 
-    fn close(&self, round: RoundId) -> Option<Slot> {
+    fn close(&self, round: RoundId, now: Tick) -> Option<Slot> {
         let (_, slot) = self.slots.remove(&round)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(intent) = slot.intent {
-            self.intents.release(intent, round);
+            self.intents.release(intent, round, now);
         }
         if let Some(asking) = &slot.asking {
             self.phones.release(&asking.user, round);

@@ -280,7 +280,7 @@ impl Worker {
         tracing::error!("a fault in this program ended a login; it was refused");
         catch_unwind(AssertUnwindSafe(|| self.step(|env, out| self.shared.node.fail(round, env, out))))
             .unwrap_or_else(|_| {
-                self.shared.node.abandon(round);
+                self.shared.node.abandon(round, self.shared.clock.mono());
                 None
             })
     }

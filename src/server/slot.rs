@@ -165,16 +165,17 @@ impl Slot {
         self.facts.began + self.facts.policy.admission.patience.max(JOINED)
     }
 
-    /// Hands what hangs here over to another login that means the same: it hangs there, or is told what was told there.
+    /// Hands what hangs here over to another login that means the same: it hangs there until the first challenge, and is
+    /// told what was told there after it. What is decided on a code that was typed is nobody's who typed none.
     pub(super) fn join(mut self, other: &mut Slot, env: &mut Env<'_>, out: &mut Vec<Output>) {
         for waiting in self.waiting.drain(..) {
             match &other.told {
-                Some(told) if other.waiting.is_empty() => {
+                Some(told) => {
                     waiting.answer(Code::ACCESS_CHALLENGE, &told.attributes, &other.facts, env, out);
                 }
-                _ if other.waiting.len() < COPIES_MAX => other.waiting.push(waiting),
+                None if other.rounds == 0 && other.waiting.len() < COPIES_MAX => other.waiting.push(waiting),
                 // So many copies of one login: this one meets silence, as a retransmission would.
-                _ => {}
+                None => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::affinity::RoundId;
-use super::super::intents::Intent;
+use super::super::intents::{Found, Intent};
 use super::{Arrival, Ask, Node, Output, Ticket};
 use crate::base::system::random;
 use crate::base::time::Tick;
@@ -68,7 +68,7 @@ impl Node {
                 self.park(round, parked, wait.until, env, out)
             }
             Step::Decided(outcome) => {
-                let slot = self.close(round)?;
+                let slot = self.close(round, env.mono)?;
                 if let Some(asking) = &slot.asking {
                     self.asked(asking, outcome.row().reason, env);
                 }
@@ -133,27 +133,33 @@ impl Node {
     /// Claims what a login means, if nobody has it.
     pub(super) fn claim_intent(&self, intent: Intent, round: RoundId, env: &Env<'_>) {
         let Some(mut slot) = self.slots.get_mut(&round) else { return };
-        if self.intents.claim(intent, round, env.mono, slot.joined_until()).is_none() {
+        let (began, until) = (slot.facts.began, slot.joined_until());
+        if self.intents.claim(intent, round, began, env.mono, until) == Found::Free {
             slot.intent = Some(intent);
         }
     }
 
     /// Before its first message a login claims what it means; true if another login has it, and it has become part of that.
     fn joins(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> bool {
-        let Some((intent, until)) = self.slots.get(&round).and_then(|slot| {
+        let Some((intent, began, until)) = self.slots.get(&round).and_then(|slot| {
             let first = slot.rounds == 0 && slot.intent.is_none();
-            first.then(|| slot.means(&self.mint)).flatten().map(|intent| (intent, slot.joined_until()))
+            let (began, until) = (slot.facts.began, slot.joined_until());
+            first.then(|| slot.means(&self.mint)).flatten().map(|intent| (intent, began, until))
         }) else {
             return false;
         };
-        if let Some(other) = self.intents.claim(intent, round, env.mono, until)
-            && self.slots.contains_key(&other)
-            && let Some(slot) = self.close(round)
-        {
-            if let Some(mut other) = self.slots.get_mut(&other) {
-                slot.join(&mut other, env, out);
+        match self.intents.claim(intent, round, began, env.mono, until) {
+            Found::Of(other) if self.slots.contains_key(&other) => {
+                if let (Some(slot), Some(mut other)) =
+                    (self.close(round, env.mono), self.slots.get_mut(&other))
+                {
+                    slot.join(&mut other, env, out);
+                }
+                return true;
             }
-            return true;
+            // Its gateway has its answer, from the copy that was quicker.
+            Found::Over => return self.close(round, env.mono).is_some(),
+            Found::Of(_) | Found::Free => {}
         }
         if let Some(mut slot) = self.slots.get_mut(&round) {
             slot.intent = Some(intent);

@@ -98,7 +98,7 @@ impl Node {
         if !self.slots.get(&round).is_some_and(|slot| slot.repeats(&first)) {
             return false;
         }
-        let Some(slot) = self.close(round) else { return false };
+        let Some(slot) = self.close(round, env.mono) else { return false };
         if let Some(mut other) = self.slots.get_mut(&other) {
             slot.join(&mut other, env, out);
         }
