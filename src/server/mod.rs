@@ -32,6 +32,8 @@ pub mod profile;
 mod receipts;
 pub mod record;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 pub mod sink;
 mod slot;
 mod socket;

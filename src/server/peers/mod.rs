@@ -23,6 +23,8 @@ mod sealing;
 pub mod witness;
 
 #[cfg(test)]
+pub(super) mod simulated;
+#[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};

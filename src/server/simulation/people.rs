@@ -1,0 +1,465 @@
+//! Users who type what is right, wrong, stale or used, and gateways that ask again each in its own way.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::check::Claim;
+use super::dice::Dice;
+use super::server::authenticator;
+use super::world::{Doing, World};
+use super::{Broken, Plan};
+use crate::base::name::{Label, UserName};
+use crate::base::secret::Secret;
+use crate::base::system::Fixed;
+use crate::base::time::{Tick, UnixTime};
+use crate::engine::delivery::{Delivery, Message};
+use crate::engine::methods::Factor;
+use crate::engine::policy::{Lockout, Overrides, Policy, SendLimits, Sending};
+use crate::engine::record::LoginId;
+use crate::factor::oath::{self, Algorithm, Digits, Moving, Parameters};
+use crate::server::settings::{Client, MessageAuthenticator};
+use crate::store::admin::{Admin, NewToken, UserFields};
+use crate::store::memory::MemoryStore;
+use crate::wire::{
+    AttributeId, AttributeList, Code, HideKind, MaRule, RequestBuilder, SharedSecret, UpstreamReply, number,
+};
+
+fn totp() -> Parameters {
+    Parameters { algorithm: Algorithm::Sha1, digits: Digits::SIX, moving: Moving::Time { interval: 30 } }
+}
+
+pub(super) struct Person {
+    pub(super) name: UserName,
+    seed: Secret,
+    serial: Arc<str>,
+    phone: String,
+    /// Codes of the app that were typed anywhere: somebody may have looked.
+    typed: Vec<u64>,
+    /// Codes that came by message, and for which login.
+    messages: Vec<(LoginId, String)>,
+}
+
+impl Person {
+    pub(super) fn all(plan: &Plan, dice: &mut Dice) -> Vec<Person> {
+        (0..plan.people)
+            .map(|place| Person {
+                name: UserName::canonical(format!("user{place}").as_bytes()).unwrap(),
+                seed: Secret::new(authenticator(dice).repeat(2)),
+                serial: format!("T{place}").into(),
+                phone: format!("+3630123456{place}"),
+                typed: Vec::new(),
+                messages: Vec::new(),
+            })
+            .collect()
+    }
+
+    pub(super) fn enrol(&self, store: &mut MemoryStore) {
+        let fields = UserFields { phone: Some(self.phone.as_str().into()), ..UserFields::default() };
+        store.add_user(&self.name, &fields).unwrap();
+        let token =
+            NewToken::new(Arc::clone(&self.serial), Some(self.name.clone()), self.seed.clone(), totp());
+        store.add_token(&token).unwrap();
+    }
+
+    pub(super) fn password(&self) -> Box<[u8]> {
+        format!("password of {}", self.name).into_bytes().into()
+    }
+
+    fn code(&self, step: u64) -> String {
+        oath::code(self.seed.expose(), &totp(), step).to_string()
+    }
+}
+
+pub(super) struct Gateway {
+    place: usize,
+    pub(super) address: SocketAddr,
+    name: Label,
+    secret: Arc<SharedSecret>,
+    /// The ports that it has asked from.
+    ports: u16,
+}
+
+impl Gateway {
+    pub(super) fn all(plan: &Plan) -> Vec<Gateway> {
+        (0..plan.gateways)
+            .map(|place| Gateway {
+                place,
+                address: SocketAddr::from(([192, 0, 2, u8::try_from(place + 1).unwrap()], 0)),
+                name: Label::new(&format!("nas-{place}")).unwrap(),
+                secret: Arc::new(SharedSecret::new(secret(place))),
+                ports: 2000,
+            })
+            .collect()
+    }
+
+    /// As the servers know it.
+    pub(super) fn settings(&self, plan: &Plan) -> Client {
+        let limits = SendLimits { gap: plan.gap, ..SendLimits::default() };
+        let kind = crate::engine::delivery::Kind::Sms;
+        let overrides = Overrides {
+            methods: Some(plan.methods.clone().into()),
+            tries: Some(plan.tries),
+            window: Some(plan.window),
+            code_lifetime: Some(plan.lifetime),
+            patience: Some(plan.patience),
+            uniform_prompt: Some(plan.uniform),
+            sending: Some(Arc::new(Sending { ways: vec![(kind, plan.lifetime)], limits, asking: None })),
+            ..Overrides::default()
+        };
+        let mut policy = Policy::resolve(Label::new("up").unwrap(), Lockout::default(), &[&overrides]);
+        if plan.broken == Broken::PolicyExempts {
+            policy.login.exempt = Some(Label::new("everybody").unwrap());
+        }
+        Client {
+            name: self.name.clone(),
+            networks: vec![self.address.ip().into()],
+            secret: secret(self.place),
+            previous_secret: None,
+            message_authenticator: MessageAuthenticator::Auto,
+            limit_proxy_state: true,
+            send_message_authenticator: true,
+            profile: "generic",
+            policy: Arc::new(policy),
+            rules: None,
+        }
+    }
+}
+
+fn secret(place: usize) -> Secret {
+    Secret::new(format!("secret of gateway {place}").into_bytes())
+}
+
+/// What stands in a request's password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    Password {
+        right: bool,
+    },
+    /// The code of the user's app at this step of true time.
+    App(u64),
+    /// A code that came by message, for this login.
+    Message(LoginId, String),
+    Wrong,
+    /// The word for another method.
+    Word,
+}
+
+/// How a gateway asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The same datagram.
+    Same,
+    /// A new identifier and authenticator.
+    Fresh,
+    /// That, from another port.
+    Moved,
+    /// That, at the next server.
+    Next,
+}
+
+/// Somebody's try to log in, and what came of it.
+pub(super) struct Attempt {
+    pub(super) person: usize,
+    gateway: usize,
+    right: bool,
+    /// Who knows the password and looks over the user's shoulder.
+    thief: bool,
+    again: Again,
+    /// How likely a step goes to another server than the last.
+    strays: u32,
+    server: usize,
+    pub(super) steps: Vec<Step>,
+    /// The login whose challenge the user answers.
+    pub(super) login: Option<LoginId>,
+    /// The server that the present State names, as it stands there.
+    pub(super) owner: Option<[u8; 4]>,
+    state: Option<Vec<u8>>,
+}
+
+pub(super) struct Step {
+    pub(super) typed: Typed,
+    state: Option<Vec<u8>>,
+    asked: Vec<Asked>,
+    answered: bool,
+}
+
+struct Asked {
+    server: usize,
+    from: SocketAddr,
+    identifier: u8,
+    authenticator: [u8; 16],
+    datagram: Arc<[u8]>,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Attempt { person, gateway, right, thief, again, server, .. } = self;
+        write!(
+            formatter,
+            "user{person} at gateway {gateway}, server {server}, password right {right}, thief {thief}, {again:?}"
+        )
+    }
+}
+
+impl Attempt {
+    pub(super) fn draw(plan: &Plan, dice: &mut Dice) -> Attempt {
+        Attempt {
+            person: dice.below(plan.people),
+            gateway: dice.below(plan.gateways),
+            right: dice.chance(85),
+            thief: dice.chance(25),
+            again: dice.pick(&[Again::Same, Again::Fresh, Again::Moved, Again::Next]),
+            strays: dice.pick(&[0, 30, 100]),
+            server: dice.below(plan.servers),
+            steps: Vec::new(),
+            login: None,
+            owner: None,
+            state: None,
+        }
+    }
+
+    /// Words typed in it that ask for a message.
+    pub(super) fn words(&self) -> usize {
+        self.steps.iter().filter(|step| step.typed == Typed::Word).count()
+    }
+}
+
+impl World {
+    /// The password is typed.
+    pub(super) fn begin(&mut self, attempt: usize) {
+        let right = self.attempts[attempt].right;
+        self.enter(attempt, Typed::Password { right });
+    }
+
+    /// The gateway's first datagram of a step.
+    fn enter(&mut self, attempt: usize, typed: Typed) {
+        self.say(&format!("attempt {attempt} types {typed:?}"));
+        let state = self.attempts[attempt].state.clone();
+        self.attempts[attempt].steps.push(Step { typed, state, asked: Vec::new(), answered: false });
+        if self.dice.chance(self.attempts[attempt].strays) {
+            self.attempts[attempt].server = self.dice.below(self.plan.servers);
+        }
+        let step = self.attempts[attempt].steps.len() - 1;
+        self.request(attempt, step, None);
+        if self.dice.chance(self.plan.both) {
+            // A gateway that asks two servers at once.
+            let other = (self.attempts[attempt].server + 1) % self.plan.servers;
+            self.attempts[attempt].server = other;
+            self.request(attempt, step, None);
+        }
+        let waits = self.dice.millis(1500, 4000);
+        self.later(waits, Doing::Retries { attempt, step, tries: 3 });
+    }
+
+    /// Builds and sends a datagram of a step; from the port `from`, or from one of its own.
+    fn request(&mut self, attempt: usize, step: usize, from: Option<SocketAddr>) {
+        let Attempt { person, gateway, server, ref steps, .. } = self.attempts[attempt];
+        let Step { typed, state, asked, .. } = &steps[step];
+        let person = &self.people[person];
+        let entered: Vec<u8> = match typed {
+            Typed::Password { right: true } => person.password().into(),
+            Typed::Password { right: false } => b"not the password".to_vec(),
+            Typed::App(step) => person.code(*step).into_bytes(),
+            Typed::Message(_, code) => code.clone().into_bytes(),
+            // Of no app and in no message: both have six digits.
+            Typed::Wrong => b"99999999".to_vec(),
+            Typed::Word => b"sms".to_vec(),
+        };
+        let mut attributes = AttributeList::new();
+        attributes.push_text(number::USER_NAME, person.name.as_str()).unwrap();
+        let id = AttributeId::Standard(number::USER_PASSWORD);
+        attributes.push_held(id, HideKind::UserPassword, &Secret::new(entered)).unwrap();
+        if let Some(state) = state {
+            attributes.push(number::STATE, state).unwrap();
+        }
+        // Each session says its own.
+        let mut station = format!("10.0.0.{attempt}");
+        if self.broken == Broken::GatewaysSayMoreEachTime {
+            station = format!("{station}.{}", asked.len());
+        }
+        attributes.push_text(number::CALLING_STATION_ID, &station).unwrap();
+        let identifier = u8::try_from(self.dice.below(256)).unwrap();
+        let authenticator = authenticator(&mut self.dice);
+        let secret = Arc::clone(&self.gateways[gateway].secret);
+        let builder = RequestBuilder {
+            code: Code::ACCESS_REQUEST,
+            attributes: &attributes,
+            proxy_state: None,
+            secret: &secret,
+        };
+        let mut none = Fixed { mono: Tick(0), unix: UnixTime(0), seed: 3 };
+        let datagram: Arc<[u8]> = builder.build(identifier, authenticator, &mut none).unwrap().bytes.into();
+        let from = from.unwrap_or_else(|| {
+            let gateway = &mut self.gateways[gateway];
+            gateway.ports += 1;
+            SocketAddr::new(gateway.address.ip(), gateway.ports)
+        });
+        let asked = Asked { server, from, identifier, authenticator, datagram: Arc::clone(&datagram) };
+        self.attempts[attempt].steps[step].asked.push(asked);
+        let to = self.servers[server].address;
+        self.send(&datagram, from, to);
+    }
+
+    /// Nothing came so far.
+    pub(super) fn retry(&mut self, attempt: usize, step: usize, tries: u32) {
+        let present = &self.attempts[attempt].steps[step];
+        if present.answered || tries == 0 {
+            return;
+        }
+        let last = present.asked.last().unwrap();
+        match self.attempts[attempt].again {
+            Again::Same => {
+                let (datagram, from) = (Arc::clone(&last.datagram), last.from);
+                let to = self.servers[last.server].address;
+                self.send(&datagram, from, to);
+            }
+            Again::Fresh => {
+                let from = last.from;
+                self.request(attempt, step, Some(from));
+            }
+            Again::Moved => self.request(attempt, step, None),
+            Again::Next => {
+                self.attempts[attempt].server = (last.server + 1) % self.plan.servers;
+                self.request(attempt, step, None);
+            }
+        }
+        let waits = self.dice.millis(1500, 4000);
+        self.later(waits, Doing::Retries { attempt, step, tries: tries - 1 });
+    }
+
+    /// Which attempt's which step a datagram from here belongs to.
+    pub(super) fn asked_by(&self, from: SocketAddr, identifier: u8) -> (usize, usize) {
+        self.find(|asked| asked.from == from && asked.identifier == identifier).unwrap()
+    }
+
+    fn find(&self, is: impl Fn(&Asked) -> bool) -> Option<(usize, usize)> {
+        self.attempts.iter().enumerate().find_map(|(attempt, found)| {
+            let step = found.steps.iter().rposition(|step| step.asked.iter().any(&is))?;
+            Some((attempt, step))
+        })
+    }
+
+    /// A datagram reaches a gateway.
+    pub(super) fn hear(&mut self, datagram: &[u8], _from: SocketAddr, to: SocketAddr) {
+        let identifier = datagram[1];
+        let is = |asked: &Asked| asked.from == to && asked.identifier == identifier;
+        let Some((attempt, step)) = self.find(is) else {
+            return self.ledger.fault("reply", format!("{to} hears what nobody asked"));
+        };
+        let secret = Arc::clone(&self.gateways[self.attempts[attempt].gateway].secret);
+        let asked = self.attempts[attempt].steps[step].asked.iter().filter(|asked| is(asked));
+        let read = asked
+            .map(|asked| {
+                UpstreamReply::authenticate(
+                    datagram,
+                    identifier,
+                    &asked.authenticator,
+                    &secret,
+                    MaRule::Required,
+                )
+                .map(|reply| (reply.code(), reply.attributes().first(number::STATE).map(<[u8]>::to_vec)))
+            })
+            .find_map(Result::ok);
+        let Some((code, state)) = read else {
+            return self.ledger.fault("reply", format!("attempt {attempt}: a reply does not authenticate"));
+        };
+        self.say(&format!("attempt {attempt} step {step} hears {code}"));
+        if code == Code::ACCESS_ACCEPT {
+            self.accepted(attempt, step);
+        }
+        let present = &mut self.attempts[attempt].steps[step];
+        if std::mem::replace(&mut present.answered, true) {
+            return;
+        }
+        self.ledger.count(match (code, &present.typed) {
+            (Code::ACCESS_ACCEPT, _) => "told accept",
+            (Code::ACCESS_REJECT, _) => "told reject",
+            _ => "told challenge",
+        });
+        if code != Code::ACCESS_CHALLENGE || step + 1 != self.attempts[attempt].steps.len() {
+            return;
+        }
+        let Some((owner, login)) = state.as_deref().and_then(in_state) else {
+            return self.ledger.fault("reply", format!("attempt {attempt}: a challenge without a State"));
+        };
+        let present = &mut self.attempts[attempt];
+        present.login.get_or_insert(login);
+        (present.owner, present.state) = (Some(owner), state);
+        // Most answer, some late.
+        if self.dice.chance(92) && step < 6 {
+            let most = if self.dice.chance(10) { 120_000 } else { 9000 };
+            let types = self.dice.millis(800, most);
+            self.later(types, Doing::Types { attempt, step });
+        }
+    }
+
+    /// Whoever sits there answers the challenge of `step`.
+    pub(super) fn types(&mut self, attempt: usize, step: usize) {
+        let Attempt { person: place, thief, login, .. } = self.attempts[attempt];
+        let now = totp().step_at(self.unix().secs());
+        let dice = self.dice.below(100);
+        let person = &mut self.people[place];
+        let message =
+            person.messages.iter().rfind(|(of, _)| Some(*of) == login).or(person.messages.last()).cloned();
+        let typed = match (dice, message) {
+            (0..10, _) => Typed::Wrong,
+            (10..18, _) => Typed::App(now - 3),
+            (18..26, _) if self.plan.words() && step < 3 => Typed::Word,
+            // Whatever was seen last, of whichever kind.
+            (_, Some((login, code))) if thief && dice.is_multiple_of(2) => Typed::Message(login, code),
+            _ if thief => person.typed.last().map_or(Typed::Wrong, |step| Typed::App(*step)),
+            (_, Some((login, code))) if self.attempts[attempt].login == Some(login) => {
+                Typed::Message(login, code)
+            }
+            _ => {
+                person.typed.push(now);
+                Typed::App(now)
+            }
+        };
+        self.enter(attempt, typed);
+    }
+
+    /// A message reaches its phone.
+    pub(super) fn bring(&mut self, delivery: &Delivery) {
+        let Message::Code { code, .. } = &delivery.message else { return };
+        let code = String::from_utf8(code.expose().to_vec()).unwrap();
+        if let Some(person) = self.people.iter_mut().find(|person| person.name == delivery.user) {
+            person.messages.push((delivery.login, code));
+        }
+    }
+
+    /// Somebody was let in: that has to be right.
+    fn accepted(&mut self, attempt: usize, step: usize) {
+        let found = &self.attempts[attempt];
+        let typed = found.steps[step].typed.clone();
+        let (login, owner) = (found.login, found.owner);
+        let server = self.servers.iter().position(|server| Some(server_number(&server.name)) == owner);
+        let store = if self.plan.one_store { Some(0) } else { server };
+        let trail = store.map(|store| self.servers[store].memory.trail()).unwrap_or_default();
+        let claim =
+            Claim { attempt, person: found.person, right: found.right, typed, login, store, crossed: server };
+        self.ledger.accepted(&claim, &trail);
+    }
+}
+
+fn server_number(name: &Label) -> [u8; 4] {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(name.as_str());
+    [digest[0], digest[1], digest[2], digest[3]]
+}
+
+/// The server that a State names, and the login whose first round it would be.
+fn in_state(state: &[u8]) -> Option<([u8; 4], LoginId)> {
+    use base64::Engine as _;
+    let plain = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(state).ok()?;
+    let server = *plain.get(1..)?.first_chunk()?;
+    let round = *plain.get(9..)?.first_chunk()?;
+    Some((server, LoginId::from_round(round)))
+}
+
+impl Plan {
+    fn words(&self) -> bool {
+        self.methods.contains(&Factor::Sent(crate::engine::delivery::Kind::Sms)) && !self.uniform
+    }
+}
