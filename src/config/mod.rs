@@ -175,12 +175,15 @@ pub fn load_control(
 /// Why a running server cannot go over from `old` to `new`, if it cannot: sockets, store and name are chosen at start.
 #[must_use]
 pub fn refuses_reload(old: &Effective, new: &Effective) -> Option<Fault> {
+    let is_shared = |effective: &Effective| effective.server.affinity == server::settings::Affinity::Shared;
     let changed = if old.server.listen != new.server.listen {
         "listen"
     } else if old.store != new.store {
         "store"
     } else if old.server.server_name != new.server.server_name {
         "server-name"
+    } else if is_shared(old) != is_shared(new) {
+        "affinity"
     } else {
         return None;
     };

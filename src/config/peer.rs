@@ -12,6 +12,7 @@ use crate::base::name::Label;
 use crate::server::affinity::ServerId;
 use crate::server::peers::PEERS_MAX;
 use crate::server::settings::{Affinity, Peer};
+use crate::store::Place;
 
 pub(super) const KEYS: &[Key] = &[
     key("name", Kind::One, "NAME", "its server-name"),
@@ -112,11 +113,27 @@ pub(super) fn compare(
 }
 
 /// What to do with an answer to another server's challenge: `relay` where peers are named, else `deny`.
-pub(super) fn affinity(reader: &mut Reader<'_>, peers: bool) -> Affinity {
+pub(super) fn affinity(reader: &mut Reader<'_>, peers: bool, store: Option<&Place>) -> Affinity {
     let default = if peers { Affinity::Relay } else { Affinity::Deny };
     let found = reader.find("affinity", word);
     let affinity = found.as_ref().map_or(default, |found| found.value);
-    reader.record("affinity", if affinity == Affinity::Relay { "relay" } else { "deny" }, &Origin::Default);
+    let word = match affinity {
+        Affinity::Deny => "deny",
+        Affinity::Relay => "relay",
+        Affinity::Shared => "shared",
+    };
+    reader.record("affinity", word, &Origin::Default);
+    if affinity == Affinity::Shared
+        && let (Some(found), Some(store)) = (&found, store)
+        && !store.is_shared()
+    {
+        reader.fault(
+            &found.origin,
+            "affinity",
+            format!("shared needs a store that servers share, and {store} is this server's alone"),
+            "relay hands an answer to the server that asked, which needs no shared store",
+        );
+    }
     if affinity == Affinity::Relay
         && !peers
         && let Some(found) = &found
@@ -135,17 +152,14 @@ fn word(scalar: &Scalar) -> Parsed<Affinity> {
     match scalar.text.as_str() {
         "deny" => Ok(Affinity::Deny),
         "relay" => Ok(Affinity::Relay),
-        "shared" => Err(Bad::new(
-            format!("{} needs a store that servers share", value::said(scalar)),
-            "relay hands an answer to the server that asked, which needs no shared store",
-        )),
-        _ => Err(Bad::new(format!("takes deny or relay, not {}", value::said(scalar)), "")),
+        "shared" => Ok(Affinity::Shared),
+        _ => Err(Bad::new(format!("takes deny, relay or shared, not {}", value::said(scalar)), "")),
     }
 }
 
 /// Says at start-up what several servers with a store each do not know of each other.
-pub(super) fn warn(peers: &[Decoded], findings: &mut Findings) {
-    if let Some(first) = peers.first() {
+pub(super) fn warn(peers: &[Decoded], store: Option<&Place>, findings: &mut Findings) {
+    if let Some(first) = peers.first().filter(|_| !store.is_some_and(Place::is_shared)) {
         findings.warnings.push(super::Warning::new(
             &first.name,
             "peer",

@@ -19,6 +19,7 @@ use super::{
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
 use crate::server::settings::Settings;
+use crate::store::Place;
 
 pub(super) const SERVER_NAME: Top = plain(
     "server-name",
@@ -60,7 +61,7 @@ pub(super) const AFFINITY: Top = plain(
     "RADMFA_AFFINITY",
     Kind::One,
     "WORD",
-    "What to do with an answer to another server's challenge: deny or relay (relay where peers are named)",
+    "What to do with an answer to another server's challenge: deny, relay or shared (relay where peers are named)",
 );
 pub(super) const LANGUAGE: Top = plain(
     "language",
@@ -108,7 +109,8 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let listen = listen(&mut reader);
     let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
     let dictionaries = dictionaries(&mut reader);
-    let affinity = peer::affinity(&mut reader, table.tables("peer").next().is_some());
+    let place = store.as_deref().and_then(|store| Place::parse(store).ok());
+    let affinity = peer::affinity(&mut reader, table.tables("peer").next().is_some(), place.as_ref());
     let language = reader.or("language", sending::language, "en".to_owned());
     let workers = reader.or("workers", integer(1..=64), around.cores().saturating_sub(1).clamp(1, 8));
     let log_format = word(&mut reader, "log-format", FORMATS, LogFormat::Text);
@@ -197,7 +199,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         sections.push(reader.finish());
     }
     peer::compare(&peers, server_name.as_ref(), &listen, findings);
-    peer::warn(&peers, findings);
+    peer::warn(&peers, place.as_ref(), findings);
     at_least_one(table, "client", "name=nas,address=10.1.0.4,secret=file:PATH", findings);
     let all_trusted =
         !clients.is_empty() && clients.iter().all(|decoded| decoded.client.policy.admission.trusts_gateway());

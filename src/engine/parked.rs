@@ -94,6 +94,16 @@ impl Parked {
         self.facts.id
     }
 
+    /// What is known of it.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Ends it where it is: it cannot wait.
+    pub fn refuse(&self, reason: Reason, env: &mut Env<'_>) -> Step {
+        refuse(&self.facts, reason, env)
+    }
+
     /// The client it belongs to.
     pub fn client(&self) -> &Label {
         &self.facts.client

@@ -126,6 +126,8 @@ reasons! {
     StateSpent = "state-spent",
     /// The State attribute is older than its challenge lived.
     StateExpired = "state-expired",
+    /// The login was parked by a server of another version, or follows from a rule or a client that this server does not have.
+    LoginUnreadable = "login-unreadable",
     /// The State attribute was made by another server.
     IssuedByAnotherServer = "issued-by-another-server",
     /// The server that made the State attribute did not answer, or not in time.

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +19,7 @@ use super::intents::Intent;
 use crate::base::name::{Label, UserName};
 use crate::base::secret::{Secret, same};
 use crate::base::time::UnixTime;
+use crate::engine::sending::CodeKeys;
 
 /// A State's length as it stands in a packet, in octets; gateways keep 64 or more.
 pub const STATE_LEN: usize = 56;
@@ -70,6 +72,11 @@ impl std::fmt::Debug for RoundId {
 pub struct ServerId([u8; 4]);
 
 impl ServerId {
+    /// As it stands in a State.
+    pub(super) fn octets(self) -> [u8; 4] {
+        self.0
+    }
+
     /// The number of the server called `name`.
     #[must_use]
     pub fn of(name: &Label) -> ServerId {
@@ -94,6 +101,8 @@ pub struct Issued {
     pub round: RoundId,
     /// When it was made, in whole seconds.
     pub at: UnixTime,
+    /// By which server: where servers share their logins, any of them.
+    pub server: ServerId,
 }
 
 /// Why a State is none of ours.
@@ -112,6 +121,16 @@ pub struct Mint {
     keyed: Hmac<Sha256>,
     /// Keys whose States are taken but not made.
     others: Box<[Hmac<Sha256>]>,
+    shared: Option<Box<Shared>>,
+}
+
+/// What servers have in common that share their logins.
+struct Shared {
+    /// Under which all of them make States, each in its own way; the present one first.
+    keys: Vec<Secret>,
+    /// One login means the same to all of them.
+    intents: Hmac<Sha256>,
+    codes: Arc<CodeKeys>,
 }
 
 impl Mint {
@@ -119,7 +138,7 @@ impl Mint {
     #[must_use]
     pub fn new(name: &Label, key: &Secret) -> Mint {
         let server = ServerId::of(name);
-        Mint { name: name.clone(), server, keyed: own(server, key), others: Box::default() }
+        Mint { name: name.clone(), server, keyed: own(server, key), others: Box::default(), shared: None }
     }
 
     /// The name of the server that it mints for.
@@ -131,6 +150,28 @@ impl Mint {
     #[must_use]
     pub fn also_taking(self, others: &[Secret]) -> Mint {
         Mint { others: others.iter().map(|key| own(self.server, key)).collect(), ..self }
+    }
+
+    /// The same for a server that shares its logins with all that have this `key`, or one of `others`.
+    #[must_use]
+    pub fn sharing(self, key: &Secret, others: &[Secret]) -> Mint {
+        let codes = |key: &Secret| Secret::new(derived(key, b"radmfa sent code").as_slice());
+        let shared = Shared {
+            keys: std::iter::once(key).chain(others).cloned().collect(),
+            intents: keyed(&derived(key, b"radmfa intent")),
+            codes: Arc::new(CodeKeys { present: codes(key), others: others.iter().map(codes).collect() }),
+        };
+        Mint { shared: Some(Box::new(shared)), ..self }
+    }
+
+    /// What sent codes are hashed under, where servers share their logins.
+    pub(super) fn codes(&self) -> Option<&Arc<CodeKeys>> {
+        self.shared.as_ref().map(|shared| &shared.codes)
+    }
+
+    /// The number of the server that it mints for.
+    pub(super) fn server(&self) -> ServerId {
+        self.server
     }
 
     /// The State of `round`, made at `now` for `user` at `client`.
@@ -146,9 +187,10 @@ impl Mint {
         URL_SAFE_NO_PAD.encode(plain)
     }
 
-    /// The MAC that stands for a login's intent: `parts`, each with its length, under this server's key.
+    /// The MAC that stands for a login's intent: `parts`, each with its length, under this server's key, or that of all who
+    /// share their logins.
     pub(super) fn intent(&self, parts: &[Option<&[u8]>]) -> Intent {
-        let mut mac = self.keyed.clone();
+        let mut mac = self.shared.as_ref().map_or(&self.keyed, |shared| &shared.intents).clone();
         mac.update(b"intent");
         for part in parts {
             // A part that is missing differs from one that is empty.
@@ -171,15 +213,19 @@ impl Mint {
         if version != VERSION {
             return Err(StateFault::Forged);
         }
-        if *server != self.server.0 {
-            return Err(StateFault::AnotherServer(ServerId(*server)));
-        }
+        let server = ServerId(*server);
         let made_under = |keyed: &Hmac<Sha256>| same(mac, &mac_of(keyed, head, client, user));
-        if !made_under(&self.keyed) && !self.others.iter().any(made_under) {
+        let good = match &self.shared {
+            _ if server == self.server => made_under(&self.keyed) || self.others.iter().any(made_under),
+            Some(shared) => shared.keys.iter().any(|key| made_under(&own(server, key))),
+            None => return Err(StateFault::AnotherServer(server)),
+        };
+        if !good {
             return Err(StateFault::Forged);
         }
         let round = RoundId(round.try_into().map_err(|_| StateFault::Forged)?);
-        Ok(Issued { round, at: UnixTime::from_secs(u64::from(u32::from_be_bytes(*time))) })
+        let at = UnixTime::from_secs(u64::from(u32::from_be_bytes(*time)));
+        Ok(Issued { round, at, server })
     }
 }
 
@@ -200,6 +246,11 @@ fn own(server: ServerId, key: &Secret) -> Hmac<Sha256> {
     let derived =
         keyed(key.expose()).chain_update(b"radmfa state").chain_update(server.0).finalize().into_bytes();
     keyed(&derived)
+}
+
+/// A key for another use.
+fn derived(key: &Secret, use_: &[u8]) -> [u8; 32] {
+    keyed(key.expose()).chain_update(use_).finalize().into_bytes().into()
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
@@ -234,7 +285,7 @@ mod tests {
         assert!(state.bytes().all(|octet| octet.is_ascii_graphic()));
         assert_eq!(
             mint.open(state.as_bytes(), &label("nas"), &user("alice")),
-            Ok(Issued { round: ROUND, at: NOW })
+            Ok(Issued { round: ROUND, at: NOW, server: ServerId::of(&label("a")) })
         );
         assert_eq!(mint.open(state.as_bytes(), &label("nas"), &user("bob")), Err(StateFault::Forged));
         assert_eq!(mint.open(state.as_bytes(), &label("other"), &user("alice")), Err(StateFault::Forged));
@@ -248,7 +299,7 @@ mod tests {
         let alone = Mint::new(&label("a"), &key);
         assert_eq!(alone.open(state.as_bytes(), &label("nas"), &user("alice")), Err(StateFault::Forged));
         let after = alone.also_taking(&[Secret::new([6; 32]), Secret::new([7; 32])]);
-        let issued = Issued { round: ROUND, at: NOW };
+        let issued = Issued { round: ROUND, at: NOW, server: ServerId::of(&label("a")) };
         assert_eq!(after.open(state.as_bytes(), &label("nas"), &user("alice")), Ok(issued));
         assert_eq!(after.open(state.as_bytes(), &label("nas"), &user("bob")), Err(StateFault::Forged));
         let fresh = after.state(ROUND, NOW, &label("nas"), &user("alice"));
@@ -277,5 +328,27 @@ mod tests {
             mint("b").open(state.as_bytes(), &label("nas"), &user("alice")),
             Err(StateFault::AnotherServer(ServerId::of(&label("a"))))
         );
+    }
+
+    #[test]
+    fn servers_that_share_their_logins_take_each_others_states_and_mean_the_same() {
+        let sharing = |name: &str, key: u8, others: &[u8]| {
+            let secret = |key: &u8| Secret::new([*key; 32]);
+            let others: Vec<_> = others.iter().map(secret).collect();
+            Mint::new(&label(name), &secret(&key)).sharing(&secret(&key), &others)
+        };
+        let (a, b) = (sharing("a", 7, &[]), sharing("b", 7, &[]));
+        let state = a.state(ROUND, NOW, &label("nas"), &user("alice"));
+        let issued = Issued { round: ROUND, at: NOW, server: ServerId::of(&label("a")) };
+        assert_eq!(b.open(state.as_bytes(), &label("nas"), &user("alice")), Ok(issued));
+        assert_eq!(b.open(state.as_bytes(), &label("nas"), &user("bob")), Err(StateFault::Forged));
+        let stranger = sharing("b", 8, &[]);
+        assert_eq!(stranger.open(state.as_bytes(), &label("nas"), &user("alice")), Err(StateFault::Forged));
+        let rekeyed = sharing("b", 8, &[7]);
+        assert_eq!(rekeyed.open(state.as_bytes(), &label("nas"), &user("alice")), Ok(issued));
+        let parts = [Some(&b"alice"[..]), None];
+        assert_eq!(a.intent(&parts), b.intent(&parts));
+        assert_ne!(a.intent(&parts), mint("a").intent(&parts));
+        assert_ne!(a.intent(&parts), a.intent(&[Some(&b"alice"[..]), Some(b"")]));
     }
 }

@@ -52,6 +52,8 @@ pub(super) enum Question {
     User(Waiting<AwaitUser>),
     Commit(Waiting<AwaitCommit>),
     Relay(Waiting<AwaitPeer>),
+    /// To the store that servers share; the login is taken on with the answer.
+    Shared(Coming<Option<Ask>>),
 }
 
 /// An answer on its way, and what takes it back to its login.
@@ -94,6 +96,7 @@ impl Driving {
                 At::Waits(Question::Primary(waiting)) => ready!(waiting.poll(worker, context)).into(),
                 At::Waits(Question::User(waiting)) => ready!(waiting.poll(worker, context)).into(),
                 At::Waits(Question::Commit(waiting)) => ready!(waiting.poll(worker, context)).into(),
+                At::Waits(Question::Shared(coming)) => ready!(coming.as_mut().poll(context)).into(),
                 At::Waits(Question::Relay(waiting)) => ready!(waiting.poll(worker, context)).into(),
             };
             self.at = next;

@@ -23,6 +23,9 @@ pub(super) struct Intent(pub(super) [u8; 16]);
 /// means another login.
 pub(super) const JOINED: Duration = Duration::from_secs(30);
 
+/// What begins so soon after a login of its intent ended is a copy that crossed the answer on its way.
+pub(super) const CROSSED: Duration = Duration::from_secs(3);
+
 #[derive(Debug, Default)]
 pub(super) struct Intents {
     live: DashMap<Intent, Claim>,
@@ -43,7 +46,8 @@ pub(super) enum Found {
     Free,
     /// The login of this round has it.
     Of(RoundId),
-    /// A login had it that ended after this one began: this one is a copy that was slow to get here.
+    /// A login had it that ended after this one began, or just before: this one is a copy that was slow to get here, or had
+    /// left its gateway before that heard of the end.
     Over,
 }
 
@@ -56,7 +60,7 @@ impl Intents {
                 let Claim { round: other, until, ended } = *place.get();
                 match ended {
                     None if now < until && other != round => Found::Of(other),
-                    Some(ended) if now < until && began <= ended => Found::Over,
+                    Some(ended) if now < until && began <= ended + CROSSED => Found::Over,
                     _ => {
                         place.insert(claim);
                         Found::Free
@@ -72,7 +76,10 @@ impl Intents {
 
     /// Which login has `intent`.
     pub(super) fn holder(&self, intent: Intent, now: Tick) -> Option<RoundId> {
-        self.live.get(&intent).filter(|claim| claim.ended.is_none() && now < claim.until).map(|claim| claim.round)
+        self.live
+            .get(&intent)
+            .filter(|claim| claim.ended.is_none() && now < claim.until)
+            .map(|claim| claim.round)
     }
 
     /// The login that had `before` goes on under `after`.
@@ -91,6 +98,11 @@ impl Intents {
         {
             claim.ended = Some(now);
         }
+    }
+
+    /// The login of `round` turned out to be part of another server's.
+    pub(super) fn forget(&self, intent: Intent, round: RoundId) {
+        self.live.remove_if(&intent, |_, claim| claim.round == round);
     }
 
     /// Forgets logins that ended long ago.
@@ -132,9 +144,10 @@ mod tests {
         intents.sweep(at(6));
         assert_eq!(intents.holder(intent, at(6)), None);
         assert_eq!(intents.claim(intent, rounds[1], at(2), at(7), at(32)), Found::Over);
-        assert_eq!(intents.claim(intent, rounds[1], at(6), at(7), at(36)), Found::Free);
-        intents.release(intent, rounds[1], at(8));
-        intents.sweep(at(36));
+        assert_eq!(intents.claim(intent, rounds[1], at(7), at(7), at(37)), Found::Over);
+        assert_eq!(intents.claim(intent, rounds[1], at(9), at(9), at(39)), Found::Free);
+        intents.release(intent, rounds[1], at(10));
+        intents.sweep(at(39));
         assert!(intents.live.is_empty());
     }
 }

@@ -32,6 +32,7 @@ pub mod profile;
 mod receipts;
 pub mod record;
 pub mod settings;
+mod sharing;
 #[cfg(test)]
 mod simulation;
 pub mod sink;
@@ -75,7 +76,7 @@ use node::Node;
 use peers::{Replays, Witnesses};
 use receipts::Receipts;
 use record::Journal;
-use settings::Settings;
+use settings::{Affinity, Settings};
 use sprays::Sprays;
 use system::{EntropyFault, SystemEntropy};
 use tracer::Tracer;
@@ -215,10 +216,7 @@ impl Server {
         };
         let shared = Arc::new(Shared {
             live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, receipts)?)),
-            node: Node::new(
-                Mint::new(&settings.server_name, &state_key).also_taking(&other_state_keys),
-                settings.limits.logins,
-            ),
+            node: Node::new(mint(settings, &state_key, &other_state_keys), settings.limits.logins),
             duplicates: Duplicates::new(settings.limits.duplicates, settings.limits.reply_kept),
             ratchet: Ratchet::new(store.raised()?),
             drops: Drops::default(),
@@ -319,7 +317,7 @@ impl Server {
             }
         }
         self.auditor.stop();
-        self.shared.node.logins()
+        self.shared.node.held()
     }
 
     fn spawn(
@@ -384,6 +382,14 @@ fn channels(settings: &delivery::settings::Settings, receipts: Receipts) -> Resu
     let arrived = move |arrival: Arrival| receipts.take(&arrival);
     let means = delivery::Means { clock, arrived: Arc::new(arrived) };
     Ok(Arc::new(Channels::open(settings, means)?))
+}
+
+fn mint(settings: &Settings, key: &Secret, others: &[Secret]) -> Mint {
+    let mint = Mint::new(&settings.server_name, key).also_taking(others);
+    match settings.affinity {
+        Affinity::Shared => mint.sharing(key, others),
+        Affinity::Deny | Affinity::Relay => mint,
+    }
 }
 
 /// The control socket. One that nobody insists on may be missing: logins matter more.

@@ -11,6 +11,7 @@
 
 mod advance;
 mod asking;
+mod sharing;
 mod words;
 
 use std::hash::BuildHasherDefault;
@@ -34,6 +35,7 @@ use crate::engine::reason::Reason;
 use crate::engine::record::{Durations, LoginId};
 use crate::engine::step::{Entered, Entry, Env, Event};
 pub use asking::Heard;
+pub use sharing::{AwaitClaim, AwaitLogin, AwaitPark, resolved};
 pub use words::{Arrival, Ask, Awaits, Origin, Output, Ticket};
 
 /// The driver.
@@ -73,6 +75,11 @@ impl Node {
     /// Logins that are being worked on at this moment.
     pub fn busy(&self) -> usize {
         self.slots.iter().filter(|slot| slot.is_busy()).count()
+    }
+
+    /// Logins that end with this process: all but those that wait where other servers go on with them.
+    pub fn held(&self) -> usize {
+        self.slots.iter().filter(|slot| !slot.is_away()).count()
     }
 
     /// The first request of a login.
@@ -215,6 +222,14 @@ impl Node {
         if matches!(event, Event::Expired) && !slot.is_over(env.mono) {
             return None;
         }
+        if slot.is_away() {
+            // How a message went changes nothing any more, and nobody is to find the login gone for a moment because of it.
+            if matches!(event, Event::Delivered(..)) {
+                return None;
+            }
+            slot.fetch();
+            return Some(self.fetch(round, event));
+        }
         let Some((parked, until)) = slot.take() else {
             slot.queue(event);
             return None;
@@ -260,7 +275,18 @@ impl Node {
             return None;
         }
         let round = RoundId(random(env.entropy));
-        let facts = Facts {
+        let facts = self.facts_of(round, &arrival);
+        // Only a login that may send something, or whose code is there, is ever looked for by what it means.
+        let looked_for = facts.policy.sending.is_some() || Slot::is_whole(&arrival);
+        let original = looked_for.then(|| Original::of(&arrival)).flatten();
+        let (slot, brought) = Slot::new(facts.clone(), arrival, original);
+        self.slots.insert(round, slot);
+        Some((round, facts, brought))
+    }
+
+    /// What is known of the login that begins with this arrival.
+    fn facts_of(&self, round: RoundId, arrival: &Arrival) -> Facts {
+        Facts {
             id: LoginId::from_round(round.0),
             server: self.mint.server_name().clone(),
             local: arrival.origin.key.local,
@@ -275,13 +301,7 @@ impl Node {
             answer_by: arrival.came + arrival.policy.admission.answer_within(),
             began: arrival.came,
             durations: Durations::default(),
-        };
-        // Only a login that may send something, or whose code is there, is ever looked for by what it means.
-        let looked_for = facts.policy.sending.is_some() || Slot::is_whole(&arrival);
-        let original = looked_for.then(|| Original::of(&arrival)).flatten();
-        let (slot, brought) = Slot::new(facts.clone(), arrival, original);
-        self.slots.insert(round, slot);
-        Some((round, facts, brought))
+        }
     }
 
     fn close(&self, round: RoundId, now: Tick) -> Option<Slot> {

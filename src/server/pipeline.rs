@@ -176,6 +176,15 @@ impl Worker {
                 let coming = Box::pin(async move { relays.ask(request, &worker).await });
                 Question::Relay(Waiting::new(ticket, coming))
             }
+            Ask::Park(parking, ticket) => {
+                Question::Shared(Box::pin(Arc::clone(self).park(parking, ticket, answer_by)))
+            }
+            Ask::Unpark(spot, ticket) => {
+                Question::Shared(Box::pin(Arc::clone(self).unpark(spot, ticket, answer_by)))
+            }
+            Ask::Claim(claim, ticket) => {
+                Question::Shared(Box::pin(Arc::clone(self).claim(claim, ticket, answer_by)))
+            }
             Ask::Commit(record, ticket) => {
                 let alarm = self.spray(&record.row);
                 if alarm.is_none() && shared.floods.swallows(&record, &*shared.clock) {
@@ -305,7 +314,10 @@ impl Worker {
     }
 
     /// Moves a login and does what comes of it.
-    fn step(self: &Arc<Self>, go: impl FnOnce(&mut Env<'_>, &mut Vec<Output>) -> Option<Ask>) -> Option<Ask> {
+    pub(super) fn step(
+        self: &Arc<Self>,
+        go: impl FnOnce(&mut Env<'_>, &mut Vec<Output>) -> Option<Ask>,
+    ) -> Option<Ask> {
         let mut outputs = Vec::new();
         let (ask, now) = self.with_env(|env| (go(env, &mut outputs), env.mono));
         for output in outputs {
@@ -343,6 +355,7 @@ impl Worker {
                     "the primary's attributes do not fit into one packet; the login was refused");
             }
             Output::Deliver { round, delivery } => self.deliver(round, *delivery),
+            Output::Released { intent, login } => self.shared.store.release(intent, login),
             Output::TurnedAway { client } => self.shared.turned_away(&client),
         }
     }
@@ -394,7 +407,10 @@ pub fn enter(
             let lived = arrival.policy.login.code_lifetime;
             let gone =
                 if env.unix.since(issued.at) > lived { Reason::StateExpired } else { Reason::StateSpent };
-            node.resume(issued.round, arrival, gone, env, out)
+            match node.mint().codes() {
+                Some(_) => node.take_up(&issued, arrival, gone, env, out),
+                None => node.resume(issued.round, arrival, gone, env, out),
+            }
         }
         Err(StateFault::Forged) => node.refuse(arrival, Reason::StateForged, env, out),
         Err(StateFault::AnotherServer(server)) => match peers.named(server) {

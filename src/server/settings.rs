@@ -42,6 +42,8 @@ pub enum Affinity {
     Deny,
     /// It is handed to the server that made it, where that is a peer.
     Relay,
+    /// Logins wait in the store, and any server of it goes on with them.
+    Shared,
 }
 
 /// Another server that shares clients with this one.

@@ -34,6 +34,8 @@ enum Broken {
     Nothing,
     StoreForgetsSteps,
     StoreLosesRows,
+    StoreGivesLoginsTwice,
+    StoreForgetsClaims,
     PrimaryTakesAnything,
     PolicyExempts,
     AnswersGetLost,
@@ -76,7 +78,7 @@ struct Plan {
 
 impl Plan {
     fn draw(dice: &mut Dice, broken: Broken) -> Plan {
-        let affinity = dice.pick(&[Affinity::Deny, Affinity::Relay]);
+        let affinity = dice.pick(&[Affinity::Deny, Affinity::Relay, Affinity::Shared, Affinity::Shared]);
         let sms = Factor::Sent(Kind::Sms);
         let methods = match dice.below(4) {
             0 => vec![Factor::Token],
@@ -94,7 +96,7 @@ impl Plan {
         Plan {
             broken,
             affinity,
-            one_store: dice.chance(50),
+            one_store: dice.chance(50) || affinity == Affinity::Shared,
             servers: dice.pick(&[1, 2, 2, 3, 4]),
             gateways: 1 + dice.below(2),
             people: 1 + dice.below(3),
@@ -186,6 +188,9 @@ mod tests {
             "code-reused",
             "abandoned",
             "issued-by-another-server",
+            "taken up elsewhere",
+            "raced",
+            "joined elsewhere",
             "dropped as pending",
         ] {
             assert!(counts.contains_key(what), "in {seed} seeds nothing was {what}: {counts:?}");
@@ -219,6 +224,16 @@ mod tests {
     #[test]
     fn a_store_that_loses_rows_is_found() {
         is_found(Broken::StoreLosesRows, "row");
+    }
+
+    #[test]
+    fn a_store_that_gives_a_login_to_two_servers_is_found() {
+        is_found(Broken::StoreGivesLoginsTwice, "twice");
+    }
+
+    #[test]
+    fn a_store_that_forgets_who_sends_is_found() {
+        is_found(Broken::StoreForgetsClaims, "message");
     }
 
     #[test]

@@ -54,8 +54,17 @@ struct Told {
 }
 
 enum At {
-    Parked { parked: Box<Parked>, until: Tick },
-    Busy { queue: VecDeque<Event> },
+    Parked {
+        parked: Box<Parked>,
+        until: Tick,
+    },
+    /// In the store that servers share: whoever asks there first goes on with it.
+    Away {
+        until: Tick,
+    },
+    Busy {
+        queue: VecDeque<Event>,
+    },
 }
 
 /// A request that hangs on a login.
@@ -97,14 +106,43 @@ impl Slot {
         matches!(self.at, At::Busy { .. })
     }
 
+    /// Whether it waits in the store that servers share.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.at, At::Away { .. })
+    }
+
+    /// From here on it waits there; or something has happened meanwhile that it may take.
+    pub(super) fn send_away(&mut self, until: Tick) -> Option<Event> {
+        if let At::Busy { queue } = &mut self.at {
+            // How a message went is of no use to a login that has told its challenge.
+            while let Some(event) = queue.pop_front() {
+                if !matches!(event, Event::Delivered(..)) {
+                    return Some(event);
+                }
+            }
+        }
+        self.at = At::Away { until };
+        None
+    }
+
+    /// It is asked for in that store.
+    pub(super) fn fetch(&mut self) {
+        self.at = At::Busy { queue: VecDeque::new() };
+    }
+
+    /// Whether a challenge was told and no request hangs here, so that the next one may come to any server.
+    pub(super) fn is_told(&self) -> bool {
+        self.rounds > 0 && self.waiting.is_empty()
+    }
+
     /// Whether it waits with requests that hang on it: for a message to be on its way, or for somebody out of band.
     pub(super) fn is_held(&self) -> bool {
-        !self.is_busy() && !self.waiting.is_empty()
+        matches!(self.at, At::Parked { .. }) && !self.waiting.is_empty()
     }
 
     /// Whether it has waited long enough at `now`.
     pub(super) fn is_over(&self, now: Tick) -> bool {
-        matches!(self.at, At::Parked { until, .. } if now >= until)
+        matches!(self.at, At::Parked { until, .. } | At::Away { until } if now >= until)
     }
 
     /// Whether a request with this hash may join what is being worked on.
@@ -195,12 +233,12 @@ impl Slot {
 
     /// Takes the parked login out, leaving the slot busy.
     pub(super) fn take(&mut self) -> Option<(Box<Parked>, Tick)> {
-        if self.is_busy() {
+        if !matches!(self.at, At::Parked { .. }) {
             return None;
         }
         match std::mem::replace(&mut self.at, At::Busy { queue: VecDeque::new() }) {
             At::Parked { parked, until } => Some((parked, until)),
-            At::Busy { .. } => None,
+            At::Busy { .. } | At::Away { .. } => None,
         }
     }
 
@@ -224,17 +262,20 @@ impl Slot {
         None
     }
 
-    /// Answers every request with a challenge under `state`; none hangs on the login afterwards.
-    pub(super) fn tell(
-        &mut self,
-        challenge: &Challenge,
-        state: &str,
-        env: &mut Env<'_>,
-        out: &mut Vec<Output>,
-    ) {
+    /// Answers every request with a challenge; none hangs on the login afterwards.
+    pub(super) fn tell(&mut self, attributes: AttributeList, env: &mut Env<'_>, out: &mut Vec<Output>) {
         self.rounds = self.rounds.saturating_add(1);
         // Its State is spent with this answer: whatever repeats it now comes too late.
         self.original = None;
+        for waiting in self.waiting.drain(..) {
+            waiting.answer(Code::ACCESS_CHALLENGE, &attributes, &self.facts, env, out);
+        }
+        let joined = self.intent.is_some() || self.asking.is_some();
+        self.told = joined.then(|| Box::new(Told { attributes }));
+    }
+
+    /// What such a challenge carries, under `state`.
+    pub(super) fn asking(challenge: &Challenge, state: &str) -> AttributeList {
         let mut attributes = AttributeList::new();
         #[expect(clippy::expect_used, reason = "a State has 56 octets, and an attribute takes 253")]
         attributes.push_text(number::STATE, state).expect("the State fits");
@@ -244,11 +285,14 @@ impl Slot {
             #[expect(clippy::expect_used, reason = "four octets fit")]
             attributes.push_u32(number::SESSION_TIMEOUT, seconds).expect("Session-Timeout fits");
         }
-        for waiting in self.waiting.drain(..) {
-            waiting.answer(Code::ACCESS_CHALLENGE, &attributes, &self.facts, env, out);
+        attributes
+    }
+
+    /// Answers every request with what another server has told to the login that they mean.
+    pub(super) fn pass_on(self, told: &AttributeList, env: &mut Env<'_>, out: &mut Vec<Output>) {
+        for waiting in self.waiting {
+            waiting.answer(Code::ACCESS_CHALLENGE, told, &self.facts, env, out);
         }
-        let joined = self.intent.is_some() || self.asking.is_some();
-        self.told = joined.then(|| Box::new(Told { attributes }));
     }
 
     /// Answers every request with the verdict.

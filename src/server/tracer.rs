@@ -198,7 +198,7 @@ impl Tracer {
                 || json!({ "kind": delivery.kind.word(), "attempt": delivery.attempt }),
             ),
             // Said where the log hears of it; not a thing of one login.
-            Output::Oversized { .. } | Output::TurnedAway { .. } => {}
+            Output::Oversized { .. } | Output::TurnedAway { .. } | Output::Released { .. } => {}
         }
     }
 
@@ -229,6 +229,9 @@ impl Tracer {
                 );
             }
             Ask::User(..) => {}
+            Ask::Park(..) => self.of(node, ask.round(), "parked", || json!({})),
+            Ask::Unpark(..) => self.of(node, ask.round(), "taken-up", || json!({})),
+            Ask::Claim(..) => self.of(node, ask.round(), "claimed", || json!({})),
             Ask::Relay(request, _) => {
                 self.of(node, ask.round(), "peer-asked", || json!({ "peer": request.owner.as_str() }));
             }

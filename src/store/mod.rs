@@ -76,8 +76,8 @@ pub trait Logins: Send + Sync {
         Pending::Ready(Claimed::Unavailable)
     }
 
-    /// The login that had this intent has ended: it is nobody's. Nobody waits for this, and where it is lost the claim's
-    /// time ends it.
+    /// The login that had this intent has ended. Whoever began afterwards may claim it; for those that began before it is
+    /// [`Claimed::Over`] until the claim's time ends. Nobody waits for this.
     fn release(&self, _intent: [u8; 16], _login: LoginId) {}
 }
 

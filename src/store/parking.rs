@@ -103,6 +103,8 @@ pub struct Claim {
     pub login: LoginId,
     /// For so long, by the store's clock.
     pub keep: Duration,
+    /// How long that login has run, and a little more: the intent of a login that ended in this time is [`Claimed::Over`].
+    pub ran: Duration,
 }
 
 /// What came of a [`Claim`].
@@ -112,6 +114,8 @@ pub enum Claimed {
     Ours,
     /// Another login has it, and has told this; `None` where it is about to.
     Theirs(Option<Secret>),
+    /// It was another login's that ended after this one began: this one is a copy that was slow to get here.
+    Over,
     /// The store cannot say.
     Unavailable,
 }

@@ -441,7 +441,7 @@ impl World {
                 Ask::Primary(..) => self.holding.primary,
                 Ask::User(..) => self.holding.user,
                 Ask::Commit(..) => self.holding.commit,
-                Ask::Relay(..) => false,
+                Ask::Relay(..) | Ask::Park(..) | Ask::Unpark(..) | Ask::Claim(..) => false,
             };
             if holds {
                 self.held.push_back(Held { ask: present, request });
@@ -510,6 +510,9 @@ impl World {
                 let answer = self.owners.pop_front().unwrap_or(PeerAnswer::Unavailable);
                 let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
                 node.answer(ticket, answer, &mut env, out)
+            }
+            Ask::Park(..) | Ask::Unpark(..) | Ask::Claim(..) => {
+                panic!("this server shares its logins with nobody")
             }
             Ask::Commit(record, ticket) => {
                 let answer = if self.commits_fail {
@@ -592,6 +595,7 @@ impl World {
                     self.ended.push((row, sequence));
                 }
                 Output::Deliver { round, delivery } => self.deliveries.push_back((round, *delivery)),
+                Output::Released { .. } => panic!("this server shares its logins with nobody"),
                 Output::Oversized { .. } => self.oversized += 1,
                 Output::TurnedAway { .. } => self.turned_away += 1,
             }

@@ -109,6 +109,9 @@ pub(super) fn walk(
                     Verdict::Noted => Outcome::Sent(record.row.method),
                 };
             }
+            Some(Ask::Park(..) | Ask::Unpark(..) | Ask::Claim(..)) => {
+                return Err(cannot(&"a login that is explained is shared with nobody").into());
+            }
             Some(Ask::Relay(..)) => return Err(cannot(&"a first request belongs to no other server").into()),
             None => {
                 let text = out.iter().find_map(question_in).ok_or_else(|| cannot(&"nothing is asked"))?;

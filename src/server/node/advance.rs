@@ -4,12 +4,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::affinity::RoundId;
 use super::super::intents::{Found, Intent};
+use super::super::slot::Slot;
 use super::{Arrival, Ask, Node, Output, Ticket};
 use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
 use crate::engine::parked::Parked;
+use crate::engine::record::{CommitAnswer, Conflict};
 use crate::engine::step::{Challenge, Env, Step};
+
+/// What a login found that is about to send something.
+enum Meant {
+    /// Another one has its intent, or had: nothing is left to do for it.
+    Joined,
+    /// It has the intent from now on, until this moment.
+    First(Intent, Tick),
+    /// The login that has it asks its user on the phone.
+    Busy,
+    /// It had it before, or means nothing that anybody could repeat.
+    Before,
+}
 
 impl Node {
     /// Takes a login one step on. A panic in the step ends this login and no other: it is refused.
@@ -49,12 +63,27 @@ impl Node {
                 if let Some((_, kind)) = state.asks() {
                     return self.claim(round, kind, record, state, env, out);
                 }
-                if record.row.sends.is_some() && self.joins(round, env, out) {
-                    return None;
+                if record.row.sends.is_some() {
+                    match self.joins(round, env, out) {
+                        Meant::Joined => return None,
+                        Meant::First(intent, until) if self.mint.codes().is_some() => {
+                            return self.claim_at_store(round, intent, until, record, state, env);
+                        }
+                        Meant::First(..) | Meant::Before => {}
+                        Meant::Busy => {
+                            let refused = CommitAnswer::Refused(Conflict::SentTooOften);
+                            return self.go_on(round, env, out, |env| state.resume(refused, env));
+                        }
+                    }
                 }
                 Some(Ask::Commit(record, Ticket { round, state }))
             }
             Step::Relay(request, state) => Some(Ask::Relay(request, Ticket { round, state })),
+            // Answers from phones come to the server that asked, so a login that waits for one stays.
+            Step::Wait(wait, parked) if parked.asks().is_none() && self.shares(round, &wait) => {
+                self.settle(round, None, env);
+                self.send_away(round, wait, parked, env, out)
+            }
             Step::Wait(wait, parked) => {
                 let round = match &wait.tell {
                     Some(challenge) => self.tell(round, challenge, &parked, env, out)?,
@@ -71,6 +100,9 @@ impl Node {
                 let slot = self.close(round, env.mono)?;
                 if let Some(asking) = &slot.asking {
                     self.asked(asking, outcome.row().reason, env);
+                }
+                if let Some(Intent(intent)) = slot.intent.filter(|_| self.mint.codes().is_some()) {
+                    out.push(Output::Released { intent, login: slot.facts.id });
                 }
                 slot.decide(&outcome, env, out);
                 None
@@ -101,13 +133,13 @@ impl Node {
     ) -> Option<RoundId> {
         if let Some(mut slot) = self.slots.get_mut(&round).filter(|slot| slot.rounds == 0) {
             let state = self.mint.state(round, env.unix, parked.client(), parked.user());
-            slot.tell(challenge, &state, env, out);
+            slot.tell(Slot::asking(challenge, &state), env, out);
             return Some(round);
         }
         let (_, mut slot) = self.slots.remove(&round)?;
         let next = RoundId(random(env.entropy));
         let state = self.mint.state(next, env.unix, parked.client(), parked.user());
-        slot.tell(challenge, &state, env, out);
+        slot.tell(Slot::asking(challenge, &state), env, out);
         if let Some(intent) = slot.intent {
             self.intents.moved(intent, round, next);
         }
@@ -139,36 +171,46 @@ impl Node {
         }
     }
 
-    /// Before its first message a login claims what it means; true if another login has it, and it has become part of that.
-    fn joins(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> bool {
+    /// Before its first message a login claims what it means, and becomes part of the login that has it.
+    fn joins(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> Meant {
         let Some((intent, began, until)) = self.slots.get(&round).and_then(|slot| {
             let first = slot.rounds == 0 && slot.intent.is_none();
             let (began, until) = (slot.facts.began, slot.joined_until());
             first.then(|| slot.means(&self.mint)).flatten().map(|intent| (intent, began, until))
         }) else {
-            return false;
+            // Servers that share their logins hear of one that was claimed when it came, too.
+            let claimed = self.slots.get(&round).filter(|slot| slot.rounds == 0);
+            let claimed = claimed.and_then(|slot| slot.intent.map(|intent| (intent, slot.joined_until())));
+            return claimed.map_or(Meant::Before, |(intent, until)| Meant::First(intent, until));
         };
         match self.intents.claim(intent, round, began, env.mono, until) {
+            // What is answered on the phone is shared with copies of the same request alone.
+            Found::Of(other) if self.slots.get(&other).is_some_and(|slot| slot.asking.is_some()) => {
+                return Meant::Busy;
+            }
             Found::Of(other) if self.slots.contains_key(&other) => {
                 if let (Some(slot), Some(mut other)) =
                     (self.close(round, env.mono), self.slots.get_mut(&other))
                 {
                     slot.join(&mut other, env, out);
                 }
-                return true;
+                return Meant::Joined;
             }
             // Its gateway has its answer, from the copy that was quicker.
-            Found::Over => return self.close(round, env.mono).is_some(),
+            Found::Over => {
+                self.close(round, env.mono);
+                return Meant::Joined;
+            }
             Found::Of(_) | Found::Free => {}
         }
         if let Some(mut slot) = self.slots.get_mut(&round) {
             slot.intent = Some(intent);
         }
-        false
+        Meant::First(intent, until)
     }
 
     /// Parks a login, unless something has happened meanwhile that it takes.
-    fn park(
+    pub(super) fn park(
         &self,
         round: RoundId,
         parked: Box<Parked>,

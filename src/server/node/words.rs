@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::affinity::RoundId;
 use super::super::duplicates::PacketKey;
 use super::super::peers::Answering;
+use super::sharing::{AwaitClaim, AwaitLogin, AwaitPark};
 use crate::base::name::{Label, UserName};
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
@@ -19,6 +20,7 @@ use crate::engine::question::{PeerAnswer, PeerRequest, PrimaryAnswer, PrimaryChe
 use crate::engine::record::{CommitAnswer, LoginId, Record, Row};
 use crate::engine::rule::Ruling;
 use crate::engine::step::{Entered, Env, Step};
+use crate::store::parking::{Claim, Parking, Spot};
 use crate::wire::Verified;
 
 /// An Access-Request that has become a login, or part of one.
@@ -90,6 +92,13 @@ pub enum Output {
         /// Which login.
         login: LoginId,
     },
+    /// The login ended that had this intent: the store that servers share may be told.
+    Released {
+        /// The intent.
+        intent: [u8; 16],
+        /// Which login.
+        login: LoginId,
+    },
     /// A new login was refused because the table is full.
     TurnedAway {
         /// Whose.
@@ -108,6 +117,12 @@ pub enum Ask {
     Commit(Record, Ticket<AwaitCommit>),
     /// For the server that has the login.
     Relay(PeerRequest, Ticket<AwaitPeer>),
+    /// For the store that servers share: keep this login. Its challenge leaves afterwards.
+    Park(Parking, Ticket<AwaitPark>),
+    /// For that store: give this login, if nobody else has it.
+    Unpark(Spot, Ticket<AwaitLogin>),
+    /// For that store: this login is about to send something. While another one is, it is asked again.
+    Claim(Claim, Ticket<AwaitClaim>),
 }
 
 impl Ask {
@@ -118,6 +133,9 @@ impl Ask {
             Ask::User(_, ticket) => ticket.round,
             Ask::Commit(_, ticket) => ticket.round,
             Ask::Relay(_, ticket) => ticket.round,
+            Ask::Park(_, ticket) => ticket.round,
+            Ask::Unpark(_, ticket) => ticket.round,
+            Ask::Claim(_, ticket) => ticket.round,
         }
     }
 }

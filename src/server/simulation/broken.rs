@@ -15,9 +15,10 @@ use crate::store::{Logins, StoreFault};
 /// The store as a server sees it.
 pub(super) fn store_of(memory: &MemoryStore, aside: MemoryStore, broken: Broken) -> Arc<dyn Logins> {
     match broken {
-        Broken::StoreForgetsSteps | Broken::StoreLosesRows => {
-            Arc::new(Flawed { memory: memory.clone(), aside, broken })
-        }
+        Broken::StoreForgetsSteps
+        | Broken::StoreLosesRows
+        | Broken::StoreGivesLoginsTwice
+        | Broken::StoreForgetsClaims => Arc::new(Flawed { memory: memory.clone(), aside, broken }),
         _ => Arc::new(memory.clone()),
     }
 }
@@ -63,14 +64,26 @@ impl Logins for Flawed {
     }
 
     fn park(&self, login: Parking) -> Pending<bool> {
+        if self.broken == Broken::StoreGivesLoginsTwice {
+            let _kept = self.aside.park(login.clone());
+        }
         self.memory.park(login)
     }
 
     fn unpark(&self, spot: Spot) -> Pending<Unparked> {
-        self.memory.unpark(spot)
+        match self.memory.unpark(spot) {
+            // Once more to whoever asks next.
+            Pending::Ready(Unparked::Gone) if self.broken == Broken::StoreGivesLoginsTwice => {
+                self.aside.unpark(spot)
+            }
+            answer => answer,
+        }
     }
 
     fn claim(&self, claim: Claim) -> Pending<Claimed> {
+        if self.broken == Broken::StoreForgetsClaims {
+            return Pending::Ready(Claimed::Ours);
+        }
         self.memory.claim(claim)
     }
 

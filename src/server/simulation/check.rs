@@ -8,6 +8,7 @@ use super::people::Typed;
 use super::world::World;
 use crate::engine::record::{LoginId, Method, Row, Verdict};
 use crate::server::node::Origin;
+use crate::server::settings::Affinity;
 use crate::wire::DropReason;
 
 /// Something that must not be.
@@ -159,6 +160,9 @@ impl World {
                 self.ledger.faults.push(Fault { kind: "end", what });
             }
         }
+        if self.servers[0].memory.parked() > 0 {
+            self.ledger.fault("end", "a login waits in the store for ever".to_owned());
+        }
         self.settle_messages();
     }
 
@@ -167,7 +171,9 @@ impl World {
         let mut counts: BTreeMap<_, usize> = BTreeMap::new();
         for (login, by) in &self.ledger.sent {
             if let Some(attempt) = self.ledger.began.get(login) {
-                *counts.entry((*attempt, *by)).or_default() += 1;
+                // Servers that share a store tell each other; others cannot know.
+                let scope = if self.plan.affinity == Affinity::Shared { (0, 0) } else { *by };
+                *counts.entry((*attempt, scope)).or_default() += 1;
             }
         }
         for ((attempt, scope), count) in counts {

@@ -443,7 +443,7 @@ impl World {
     }
 }
 
-fn server_number(name: &Label) -> [u8; 4] {
+pub(super) fn server_number(name: &Label) -> [u8; 4] {
     use sha2::Digest as _;
     let digest = sha2::Sha256::digest(name.as_str());
     [digest[0], digest[1], digest[2], digest[3]]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::broken::store_of;
 use super::dice::Dice;
-use super::people::{Gateway, Person};
+use super::people::{Gateway, Person, server_number};
 use super::world::{Doing, TrueClock, World};
 use super::{Broken, Plan};
 use crate::base::name::Label;
@@ -16,19 +16,21 @@ use crate::base::secret::Secret;
 use crate::base::system::{Clock, Fixed, random};
 use crate::base::time::{Tick, UnixTime};
 use crate::engine::delivery::{Delivery, DeliveryId, Sent};
+use crate::engine::parked::Ruled;
 use crate::engine::question::{PeerAnswer, PrimaryAnswer, UserAnswer};
 use crate::engine::record::{CommitAnswer, LoginId};
 use crate::engine::step::{Env, Event};
 use crate::server::affinity::{Mint, RoundId};
 use crate::server::clients::{Authentic, Clients, Ratchet};
 use crate::server::duplicates::{Duplicates, PacketKey, Seen};
-use crate::server::node::{Ask, Node, Origin, Output};
+use crate::server::node::{Ask, Node, Origin, Output, resolved};
 use crate::server::peers::simulated::{Crossing, Heard, hear};
 use crate::server::peers::{Peers, Replays};
 use crate::server::pipeline::{arrival, enter};
-use crate::server::settings::{Limits, Peer, Settings};
+use crate::server::settings::{Affinity, Limits, Peer, Settings};
 use crate::store::Logins;
 use crate::store::memory::MemoryStore;
+use crate::store::parking::{Claimed, Unparked};
 use crate::store::pending::Pending;
 use crate::wire::{AccessRequest, AttributeList, DropReason, Parsed, ReplyTo};
 
@@ -75,6 +77,9 @@ pub(super) enum Answer {
     User(UserAnswer),
     Commit(CommitAnswer),
     Peer(PeerAnswer),
+    Park(bool),
+    Unpark(Unparked),
+    Claim(Claimed),
 }
 
 impl Answer {
@@ -86,9 +91,16 @@ impl Answer {
             Answer::User(_) => "no user",
             Answer::Commit(CommitAnswer::Done(_)) => "a row",
             Answer::Commit(CommitAnswer::Refused(_)) => "no row, by a guard",
-            Answer::Commit(CommitAnswer::Unavailable) => "no row",
+            Answer::Commit(_) => "no row",
             Answer::Peer(PeerAnswer::Unavailable) => "nothing of the owner",
             Answer::Peer(_) => "the owner's verdict",
+            Answer::Park(true) => "it is kept",
+            Answer::Park(false) => "it is not kept",
+            Answer::Unpark(Unparked::Login { .. }) => "a login",
+            Answer::Unpark(_) => "no login",
+            Answer::Claim(Claimed::Ours) => "it may send",
+            Answer::Claim(Claimed::Theirs(Some(_))) => "another has sent",
+            Answer::Claim(_) => "it may not send",
         }
     }
 
@@ -99,6 +111,9 @@ impl Answer {
             Ask::User(..) => Answer::User(UserAnswer::Unavailable),
             Ask::Commit(..) => Answer::Commit(CommitAnswer::Unavailable),
             Ask::Relay(..) => Answer::Peer(PeerAnswer::Unavailable),
+            Ask::Park(..) => Answer::Park(false),
+            Ask::Unpark(..) => Answer::Unpark(Unparked::Unavailable),
+            Ask::Claim(..) => Answer::Claim(Claimed::Unavailable),
         }
     }
 }
@@ -111,8 +126,10 @@ fn address(place: usize) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, u8::try_from(place + 1).unwrap()], 1812))
 }
 
-fn mint(name: &Label, store: &MemoryStore) -> Mint {
-    Mint::new(name, &store.state_key())
+fn mint(name: &Label, store: &MemoryStore, affinity: Affinity) -> Mint {
+    let key = store.state_key();
+    let mint = Mint::new(name, &key);
+    if affinity == Affinity::Shared { mint.sharing(&key, &[]) } else { mint }
 }
 
 impl Server {
@@ -160,7 +177,7 @@ impl Server {
                     up: false,
                     life: 0,
                     store_away: false,
-                    node: Node::new(mint(&name(place), &memory), 1000),
+                    node: Node::new(mint(&name(place), &memory, plan.affinity), 1000),
                     clients: Arc::clone(&clients),
                     peers: Peers::new(&settings),
                     replays: Replays::default(),
@@ -190,7 +207,7 @@ impl Server {
         self.up = true;
         self.life += 1;
         self.started = now;
-        self.node = Node::new(mint(&self.name, &self.memory), 1000);
+        self.node = Node::new(mint(&self.name, &self.memory, self.settings.affinity), 1000);
         self.peers = Peers::new(&self.settings);
         self.replays = Replays::default();
         self.duplicates = Duplicates::new(10_000, Duration::from_secs(10));
@@ -328,6 +345,7 @@ impl World {
                     self.later(wait, Doing::Leaves { at, life, to, datagram });
                 }
             }
+            Output::Released { intent, login } => self.servers[at].store.release(intent, login),
             Output::Ended { row, .. } => self.ledger.count(row.reason.code()),
             Output::Deliver { round, delivery } => self.deliver(at, round, &delivery),
             Output::Oversized { .. } | Output::TurnedAway { .. } => {
@@ -394,7 +412,9 @@ impl World {
         let mut crossing = None;
         let until = match &ask {
             Ask::Primary(check, _) => check.answer_by,
-            Ask::User(..) | Ask::Commit(..) => answer_by.max(mono + STORE_LEAST),
+            Ask::User(..) | Ask::Commit(..) | Ask::Park(..) | Ask::Unpark(..) | Ask::Claim(..) => {
+                answer_by.max(mono + STORE_LEAST)
+            }
             Ask::Relay(request, _) => {
                 let (mono, unix) = server.clocks(&self.clock);
                 let mut env = Env { mono, unix, entropy: &mut server.entropy };
@@ -446,11 +466,18 @@ impl World {
     pub(super) fn perform(&mut self, at: usize, life: u32, ask: u64) {
         let server = &mut self.servers[at];
         if !server.up || server.life != life {
-            // The process is gone; a record that the store had begun with stands all the same.
-            if let Some(Ask::Commit(record, _)) = server.left.remove(&(life, ask))
+            // The process is gone; what the store had begun with is done all the same.
+            if let Some(left) = server.left.remove(&(life, ask))
                 && self.dice.chance(50)
             {
-                let _nobody = now(self.servers[at].store.commit(record));
+                let store = &self.servers[at].store;
+                match left {
+                    Ask::Commit(record, _) => drop(now(store.commit(record))),
+                    Ask::Park(parking, _) => drop(store.park(parking)),
+                    Ask::Unpark(spot, _) => drop(now(store.unpark(spot))),
+                    Ask::Claim(claim, _) => drop(now(store.claim(claim))),
+                    Ask::Primary(..) | Ask::User(..) | Ask::Relay(..) => {}
+                }
             }
             return;
         }
@@ -476,6 +503,29 @@ impl World {
             }
             Ask::User(query, _) => Answer::User(now(server.store.find(query))),
             Ask::Commit(record, _) => Answer::Commit(now(server.store.commit(record.clone()))),
+            Ask::Park(parking, _) => Answer::Park(now(server.store.park(parking.clone()))),
+            Ask::Unpark(spot, _) => {
+                let answer = now(server.store.unpark(*spot));
+                let ours = spot.server == server_number(&server.name);
+                match &answer {
+                    Unparked::Login { .. } if !ours => self.ledger.count("taken up elsewhere"),
+                    Unparked::Gone => self.ledger.count("raced"),
+                    _ => {}
+                }
+                Answer::Unpark(answer)
+            }
+            Ask::Claim(claim, _) => match now(server.store.claim(*claim)) {
+                Claimed::Theirs(None) => {
+                    let again = Duration::from_millis(200);
+                    return self.later(again, Doing::Performs { at, life, ask });
+                }
+                claimed => {
+                    if let Claimed::Theirs(Some(_)) = &claimed {
+                        self.ledger.count("joined elsewhere");
+                    }
+                    Answer::Claim(claimed)
+                }
+            },
             Ask::Relay(..) => return,
         };
         let takes = self.dice.millis(0, 4);
@@ -499,13 +549,28 @@ impl World {
             (Ask::Relay(_, ticket), Answer::Peer(answer)) => {
                 self.step(at, answer_by, |node, _, env, out| node.answer(ticket, answer, env, out));
             }
+            (Ask::Park(_, ticket), Answer::Park(kept)) => {
+                self.step(at, answer_by, |node, _, env, out| node.parked(ticket, kept, env, out));
+            }
+            (Ask::Unpark(_, ticket), Answer::Unpark(taken)) => {
+                let clients = Arc::clone(&self.servers[at].clients);
+                let policy = |client: &Label, ruled: &Ruled| resolved(&clients, client, ruled);
+                self.step(at, answer_by, |node, _, env, out| node.unparked(ticket, taken, &policy, env, out));
+            }
+            (Ask::Claim(_, ticket), Answer::Claim(claimed)) => {
+                self.step(at, answer_by, |node, _, env, out| node.claimed(ticket, claimed, env, out));
+            }
             (ask, answer) => panic!("{ask:?} is not answered by {answer:?}"),
         }
     }
 
     pub(super) fn give_up(&mut self, at: usize, ask: u64) {
         let Some(open) = self.servers[at].asks.get(&ask) else { return };
-        let nothing = Answer::nothing(&open.ask);
+        let nothing = match &open.ask {
+            // It was asked for again and again.
+            Ask::Claim(..) if self.dice.chance(50) => Answer::Claim(Claimed::Theirs(None)),
+            ask => Answer::nothing(ask),
+        };
         self.answer(at, ask, nothing);
     }
 }

@@ -245,6 +245,8 @@ macro_rules! shared_battery {
             a_login_whose_time_is_over_is_gone
             of_many_who_ask_for_a_login_one_gets_it
             an_intent_is_one_login_s_and_who_joins_it_hears_what_was_told
+            an_intent_is_over_for_who_began_before_its_login_ended_and_free_for_others
+            a_claim_whose_time_is_over_is_nobody_s
         );
     };
 }

@@ -67,16 +67,19 @@ pub(in crate::store) fn of_many_who_ask_for_a_login_one_gets_it<B: Bench + Sync>
     }
 }
 
-fn claim<B: Bench>(bench: &B, intent: u8, login: u64, keep: Duration) -> Claimed {
-    wait(bench.logins().claim(Claim { intent: [intent; 16], login: LoginId::from_number(login), keep }))
+fn claim<B: Bench>(bench: &B, intent: u8, login: u64, ran: Duration) -> Claimed {
+    let login = LoginId::from_number(login);
+    wait(bench.logins().claim(Claim { intent: [intent; 16], login, keep: MINUTE, ran }))
 }
+
+const JUST_NOW: Duration = Duration::ZERO;
 
 pub(in crate::store) fn an_intent_is_one_login_s_and_who_joins_it_hears_what_was_told<B: Bench>() {
     let bench = B::new();
-    assert!(matches!(claim(&bench, 1, 10, MINUTE), Claimed::Ours));
-    assert!(matches!(claim(&bench, 1, 10, MINUTE), Claimed::Ours));
-    assert!(matches!(claim(&bench, 1, 11, MINUTE), Claimed::Theirs(None)));
-    assert!(matches!(claim(&bench, 2, 11, MINUTE), Claimed::Ours));
+    assert!(matches!(claim(&bench, 1, 10, JUST_NOW), Claimed::Ours));
+    assert!(matches!(claim(&bench, 1, 10, JUST_NOW), Claimed::Ours));
+    assert!(matches!(claim(&bench, 1, 11, JUST_NOW), Claimed::Theirs(None)));
+    assert!(matches!(claim(&bench, 2, 11, JUST_NOW), Claimed::Ours));
     let told = |login, text: &str| Told {
         intent: [1; 16],
         login: LoginId::from_number(login),
@@ -84,22 +87,48 @@ pub(in crate::store) fn an_intent_is_one_login_s_and_who_joins_it_hears_what_was
     };
     park(&bench, spot(1, 1), b"a login", Some(told(10, "enter it")));
     park(&bench, spot(1, 2), b"another", Some(told(11, "not its intent")));
-    match claim(&bench, 1, 11, MINUTE) {
+    match claim(&bench, 1, 11, JUST_NOW) {
         Claimed::Theirs(Some(told)) => assert_eq!(told, Secret::from("enter it")),
         other => panic!("{other:?}"),
     }
     assert_eq!(take(&bench, spot(1, 1)).unwrap().1, Some([1; 16]));
+}
 
+pub(in crate::store) fn an_intent_is_over_for_who_began_before_its_login_ended_and_free_for_others<
+    B: Bench,
+>() {
+    let bench = B::new();
+    assert!(matches!(claim(&bench, 1, 10, JUST_NOW), Claimed::Ours));
     bench.logins().release([1; 16], LoginId::from_number(11));
-    assert!(matches!(claim(&bench, 1, 12, MINUTE), Claimed::Theirs(_)), "only its login gives it back");
+    assert!(matches!(claim(&bench, 1, 12, JUST_NOW), Claimed::Theirs(None)), "only its login gives it back");
     bench.logins().release([1; 16], LoginId::from_number(10));
     // Nobody waits for that.
-    let free = || matches!(claim(&bench, 1, 12, Duration::ZERO), Claimed::Ours);
     let clock = RealClock::shared();
     let began = clock.mono();
-    while !free() {
+    loop {
+        match claim(&bench, 1, 12, MINUTE) {
+            Claimed::Over => break,
+            Claimed::Theirs(None) => {}
+            other => panic!("{other:?}"),
+        }
         assert!(clock.mono().since(began) < Duration::from_secs(10), "it was never given back");
         std::thread::yield_now();
     }
-    assert!(matches!(claim(&bench, 1, 13, MINUTE), Claimed::Ours), "a claim whose time is over");
+    while !matches!(claim(&bench, 1, 13, JUST_NOW), Claimed::Ours) {
+        assert!(clock.mono().since(began) < Duration::from_secs(10), "a login that began later");
+        std::thread::yield_now();
+    }
+    assert!(matches!(claim(&bench, 1, 12, MINUTE), Claimed::Theirs(None)));
+}
+
+pub(in crate::store) fn a_claim_whose_time_is_over_is_nobody_s<B: Bench>() {
+    let bench = B::new();
+    let short = |login| Claim {
+        intent: [1; 16],
+        login: LoginId::from_number(login),
+        keep: Duration::ZERO,
+        ran: MINUTE,
+    };
+    assert!(matches!(wait(bench.logins().claim(short(10))), Claimed::Ours));
+    assert!(matches!(wait(bench.logins().claim(short(11))), Claimed::Ours));
 }

@@ -27,6 +27,7 @@ struct Waiting {
 struct Claimant {
     login: LoginId,
     until: UnixTime,
+    ended: Option<UnixTime>,
     told: Option<Box<[u8]>>,
 }
 
@@ -84,12 +85,16 @@ impl MemoryStore {
     }
 
     pub(super) fn claim_intent(&self, claim: Claim) -> Claimed {
-        let Claim { intent, login, keep } = claim;
+        let Claim { intent, login, keep, ran } = claim;
         let now = self.clock.unix();
         let mut state = self.lock();
         if let Some(claimant) = state.lot.claims.get(&intent).filter(|claimant| now < claimant.until)
             && claimant.login != login
+            && claimant.ended.is_none_or(|ended| now - ran <= ended)
         {
+            if claimant.ended.is_some() {
+                return Claimed::Over;
+            }
             let keys = Keyring::new(state.key.clone());
             let Some(told) = &claimant.told else { return Claimed::Theirs(None) };
             return match open_told(intent, told, &keys) {
@@ -105,14 +110,16 @@ impl MemoryStore {
         }
         let told = state.lot.claims.remove(&intent).filter(|claimant| claimant.login == login);
         let told = told.and_then(|claimant| claimant.told);
-        state.lot.claims.insert(intent, Claimant { login, until: now + keep, told });
+        state.lot.claims.insert(intent, Claimant { login, until: now + keep, ended: None, told });
         Claimed::Ours
     }
 
     pub(super) fn release_intent(&self, intent: [u8; 16], login: LoginId) {
-        let mut state = self.lock();
-        if state.lot.claims.get(&intent).is_some_and(|claimant| claimant.login == login) {
-            state.lot.claims.remove(&intent);
+        let now = self.clock.unix();
+        if let Some(claimant) =
+            self.lock().lot.claims.get_mut(&intent).filter(|claimant| claimant.login == login)
+        {
+            claimant.ended = Some(now);
         }
     }
 }
