@@ -77,10 +77,14 @@ impl Bench {
     }
 
     fn check(&self, state: Option<&[u8]>) -> JoinHandle<PrimaryAnswer> {
+        self.check_of("correct horse", state)
+    }
+
+    fn check_of(&self, password: &str, state: Option<&[u8]>) -> JoinHandle<PrimaryAnswer> {
         let check = PrimaryCheck {
             primary: Label::new("up").unwrap(),
             user: UserName::canonical(b"Alice").unwrap(),
-            password: Secret::from("correct horse"),
+            password: Secret::from(password),
             packet: Arc::new(gateway_request()),
             state: state.map(Into::into),
             answer_by: self.clock.mono() + PATIENCE,
@@ -244,6 +248,20 @@ async fn the_request_goes_on_signed_with_the_password_hidden_anew() {
     server.reply(&came, Code::ACCESS_ACCEPT, "welcome").await;
     assert_eq!(accepted(check).await, "welcome");
     assert_eq!(bench.busy(), 0);
+}
+
+#[tokio::test]
+async fn a_request_without_a_credential_goes_on_without_one() {
+    let server = Server::new().await;
+    let bench = Bench::new(&[&server]);
+    let check = bench.check_of("", None);
+    let came = server.receive().await;
+    let request = came.request();
+    assert_eq!(request.integrity(), Integrity::Signed);
+    let view = crate::wire::AccessRequest::view(&request).unwrap();
+    assert!(matches!(view.credential(), Credential::None), "{:?}", view.credential());
+    server.reply(&came, Code::ACCESS_ACCEPT, "welcome").await;
+    assert_eq!(accepted(check).await, "welcome");
 }
 
 #[tokio::test]
