@@ -132,9 +132,11 @@ impl Keeper {
     fn roll(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let mut before = None;
         loop {
-            let rollup::Progress { done, newest } = rollup::step(connection)?;
+            let rollup::Progress { done, newest, ours } = rollup::step(connection)?;
+            checkpoint(connection)?;
             let grows = before.replace(newest).is_some_and(|before| before != newest);
-            if done >= newest || grows || self.is_closing() {
+            // Two who roll would always keep each other's log from being started over.
+            if done >= newest || grows || !ours || self.is_closing() {
                 return Ok(());
             }
         }
@@ -150,7 +152,8 @@ impl Keeper {
     }
 }
 
-fn checkpoint(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Copies the log back into the database, and starts a long one over where nobody reads it at the moment.
+pub(super) fn checkpoint(connection: &mut Connection) -> rusqlite::Result<()> {
     let run = |connection: &Connection, sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(1));
     let log = run(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
     if log >= LOG_MAX {

@@ -10,6 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::admin::{SqliteAdmin, Trouble};
+use super::keeper::checkpoint;
 use super::rollup::{self, Progress, SPAN};
 use super::rows::{self, CHAIN, int, nat};
 use crate::base::name::UserName;
@@ -19,8 +20,9 @@ use crate::store::report::{By, DAY, Filter, HOUR, NO_FACTOR, Reports, Sum, count
 impl Reports for SqliteAdmin {
     fn catch_up(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), AdminFault> {
         loop {
-            let stepped = rollup::step(&mut self.connection).map_err(Trouble::Sql);
-            let Progress { done, newest } = self.blame(stepped)?;
+            let stepped = rollup::step(&mut self.connection);
+            let stepped = stepped.and_then(|done| checkpoint(&mut self.connection).map(|()| done));
+            let Progress { done, newest, .. } = self.blame(stepped.map_err(Trouble::Sql))?;
             progress(done, newest);
             if done >= newest {
                 return Ok(());

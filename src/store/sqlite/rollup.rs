@@ -55,13 +55,14 @@ pub(super) fn step(connection: &mut Connection) -> rusqlite::Result<Progress> {
     let from = reported.max(first.saturating_sub(1));
     let found = read(connection, from)?;
     let Some(last) = found.last().map(|row| row.sequence) else {
-        return Ok(Progress { done: newest, newest });
+        return Ok(Progress { done: newest, newest, ours: true });
     };
     let mut sums = Sums::default();
     for row in &found {
         sums.add(row);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut ours = false;
     // Somebody else may have taken the same step meanwhile, or have erased somebody who stands in what was read.
     if number(&transaction, "reported")? == reported && number(&transaction, "erasures")? == erasures {
         sums.keep(&transaction)?;
@@ -80,8 +81,9 @@ pub(super) fn step(connection: &mut Connection) -> rusqlite::Result<Progress> {
         transaction.prepare_cached(sql)?.execute([int(last)])?;
         drop((user, login));
         transaction.commit()?;
+        ours = true;
     }
-    Ok(Progress { done: last, newest })
+    Ok(Progress { done: last, newest, ours })
 }
 
 /// How far the roll-ups have come.
@@ -89,6 +91,8 @@ pub(super) fn step(connection: &mut Connection) -> rusqlite::Result<Progress> {
 pub(super) struct Progress {
     pub(super) done: u64,
     pub(super) newest: u64,
+    /// Nobody else took the step meanwhile.
+    pub(super) ours: bool,
 }
 
 /// The last row that is rolled up.
