@@ -10,6 +10,7 @@ use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
 use crate::engine::parked::Parked;
+use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Conflict};
 use crate::engine::step::{Challenge, Env, Step};
 
@@ -101,7 +102,10 @@ impl Node {
                 if let Some(asking) = &slot.asking {
                     self.asked(asking, outcome.row().reason, env);
                 }
-                if let Some(Intent(intent)) = slot.intent.filter(|_| self.mint.codes().is_some()) {
+                // A login that was lost to the store after it had sent holds its intent until the claim's time is over: its
+                // gateway may not hear of the end, and tries again.
+                let lost = outcome.row().reason == Reason::StoreUnavailable;
+                if let Some(Intent(intent)) = slot.intent.filter(|_| self.mint.codes().is_some() && !lost) {
                     out.push(Output::Released { intent, login: slot.facts.id });
                 }
                 slot.decide(&outcome, env, out);
