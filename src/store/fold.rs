@@ -1,6 +1,6 @@
 //! What rows add up to: the state of one user, what guards say about it, and what a row does to it.
 //!
-//! Both stores judge and fold through here, so that they cannot differ. Invariant: folding the same rows in the
+//! All stores judge and fold through here, so that they cannot differ. Invariant: folding the same rows in the
 //! same order gives the same state, whoever does it and however often it was interrupted by snapshots.
 
 use std::sync::Arc;
@@ -134,6 +134,18 @@ pub(super) fn clock_suspect(drifts: impl Iterator<Item = (Drift, u64)> + Clone) 
     });
     let step = Drift::of_steps(1).sixteenths();
     tokens >= CLOCKS_MIN && median.is_some_and(|(drift, _)| drift.sixteenths().abs() > step)
+}
+
+/// Says so in the log when our clock has come under suspicion, or out of it.
+pub(super) fn say_suspect(before: bool, now: bool) {
+    match (before, now) {
+        (false, true) => tracing::error!(
+            "most tokens' clocks are off by more than a step, so it is this machine's clock that is wrong: no drift is \
+             learned until it is set"
+        ),
+        (true, false) => tracing::info!("the tokens' clocks agree with this machine's again"),
+        _ => {}
+    }
 }
 
 /// For how long the count lasts that no success ends.

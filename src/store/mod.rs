@@ -10,6 +10,7 @@ pub mod admin;
 mod battery;
 mod budget;
 mod chain;
+mod columns;
 mod fold;
 pub mod keyring;
 pub mod memory;
@@ -24,6 +25,7 @@ mod special;
 pub mod sqlite;
 pub mod trail;
 pub mod user_act;
+mod walk;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

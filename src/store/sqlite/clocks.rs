@@ -19,14 +19,7 @@ pub(super) fn look(connection: &Connection, view: &View) -> rusqlite::Result<()>
     let transaction = connection.unchecked_transaction()?;
     let suspect = is_suspect(&transaction, recent)?;
     transaction.commit()?;
-    match (view.suspect_clock(suspect), suspect) {
-        (false, true) => tracing::error!(
-            "most tokens' clocks are off by more than a step, so it is this machine's clock that is wrong: no drift is \
-             learned until it is set"
-        ),
-        (true, false) => tracing::info!("the tokens' clocks agree with this machine's again"),
-        _ => {}
-    }
+    fold::say_suspect(view.suspect_clock(suspect), suspect);
     Ok(())
 }
 

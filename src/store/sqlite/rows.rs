@@ -6,15 +6,17 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use super::seat::{Expiry, Held, Rare, Seat, Tokens};
-use crate::base::name::{GroupName, UserName};
+use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Contact, TokenId, UserId};
 use crate::engine::question::UserAnswer;
 use crate::engine::record::Row;
 use crate::engine::special::Special;
-use crate::factor::oath::{Algorithm, Digits, Drift, Moving, Parameters};
+use crate::factor::oath::{Drift, Parameters};
 use crate::store::admin::{AuditFilter, AuditRow};
 use crate::store::chain::{GENESIS, Mac};
+use crate::store::columns;
+pub(super) use crate::store::columns::{groups_of, int, interval, lines_of, nat};
 use crate::store::packed::{self, Packer};
 use crate::store::special;
 
@@ -28,16 +30,6 @@ macro_rules! visible {
     };
 }
 pub(super) use visible;
-
-/// SQLite's integers have a sign; sequences, times and steps stay below 2⁶³ for longer than anybody waits.
-pub(super) fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Back from [`int`].
-pub(super) fn nat(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
 
 /// The statement that [`append`] runs, to be asked for once in a transaction.
 pub(super) fn appender(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
@@ -151,18 +143,6 @@ fn seat_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seat> {
     })
 }
 
-/// What stands in the `member_of` column: group names, a line each.
-pub(super) fn lines_of(groups: &[GroupName]) -> String {
-    groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join("\n")
-}
-
-/// Back from [`lines_of`].
-pub(super) fn groups_of(lines: &str) -> Option<Arc<[GroupName]>> {
-    let groups: Vec<_> =
-        lines.lines().filter_map(|line| GroupName::canonical(line.as_bytes()).ok()).collect();
-    Some(groups).filter(|groups| !groups.is_empty()).map(Into::into)
-}
-
 /// Who the user is, from six columns starting at `first`.
 fn contact(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Option<Arc<Contact>>> {
     let text = |column: usize| -> rusqlite::Result<Option<Box<str>>> {
@@ -212,22 +192,10 @@ fn held_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
 
 /// Algorithm, digits and interval from three columns starting at `first`.
 pub(super) fn parameters(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Parameters> {
-    let odd = |column: usize| {
-        rusqlite::Error::InvalidColumnType(column, "token parameters".into(), rusqlite::types::Type::Null)
-    };
-    let algorithm = Algorithm::parse(row.get_ref(first)?.as_str()?).ok_or_else(|| odd(first))?;
-    let digits = Digits::new(row.get(first + 1)?).ok_or_else(|| odd(first + 1))?;
-    let moving = match row.get(first + 2) {
-        Ok(0) => Moving::Counter,
-        Ok(interval) => Moving::Time { interval },
-        Err(_) => return Err(odd(first + 2)),
-    };
-    Ok(Parameters { algorithm, digits, moving })
-}
-
-/// What stands in the `interval` column of a token or of its remains.
-pub(super) fn interval(parameters: Parameters) -> u16 {
-    parameters.interval().unwrap_or(0)
+    let odd =
+        || rusqlite::Error::InvalidColumnType(first, "token parameters".into(), rusqlite::types::Type::Null);
+    let read = columns::parameters(row.get_ref(first)?.as_str()?, row.get(first + 1)?, row.get(first + 2)?);
+    read.ok_or_else(odd)
 }
 
 /// Whether somebody else who owns a token, recovery codes or a device looks like `user`.
