@@ -163,19 +163,20 @@ impl Trial {
 
     fn store(&mut self, effective: &Effective) -> anyhow::Result<()> {
         let settings = super::store::settings(&effective.store, effective.seal_key.as_ref())?;
-        let Place::Sqlite(path) = &settings.place else {
-            return Ok(say("store memory: everything is forgotten when the server ends")?);
-        };
-        if !path.exists() {
-            return Ok(say(format!(
-                "store {}: is not there yet; the first command makes it",
-                effective.store
-            ))?);
+        let place = settings.place.to_string();
+        match &settings.place {
+            Place::Memory => {
+                return Ok(say("store memory: everything is forgotten when the server ends")?);
+            }
+            Place::Sqlite(path) if !path.exists() => {
+                return Ok(say(format!("store {place}: is not there yet; the first command makes it"))?);
+            }
+            Place::Sqlite(path) => owner::become_owner(path)?,
+            Place::Postgres(_) => {}
         }
-        owner::become_owner(path)?;
         let settings = Settings { create: false, ..settings };
         match store::open_admin(&settings, clock(), Box::new(entropy()?)) {
-            Ok(admin) => self.contents(&effective.store, admin),
+            Ok(admin) => self.contents(&place, admin),
             Err(fault) => {
                 self.fail(fault.what, fault.hint);
                 Ok(())

@@ -19,7 +19,7 @@ use crate::server::settings::{Client, MessageAuthenticator};
 use crate::server::system::SystemClock;
 use crate::server::{Parts, Server};
 use crate::store::act::Origin;
-use crate::store::{Opened, Settings};
+use crate::store::{Opened, Place, Settings};
 use crate::wire::{AttributeId, Hidden};
 
 /// How far the newest row of the trail may lie ahead of the clock.
@@ -74,7 +74,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
             return Err(fault);
         }
     };
-    announce(effective, &server, portal.as_ref());
+    announce(effective, &server, portal.as_ref(), &settings.place);
     Ok(Running { portal, server })
 }
 
@@ -110,7 +110,7 @@ fn kinds(dictionary: Arc<Dictionary>) -> Kinds {
     })
 }
 
-fn announce(effective: &Effective, server: &Server, portal: Option<&Portal>) {
+fn announce(effective: &Effective, server: &Server, portal: Option<&Portal>, place: &Place) {
     tracing::info!("server {}", effective.server.server_name);
     for address in server.addresses() {
         tracing::info!("listening on {address}");
@@ -134,7 +134,7 @@ fn announce(effective: &Effective, server: &Server, portal: Option<&Portal>) {
         let how = if settings.tls.is_some() { "https" } else { "http" };
         tracing::info!("portal on {} by {how}, reached as {}", portal.address(), settings.public_url);
     }
-    tracing::info!("store {}", effective.store);
+    tracing::info!("store {place}");
     tracing::info!("ready");
 }
 

@@ -74,6 +74,16 @@ pub(crate) fn open_because(
     warn(&warnings);
     let settings = settings(&said.store, said.seal_key.as_ref())?;
     let settings = Settings { recording: said.recording, ..settings };
+    if missing == Missing::Pretend && matches!(settings.place, Place::Postgres(_)) {
+        // Without a store there, what would be done is tried on an empty one.
+        let look = Settings { create: false, ..settings.clone() };
+        return match store::open_admin(&look, clock(), Box::new(entropy()?)) {
+            Err(fault) if fault.what.contains("has no store in it") => {
+                Ok(Box::new(MemoryStore::new(clock(), Box::new(entropy()?))))
+            }
+            opened => Ok(opened.map_err(Failure::from)?),
+        };
+    }
     if let Place::Sqlite(path) = &settings.place {
         if !path.exists() {
             match missing {
@@ -98,6 +108,7 @@ pub(crate) fn open_because(
 /// The settings of the store at `place`, its key read.
 pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::Result<Settings> {
     let place = Place::parse(place).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
+    let place = with_password(place)?;
     let key = match seal_key {
         None => KeySource::Beside,
         Some(source) => {
@@ -111,6 +122,15 @@ pub(crate) fn settings(place: &str, seal_key: Option<&SecretSource>) -> anyhow::
         }
     };
     Ok(Settings { key, origin: origin(), tell: |line| output::note(line), ..Settings::new(place) })
+}
+
+/// A database's address with the password that it names the place of.
+fn with_password(place: Place) -> anyhow::Result<Place> {
+    let Place::Postgres(address) = place else { return Ok(place) };
+    let Some(source) = address.password_source() else { return Ok(Place::Postgres(address)) };
+    let source = SecretSource::parse(source, None);
+    let read = source.read(&machine()).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))?;
+    Ok(Place::Postgres(Box::new(address.with_password(&read.secret))))
 }
 
 /// Who works on the store: asked before root is given up.

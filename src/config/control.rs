@@ -12,7 +12,7 @@ pub(super) const KEYS: &[Key] = &[key(
     "path",
     Kind::One,
     "PATH",
-    "where the control socket is, or off (the store's path with .sock, off for memory:)",
+    "where the control socket is, or off (the store's path with .sock, off where the store is no file)",
 )];
 
 /// The word for none.

@@ -20,6 +20,7 @@ use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
 use crate::server::settings::Settings;
 use crate::store::Place;
+use crate::store::postgres::Address;
 
 pub(super) const SERVER_NAME: Top = plain(
     "server-name",
@@ -40,14 +41,14 @@ pub(super) const STORE: Top = plain(
     "RADMFA_STORE",
     Kind::One,
     "STORE",
-    "Where users, tokens and records are kept: sqlite:PATH, or memory: to try things (sqlite:/var/lib/radmfa/radmfa.db)",
+    "Where users, tokens and records are kept: sqlite:PATH, postgres://USER@HOST/DATABASE, or memory: to try things (sqlite:/var/lib/radmfa/radmfa.db)",
 );
 pub(super) const SEAL_KEY: Top = plain(
     "seal-key",
     "RADMFA_SEAL_KEY",
     Kind::Secret,
     "SECRET",
-    "The key that seals token seeds: file:PATH or env:NAME (the store's path with .key, made when it is missing)",
+    "The key that seals token seeds: file:PATH or env:NAME (the store's path with .key, made when it is missing; postgres wants one)",
 );
 pub(super) const DICTIONARY: Top = plain(
     "dictionary",
@@ -326,7 +327,17 @@ fn store(reader: &mut Reader<'_>) -> Option<String> {
         Some(_) => reader.find("store", store_spec)?.value,
         None => DEFAULT_STORE.to_owned(),
     };
-    reader.record("store", &store, &Origin::Default);
+    reader.record("store", &shown_store(&store), &Origin::Default);
+    if holds_password(&store)
+        && let Some(origin @ Origin::Flag { .. }) = reader.origin_of("store")
+    {
+        reader.warn(
+            origin,
+            "store",
+            "a password on the command line shows in ps",
+            "keep it in a file: …?password=file:PATH, or the whole in RADMFA_STORE",
+        );
+    }
     if store == "memory:" {
         let origin = reader.origin_of("store").unwrap_or(reader.origin());
         reader.warn(
@@ -339,7 +350,23 @@ fn store(reader: &mut Reader<'_>) -> Option<String> {
     Some(store)
 }
 
-/// `sqlite:PATH` (a relative path starts from the directory of the file that says it) or `memory:`.
+/// The same without a password.
+fn shown_store(store: &str) -> String {
+    Place::parse(store).map_or_else(|_| store.to_owned(), |place| place.to_string())
+}
+
+/// Whether a password stands in it for everybody to read.
+fn holds_password(store: &str) -> bool {
+    let secret = |source: &str| !["file:", "env:"].iter().any(|kind| source.starts_with(kind));
+    match Place::parse(store) {
+        Ok(Place::Postgres(address)) => {
+            address.has_password() || address.password_source().is_some_and(secret)
+        }
+        _ => false,
+    }
+}
+
+/// `sqlite:PATH` (a relative path starts from the directory of the file that says it), `postgres://…` or `memory:`.
 fn store_spec(scalar: &Scalar) -> Parsed<String> {
     let text = value::text(scalar)?;
     if text == "memory:" {
@@ -349,14 +376,19 @@ fn store_spec(scalar: &Scalar) -> Parsed<String> {
         let path = value::path(&Scalar { text: path.to_owned().into(), ..scalar.clone() })?;
         return Ok(format!("sqlite:{}", path.display()));
     }
-    let hint = if text.starts_with("postgres") {
-        "PostgreSQL is not supported yet".to_owned()
-    } else if text.contains(['/', '.']) {
+    if Address::is_one(&text) {
+        // What is refused may hold a password, so it is not repeated.
+        return match Address::parse(&text) {
+            Ok(_) => Ok(text),
+            Err(fault) => Err(Bad::new(fault.what, fault.hint)),
+        };
+    }
+    let hint = if text.contains(['/', '.']) {
         format!("write sqlite:{}", super::origin::plain(text.trim_start_matches("sqlite:")))
     } else {
         String::new()
     };
-    Err(Bad::new(format!("takes sqlite:PATH or memory:, not {}", value::said(scalar)), hint))
+    Err(Bad::new(format!("takes sqlite:PATH, postgres://… or memory:, not {}", value::said(scalar)), hint))
 }
 
 fn seal_key(reader: &mut Reader<'_>) -> Option<SecretSource> {

@@ -18,6 +18,7 @@ pub mod packed;
 pub mod parking;
 pub mod pending;
 pub mod people;
+pub mod postgres;
 pub mod report;
 pub mod seal;
 mod session;
@@ -35,6 +36,7 @@ use self::act::Origin;
 use self::admin::Admin;
 use self::memory::MemoryStore;
 use self::packed::Recording;
+use self::postgres::Address;
 use self::sqlite::{KeySource, SqliteAdmin, SqliteStore, Tail};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
@@ -98,6 +100,8 @@ pub struct StoreFault {
 pub enum Place {
     /// `sqlite:PATH`
     Sqlite(PathBuf),
+    /// `postgres://USER@HOST:PORT/DATABASE`
+    Postgres(Box<Address>),
     /// `memory:`
     Memory,
 }
@@ -113,12 +117,17 @@ impl Place {
 
     /// Reads what an admin wrote.
     pub fn parse(text: &str) -> Result<Place, StoreFault> {
+        if Address::is_one(text) {
+            return Ok(Place::Postgres(Box::new(Address::parse(text)?)));
+        }
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Place::Memory),
             Some(("sqlite", path)) if !path.is_empty() => Ok(Place::Sqlite(path.into())),
             _ => Err(StoreFault {
                 what: format!("store {text:?} is none that radmfa knows"),
-                hint: "write sqlite:PATH, such as sqlite:/var/lib/radmfa/radmfa.db, or memory:".to_owned(),
+                hint: "write sqlite:PATH, such as sqlite:/var/lib/radmfa/radmfa.db, postgres://USER@HOST/DATABASE, or \
+                       memory:"
+                    .to_owned(),
             }),
         }
     }
@@ -128,6 +137,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
+            Place::Postgres(address) => address.fmt(formatter),
             Place::Memory => formatter.write_str("memory:"),
         }
     }
@@ -219,6 +229,7 @@ pub fn open(
             let (state_key, other_state_keys) = (store.state_key(), store.other_state_keys());
             Ok(Opened { logins: Arc::new(store), newest_row, state_key, admin, other_state_keys })
         }
+        Place::Postgres(address) => postgres::open(settings, address, clock, entropy),
         Place::Memory => {
             let store = MemoryStore::new(clock, entropy);
             let state_key = store.state_key();
@@ -236,6 +247,7 @@ pub fn open_admin(
 ) -> Result<Box<dyn Admin>, StoreFault> {
     match &settings.place {
         Place::Sqlite(path) => Ok(Box::new(SqliteAdmin::open(&settings.file(path), clock, entropy)?)),
+        Place::Postgres(address) => Ok(Box::new(postgres::open_admin(settings, address, clock, entropy)?)),
         Place::Memory => Err(StoreFault {
             what: "store memory: is gone when its process ends, so a command has nothing to work on"
                 .to_owned(),
@@ -250,10 +262,10 @@ mod tests {
 
     #[test]
     fn a_place_reads_back_what_it_printed_and_others_are_refused() {
-        for text in ["sqlite:/var/lib/radmfa/radmfa.db", "sqlite:a:b.db", "memory:"] {
+        for text in ["sqlite:/var/lib/radmfa/radmfa.db", "sqlite:a:b.db", "memory:", "postgres://u@h:1/d"] {
             assert_eq!(Place::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "sqlite:", "memory", "postgres://x", "/var/lib/radmfa.db"] {
+        for text in ["", "sqlite:", "memory", "/var/lib/radmfa.db"] {
             let fault = Place::parse(text).unwrap_err().to_string();
             assert!(fault.contains("hint: ") && fault.contains("sqlite:PATH"), "{fault}");
         }

@@ -20,7 +20,8 @@ use crate::base::time::UnixTime;
 
 /// What can be done with a trail beside appending to it.
 pub trait Trail {
-    /// Up to `limit` rows after number `after`, oldest first.
+    /// Up to `limit` rows after the row `after`, oldest first; from the first one on where there is no such row. Where a store
+    /// has a chain for each server, rows are in the order of time, and their numbers are not.
     fn page(&mut self, after: u64, limit: usize) -> Result<Vec<AuditRow>, AdminFault>;
 
     /// A number before every row of `time` or later; for [`Trail::page`]. Rows are as good as ordered by time; where a
@@ -77,6 +78,10 @@ pub struct Erased {
 pub struct Verified {
     /// The rows that were looked at: the first and the last number, both 0 in an empty trail.
     pub rows: [u64; 2],
+    /// How many they are.
+    pub count: u64,
+    /// In how many chains: one, but where several servers share a store.
+    pub chains: u64,
     /// How many of them were erased.
     pub erased: u64,
     /// When the rows before the first were pruned.

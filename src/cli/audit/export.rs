@@ -48,17 +48,21 @@ impl Export {
         // What is written while this runs belongs to the next export.
         let newest = trail.newest().map_err(Failure::from)?;
         let mut out = Out::new(self.format);
-        while after < newest {
+        let mut ended = newest == 0 || after == newest;
+        while !ended {
             let page = trail.page(after, PAGE).map_err(Failure::from)?;
-            let Some(last) = page.last() else { break };
-            after = last.sequence;
+            ended = page.len() < PAGE;
             for row in &page {
-                let wanted = row.time >= self.since && self.until.is_none_or(|until| row.time < until);
-                if wanted && row.sequence <= newest {
+                if row.time >= self.since && self.until.is_none_or(|until| row.time < until) {
                     match out.line(row) {
                         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                         done => done.context("the rows cannot be written")?,
                     }
+                }
+                after = row.sequence;
+                if after == newest {
+                    ended = true;
+                    break;
                 }
             }
         }

@@ -52,9 +52,15 @@ impl Verify {
         if last == 0 {
             return Ok(say("the trail is empty")?);
         }
-        say(format!("the trail holds together from row {first} to row {last}"))?;
+        if verified.chains > 1 {
+            say(format!("the trail holds together: {} rows in {} chains", verified.count, verified.chains))?;
+        } else {
+            say(format!("the trail holds together from row {first} to row {last}"))?;
+        }
         if let Some(pruned) = verified.pruned {
-            say(format!("rows before {first} were pruned, the last time at {pruned}"))?;
+            let which =
+                if verified.chains > 1 { "old rows".to_owned() } else { format!("rows before {first}") };
+            say(format!("{which} were pruned, the last time at {pruned}"))?;
         }
         if verified.erased > 0 {
             say(format!("{} of them name nobody any more (user erase)", verified.erased))?;

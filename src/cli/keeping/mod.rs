@@ -57,6 +57,13 @@ fn named(flags: &StoreFlags) -> anyhow::Result<Named> {
     warn(&warnings);
     match Place::parse(&said.store).map_err(|fault| Failure::usage(fault.what).hint(fault.hint))? {
         Place::Sqlite(path) => Ok(Named { path, key: said.seal_key }),
+        Place::Postgres(address) => Err(Failure::failed(format!(
+            "store {address} is in a database, which has tools of its own"
+        ))
+        .hint(
+            "pg_dump --format=custom backs it up, pg_restore brings it back; keep the sealing key elsewhere",
+        )
+        .into()),
         Place::Memory => {
             Err(Failure::failed("store memory: is gone when its process ends: there is nothing to keep")
                 .hint("name a file: --store sqlite:PATH")

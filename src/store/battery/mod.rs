@@ -75,6 +75,20 @@ impl Clock for RealClock {
     }
 }
 
+/// A moment after which everything was done before this call, and nothing after it.
+pub(super) fn tick() -> UnixTime {
+    let clock = RealClock::shared();
+    let until = |after: UnixTime| {
+        while clock.unix() <= after {
+            std::thread::yield_now();
+        }
+        clock.unix()
+    };
+    let moment = until(clock.unix());
+    until(moment);
+    moment
+}
+
 /// Guessable octets, another sequence each time.
 pub(super) fn entropy() -> Box<dyn Entropy + Send> {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -219,7 +233,7 @@ macro_rules! battery {
             a_stranger_resembles_a_user_who_owns_a_token
             a_known_user_without_a_token_resembles_one_who_owns_it
             a_command_s_change_is_seen_at_the_next_login
-            a_command_appends_to_the_same_chain_under_the_same_guards
+            a_command_appends_under_the_same_guards_and_no_chain_has_a_gap
             a_restart_forgets_nothing
             sums_are_what_the_rows_add_up_to
             sums_over_months_are_what_the_rows_add_up_to

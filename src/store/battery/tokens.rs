@@ -106,7 +106,7 @@ pub(in crate::store) fn drift_follows_the_rows_through_restarts_and_snapshots<B:
     commit(&bench, drifted(&alice, 12, back)).unwrap();
     assert_eq!(find(&bench, "alice").tokens[0].drift, back);
     let mut admin = bench.admin();
-    assert_eq!(outcome(admin.append(&drifted(&alice, 13, two))), Ok(6));
+    assert!(outcome(admin.append(&drifted(&alice, 13, two))).is_ok());
     assert_eq!((find(&bench, "alice").tokens[0].drift, admin.token("T-alice").unwrap().drift), (two, two));
 }
 

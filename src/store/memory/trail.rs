@@ -41,7 +41,7 @@ impl Trail for MemoryStore {
         let rows = [number(state.trail.front()), number(state.trail.back())];
         let count = u64::try_from(state.trail.len()).unwrap_or(u64::MAX);
         progress(count, count);
-        Ok(Verified { rows, ..Verified::default() })
+        Ok(Verified { rows, count, chains: 1, ..Verified::default() })
     }
 
     fn made(&self, _: &Checkpoint) -> bool {

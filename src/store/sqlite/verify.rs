@@ -19,7 +19,9 @@ pub(super) fn run(
     progress: &mut dyn FnMut(u64, u64),
 ) -> rusqlite::Result<Verified> {
     let transaction = connection.unchecked_transaction()?;
-    let mut verified = Verified { rows: ends(&transaction)?, ..Verified::default() };
+    let rows = ends(&transaction)?;
+    let count = if rows[1] == 0 { 0 } else { rows[1] - rows[0] + 1 };
+    let mut verified = Verified { rows, count, chains: 1, ..Verified::default() };
     let anchor = anchor(&transaction)?;
     if let Some(anchor) = &anchor {
         if !anchor.is_ours(key) {

@@ -1,0 +1,405 @@
+//! The blocking face of a store in a database, command by command.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::commit::{self, Author, Outcome, Task};
+use super::super::link::Remedy;
+use super::super::rows::{self, Odd};
+use super::super::store::{resembles, suspect};
+use super::super::tables::{
+    delete_user, insert_token, insert_user, keep_steps, owner_of, postures, restore_steps, serials_of,
+    take_ids, token_details, token_id, update_user, user_details, user_fields, user_id,
+};
+use super::super::{import, people, sql, tables, tokens, trail};
+use super::PostgresAdmin;
+use crate::base::name::{Label, UserName};
+use crate::base::secret::Secret;
+use crate::base::time::UnixTime;
+use crate::engine::account::{TokenId, UserId};
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, Record, Tally};
+use crate::engine::special::Special;
+use crate::store::act::{Act, Origin};
+use crate::store::admin::{
+    Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
+    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
+};
+use crate::store::columns::{int, nat};
+use crate::store::fold::{COUNTED_DAYS, day_of};
+use crate::store::report::Reports;
+use crate::store::seal::Purpose;
+use crate::store::trail::Trail;
+use crate::store::user_act::{UserAct, hash_keys};
+
+/// Rows of a list read at once.
+const PAGE: usize = 1_000;
+/// Tokens exported in one transaction, a row of the trail each.
+const EXPORTED: usize = 50;
+
+impl Admin for PostgresAdmin {
+    fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
+        let now = self.clock.unix();
+        self.change(|tx, pen| {
+            if user_id(tx, name)?.is_some() {
+                return Err(AdminFault::user_exists(name).into());
+            }
+            let id = take_ids(tx, "account", 1)?;
+            tables::taken(insert_user(tx, id, name, fields, now), || AdminFault::user_exists(name))?;
+            pen.act(tx, Act::new(Reason::UserAdded).on(name, UserId(id)))?;
+            Ok(UserId(id))
+        })
+        .map_err(|fault| under_way(fault, &format!("user {name}")))
+    }
+
+    fn user(&mut self, name: &UserName) -> Result<UserDetails, AdminFault> {
+        self.read(|tx| Ok(user_details(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?))
+    }
+
+    fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault> {
+        let mut found: Vec<UserDetails> = Vec::new();
+        let mut after = filter.after.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
+        let group = filter.group.as_ref().map(|group| format!("\n{}\n", group.as_str()));
+        while found.len() < filter.limit {
+            let page = PAGE.min(filter.limit - found.len());
+            let users = self
+                .read(|tx| tables::users(tx, (&after, filter.contains.as_deref(), group.as_deref()), page))?;
+            let count = users.len();
+            found.extend(users);
+            match found.last() {
+                Some(last) if count == page => last.name.as_str().clone_into(&mut after),
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
+        self.change(|tx, pen| {
+            let id = user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            let (before, _) = user_fields(tx, id)?;
+            let mut fields = before.clone();
+            edit(&mut fields);
+            update_user(tx, id, &fields)?;
+            pen.act(tx, Act::new(Reason::UserChanged).on(name, UserId(id)).note(before.changes(&fields)))
+        })
+    }
+
+    fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault> {
+        self.change(|tx, pen| {
+            let id = user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            let serials = serials_of(tx, id)?;
+            delete_user(tx, id)?;
+            pen.act(tx, Act::new(Reason::UserRemoved).on(name, UserId(id)))?;
+            Ok(serials)
+        })
+    }
+
+    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
+        self.change(|tx, pen| {
+            let id = user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            tx.run("UPDATE account SET failures = 0, last_failure = 0 WHERE id = $1", &[&id])?;
+            pen.act(tx, Act::new(Reason::Unlocked).on(name, UserId(id)).tally(Tally::Clear))
+        })
+    }
+
+    fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault> {
+        let from = int(day_of(self.clock.unix())) - int(COUNTED_DAYS);
+        self.read(|tx| {
+            let id = user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?;
+            let sql = "SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM failure_day WHERE account = $1 AND day > $2";
+            Ok(u32::try_from(tx.number(sql, &[&id, &from])?).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn act_for(&mut self, name: &UserName, act: &UserAct<'_>) -> Result<(), AdminFault> {
+        let keys = hash_keys(&self.key);
+        let now = self.clock.unix();
+        self.change(|tx, pen| {
+            let row =
+                tx.row("SELECT id, special FROM account WHERE name = $1 FOR UPDATE", &[&name.as_str()])?;
+            let row = row.ok_or_else(|| AdminFault::no_user(name))?;
+            let id: i64 = row.try_get(0)?;
+            let known = rows::special_of(row.try_get(1)?)?;
+            let mut special = known.map(|special| Special::clone(&special)).unwrap_or_default();
+            act.apply(&mut special, UserId(id), &keys, now, pen.entropy)?;
+            tx.wait(commit::keep_special(tx.client, id, Some(&special)))?;
+            pen.act(tx, Act::new(act.reason()).on(name, UserId(id)).note(act.note(now)))
+        })
+    }
+
+    fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
+        token.check()?;
+        let now = self.clock.unix();
+        let sealed = self.key.seal(Purpose::TokenSeed, &token.serial, &token.seed, &mut *self.entropy);
+        self.change(|tx, pen| {
+            if token_id(tx, &token.serial)?.is_some() {
+                return Err(AdminFault::token_exists(&token.serial).into());
+            }
+            let user = match &token.user {
+                Some(name) => Some(user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?),
+                None => None,
+            };
+            let id = take_ids(tx, "token", 1)?;
+            let inserted = insert_token(tx, id, token, &sealed, user, now);
+            tables::taken(inserted, || AdminFault::token_exists(&token.serial))?;
+            restore_steps(tx, id, id)?;
+            let act = Act::new(Reason::TokenAdded).token(&token.serial);
+            pen.act(tx, act.on_any(token.user.as_ref().zip(user.map(UserId))))?;
+            Ok(TokenId(id))
+        })
+        .map_err(|fault| under_way(fault, &format!("token {}", token.serial)))
+    }
+
+    fn token(&mut self, serial: &str) -> Result<TokenDetails, AdminFault> {
+        self.read(|tx| {
+            let sql = format!("{} WHERE serial = $1", tables::TOKEN);
+            let row = tx.row(&sql, &[&serial])?.ok_or_else(|| AdminFault::no_token(serial))?;
+            token_details(&row)
+        })
+    }
+
+    fn tokens(&mut self, filter: &TokenFilter) -> Result<Vec<TokenDetails>, AdminFault> {
+        let mut found: Vec<TokenDetails> = Vec::new();
+        let mut after: Arc<str> = filter.after.clone().unwrap_or_default();
+        while found.len() < filter.limit {
+            let page = PAGE.min(filter.limit - found.len());
+            let tokens = self.read(|tx| {
+                let user = match &filter.user {
+                    Some(name) => Some(user_id(tx, name)?.unwrap_or(-1)),
+                    None => None,
+                };
+                let sql = format!(
+                    "{} WHERE serial > $1 AND ($2::BIGINT IS NULL OR token.account = $2)
+                         AND NOT ($3 AND token.account IS NOT NULL)
+                         AND ($4::TEXT IS NULL OR strpos(serial, $4) > 0) ORDER BY serial LIMIT $5",
+                    tables::TOKEN
+                );
+                let limit = i64::try_from(page).unwrap_or(i64::MAX);
+                let rows = tx.rows(&sql, &[&&*after, &user, &filter.unassigned, &filter.contains, &limit])?;
+                rows.iter().map(token_details).collect::<Result<Vec<TokenDetails>, _>>()
+            })?;
+            let count = tokens.len();
+            found.extend(tokens);
+            match found.last() {
+                Some(last) if count == page => after = Arc::clone(&last.serial),
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
+        self.change(|tx, pen| {
+            let (id, before) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            let after = match user {
+                Some(name) => Some(user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?),
+                None => None,
+            };
+            tx.run("UPDATE token SET account = $2 WHERE id = $1", &[&id, &after])?;
+            let act = match user.zip(after) {
+                Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
+                None => Act::new(Reason::TokenUnassigned).on_any(owner_of(tx, before)?),
+            };
+            pen.act(tx, act.token(serial))
+        })
+    }
+
+    fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
+        self.change(|tx, pen| {
+            let (id, owner) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            tx.run("UPDATE token SET enabled = $2 WHERE id = $1", &[&id, &enabled])?;
+            let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
+            pen.act(tx, Act::new(reason).token(serial).on_any(owner_of(tx, owner)?))
+        })
+    }
+
+    fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault> {
+        self.change(|tx, pen| {
+            let owner = tokens::set(tx, serial, edit)?;
+            pen.act(tx, Act::new(Reason::TokenChanged).token(serial).on_any(owner_of(tx, owner)?))
+        })
+    }
+
+    fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
+        check_serial(new)?;
+        let key = self.key.clone();
+        self.change(|tx, pen| {
+            let owner = tokens::rename(tx, (serial, new), &key, pen.entropy)?;
+            let act = Act::new(Reason::TokenRenamed).token(new).on_any(owner_of(tx, owner)?);
+            pen.act(tx, act.note(format!("was {serial}")))
+        })
+    }
+
+    fn replace_token(&mut self, serial: &str, by: &Replacement) -> Result<UserName, AdminFault> {
+        let now = self.clock.unix();
+        let key = self.key.clone();
+        self.change(|tx, pen| {
+            let user = tokens::replace(tx, serial, by, (&key, pen.entropy), now)?;
+            let whose = user_id(tx, &user)?.map(|id| (&user, UserId(id)));
+            let act = Act::new(Reason::TokenReplaced).token(serial).on_any(whose);
+            pen.act(tx, act.note(format!("by {}", by.serial())))?;
+            Ok(user)
+        })
+    }
+
+    fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
+        self.change(|tx, pen| {
+            let (id, owner) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            keep_steps(tx, id)?;
+            tx.run("DELETE FROM token WHERE id = $1", &[&id])?;
+            pen.act(tx, Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(tx, owner)?))
+        })
+    }
+
+    fn import(
+        &mut self,
+        rows: &[NewToken],
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault> {
+        import::run(self, rows, dry_run, progress)
+    }
+
+    fn import_users(
+        &mut self,
+        rows: &[UserRow],
+        update: bool,
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImportReport, AdminFault> {
+        people::run(self, rows, (update, dry_run), progress)
+    }
+
+    fn export(
+        &mut self,
+        serials: &[Arc<str>],
+        take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
+    ) -> Result<(), AdminFault> {
+        let key = self.key.clone();
+        for chunk in serials.chunks(EXPORTED) {
+            let tokens = chunk.iter().map(|serial| self.token(serial)).collect::<Result<Vec<_>, _>>()?;
+            let seeds = self.change(|tx, pen| {
+                let mut seeds = Vec::with_capacity(chunk.len());
+                for serial in chunk {
+                    let (seed, owner) = tokens::seed(tx, serial, &key)?;
+                    let act = Act::new(Reason::TokenExported).token(serial);
+                    pen.act(tx, act.on_any(owner_of(tx, owner)?))?;
+                    seeds.push(seed);
+                }
+                Ok(seeds)
+            })?;
+            if !tokens.iter().zip(&seeds).all(|(token, seed)| take(token, seed)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn trail(&mut self) -> &mut dyn Trail {
+        self
+    }
+
+    fn reports(&mut self) -> &mut dyn Reports {
+        self
+    }
+
+    fn account(&mut self, query: &UserQuery) -> UserAnswer {
+        let key = self.key.clone();
+        let read = self.read(|tx| {
+            let found = tx.rows(sql::USER, &[&query.user.as_str()])?;
+            let account = rows::account(&found, query, &key, false)?;
+            let owns = account.as_ref().is_some_and(|account| !account.tokens.is_empty());
+            let resembles =
+                query.look_alikes && !owns && tx.wait(resembles(tx.client, sql::RESEMBLES, &query.user))?;
+            Ok(rows::answer(account, resembles))
+        });
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the store cannot be read");
+            UserAnswer::Unavailable
+        })
+    }
+
+    fn append(&mut self, record: &Record) -> CommitAnswer {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let odd = match self.try_append(record) {
+                Ok(answer) => return answer,
+                Err(odd) => odd,
+            };
+            if odd.remedy() != Remedy::Again || tried >= super::TRIES {
+                tracing::warn!(error = %odd, "the store cannot be written");
+                return CommitAnswer::Unavailable;
+            }
+        }
+    }
+
+    fn audit(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, AdminFault> {
+        let read = self.session.tx().and_then(|tx| trail::audit(&tx, filter));
+        self.blame(read)
+    }
+
+    fn clock_suspect(&mut self) -> Result<bool, AdminFault> {
+        self.read(|tx| Ok(tx.wait(suspect(tx.client))?))
+    }
+
+    fn newest_row_time(&mut self) -> Result<Option<UnixTime>, AdminFault> {
+        self.read(|tx| {
+            let sql = "SELECT time FROM event ORDER BY time DESC, number DESC LIMIT 1";
+            let row = tx.row(sql, &[])?;
+            Ok(row.map(|row| row.try_get(0).map(|time| UnixTime(nat(time)))).transpose()?)
+        })
+    }
+
+    fn postures(&mut self) -> Result<Vec<Posture>, AdminFault> {
+        self.read(postures)
+    }
+
+    fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
+        let address = address.map(|address| address.to_string());
+        self.change(|tx, pen| {
+            let sql = "DELETE FROM posture WHERE client = $1 AND ($2::TEXT IS NULL OR address = $2)";
+            let relaxed = usize::try_from(tx.run(sql, &[&client.as_str(), &address])?).unwrap_or(usize::MAX);
+            if relaxed > 0 {
+                let what = format!("{client} {}", address.as_deref().unwrap_or("every address"));
+                pen.act(tx, Act::new(Reason::ClientRelaxed).count(relaxed).note(what))?;
+            }
+            Ok(relaxed)
+        })
+    }
+}
+
+impl PostgresAdmin {
+    fn try_append(&mut self, record: &Record) -> Result<CommitAnswer, Odd> {
+        let PostgresAdmin { session, packer, .. } = self;
+        let tasks = [Task::Commit(record)];
+        let outcome = session
+            .linked(|runtime, link| runtime.block_on(commit::run(link, Author::COMMAND, packer, &tasks)))??;
+        let answer = match outcome {
+            Outcome::Done(mut answers) => answers.pop(),
+            Outcome::Unsure(unsure) => {
+                let done = session
+                    .linked(|runtime, link| runtime.block_on(unsure.resolve(link, Author::COMMAND)))??;
+                unsure.answers().pop().filter(|_| done)
+            }
+            Outcome::Usurped => None,
+        };
+        Ok(answer.unwrap_or(CommitAnswer::Unavailable))
+    }
+}
+
+/// What holds a name or a serial for as long as nothing else does is an import.
+fn under_way(fault: AdminFault, what: &str) -> AdminFault {
+    match fault {
+        AdminFault::Store(store) if store.what.contains("lock timeout") => {
+            AdminFault::Invalid(format!("an import under way brings {what}: wait until it is done"))
+        }
+        other => other,
+    }
+}

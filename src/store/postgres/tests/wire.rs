@@ -1,0 +1,68 @@
+//! A wire between a server and its database that can be cut where it hurts.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The next COMMIT passes, and its answer does not.
+pub(super) const AFTER: u8 = 1;
+/// The next COMMIT does not pass.
+pub(super) const BEFORE: u8 = 2;
+
+/// Passes everything on to a database, until told to cut.
+pub(super) struct Wire {
+    pub(super) port: u16,
+    cut: Arc<AtomicU8>,
+}
+
+impl Wire {
+    /// To the database at `port`. It lasts as long as the process does.
+    pub(super) fn to(port: u16) -> Wire {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let wire = Wire { port: listener.local_addr().unwrap().port(), cut: Arc::default() };
+        let cut = Arc::clone(&wire.cut);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let database = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+                let (back_from, back_to) = (database.try_clone().unwrap(), client.try_clone().unwrap());
+                let cut = Arc::clone(&cut);
+                std::thread::spawn(move || pass(client, database, &cut));
+                std::thread::spawn(move || pass(back_from, back_to, &AtomicU8::new(0)));
+            }
+        });
+        wire
+    }
+
+    /// Cuts the connection that commits next.
+    pub(super) fn cut(&self, how: u8) {
+        self.cut.store(how, Ordering::SeqCst);
+    }
+
+    /// Whether a cut is still to come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.cut.load(Ordering::SeqCst) != 0
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, cut: &AtomicU8) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let octets = &buffer[..count];
+        let how = cut.load(Ordering::SeqCst);
+        let commits = how != 0 && octets.windows(7).any(|window| window == b"COMMIT\0");
+        if commits && how == AFTER {
+            // The way back first, so that no answer slips through.
+            let _gone = from.shutdown(Shutdown::Write);
+        }
+        if commits && how == BEFORE || to.write_all(octets).is_err() {
+            cut.store(0, Ordering::SeqCst);
+            break;
+        }
+        if commits {
+            cut.store(0, Ordering::SeqCst);
+            break;
+        }
+    }
+    let _gone = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
