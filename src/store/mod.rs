@@ -111,6 +111,7 @@ impl Place {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         match self {
+            Place::Postgres(_) => true,
             Place::Sqlite(_) | Place::Memory => false,
         }
     }

@@ -178,7 +178,7 @@ impl Wanted {
             let Task::Commit(record) = task else { continue };
             let row = &record.row;
             wanted.newest = wanted.newest.max(row.time);
-            let touches = row.tally != Tally::Keep || row.consumed.is_some() || row.spent.is_some();
+            let touches = row.tally != Tally::Keep || row.changes_special() || row.spent.is_some();
             if let Some(user) = row.user_id.filter(|_| touches || !record.guards.is_empty()) {
                 wanted.accounts.insert(user.0);
                 if row.tally == Tally::Count {
@@ -195,7 +195,10 @@ impl Wanted {
                         wanted.sent.push(user.0);
                         wanted.budget |= limits.budget.is_some();
                     }
-                    Guard::FailuresBelow { .. } | Guard::UserActive { .. } | Guard::Unconsumed(_) => {}
+                    Guard::FailuresBelow { .. }
+                    | Guard::UserActive { .. }
+                    | Guard::Unconsumed(_)
+                    | Guard::Remembered(_) => {}
                 }
             }
         }

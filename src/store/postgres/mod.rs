@@ -17,12 +17,14 @@ mod events;
 mod feed;
 mod import;
 mod link;
+mod parking;
 mod people;
 mod reports;
 mod rows;
 mod schema;
 mod seat;
 mod session;
+mod sessions;
 mod sql;
 mod store;
 mod tables;
@@ -99,7 +101,8 @@ fn parts(
     admin.entropy = entropy;
     let seat = take_seat(&mut admin, settings, incarnation)?;
     admin.server = Some(Feed::new(seat.author().chain));
-    let store = PostgresStore::start(door, key.clone(), clock, packer, seat)?;
+    let entropy = salts(&mut *admin.entropy);
+    let store = PostgresStore::start(door, key.clone(), clock, (packer, entropy), seat)?;
     Ok(Parts { store, admin, key })
 }
 

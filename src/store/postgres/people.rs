@@ -7,11 +7,13 @@ use super::admin::PostgresAdmin;
 use super::import::{STEP, added_meanwhile};
 use super::rows;
 use super::session::{Trouble, Tx};
-use super::tables::{FIELDS, fields_of, insert_user, take_ids, taken, update_user};
+use super::sessions;
+use super::tables::{FIELDS, fields_of, insert_user, take_ids, taken, update_user, user_fields};
 use crate::base::name::UserName;
 use crate::engine::reason::Reason;
 use crate::store::act::Act;
 use crate::store::admin::{AdminFault, ImportConflict, ImportReport, UserFields, UserRow};
+use crate::store::session::Ends;
 
 /// What is to be written, by name: the number where the user is there already, and what is to stand there.
 struct Plan {
@@ -61,7 +63,9 @@ pub(super) fn run(
                 let what = format!("user {name} was removed while the import ran; nothing was changed");
                 return Err(AdminFault::Invalid(what).into());
             }
+            let (before, _) = user_fields(tx, id)?;
             update_user(tx, id, fields)?;
+            sessions::end(tx, Some(id), Ends::Change(&before, fields))?;
             done += 1;
             tell(done)?;
         }

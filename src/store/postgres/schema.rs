@@ -6,7 +6,7 @@
 //! chain's times [`CHAIN_ROWS`] and its place there. `account` and `token` hold what rows add up to, written with the row
 //! that changes it. `counter` gives out numbers that are never used again. `removed` keeps the last steps of tokens that are
 //! gone, for those that come back under the same serial; a `period` of 0 is a counter. `parked` has logins that wait for their
-//! users, for any server to take.
+//! users, for any server to take, and `claim` what they mean to send.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -98,8 +98,12 @@ const MIGRATIONS: &[&str] = &[
      CREATE TABLE posture (
          client TEXT COLLATE "C" NOT NULL, address TEXT NOT NULL, raised BIGINT NOT NULL, PRIMARY KEY (client, address)
      );
-     CREATE TABLE parked (round BYTEA PRIMARY KEY, until BIGINT NOT NULL, sealed BYTEA NOT NULL);
+     CREATE TABLE parked (
+         spot BYTEA PRIMARY KEY, since BIGINT NOT NULL, until BIGINT NOT NULL, sealed BYTEA NOT NULL, intent BYTEA
+     );
      CREATE INDEX parked_until ON parked (until);
+     CREATE TABLE claim (intent BYTEA PRIMARY KEY, login BIGINT NOT NULL, until BIGINT NOT NULL, told BYTEA);
+     CREATE INDEX claim_until ON claim (until);
      INSERT INTO chain (chain, name, id, beat, head, mac, reported)
          VALUES (0, '', -1, 0, 0, decode('0000000000000000000000000000000000000000000000000000000000000000', 'hex'), 0);"#,
 ];

@@ -10,7 +10,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc as blocking};
+use std::sync::{Arc, PoisonError, mpsc as blocking};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,18 +19,20 @@ use tokio_postgres::{Client, ToStatement};
 
 use super::commit::{self, Author, Outcome, Task, Unsure};
 use super::link::{ATTEMPT, Door, Link, Remedy};
+use super::parking::{self, Sealed};
 use super::rows::{self, Odd};
 use super::seat::{self, Seat};
 use crate::base::name::{Label, UserName};
-use crate::base::system::Clock;
+use crate::base::system::{Clock, Entropy};
 use crate::base::time::{Tick, UnixTime};
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::engine::record::{CommitAnswer, Record};
+use crate::engine::record::{CommitAnswer, LoginId, Record};
 use crate::store::budget::DAY;
 use crate::store::columns::{int, nat};
 use crate::store::fold::{self, COUNTED_DAYS, day_of};
 use crate::store::keyring::Keyring;
 use crate::store::packed::Packer;
+use crate::store::parking::{Claim, Claimed, LOGIN_MAX, Parking, Spot, Told, Unparked, seal_told};
 use crate::store::pending::Pending;
 use crate::store::{Logins, StoreFault};
 
@@ -46,6 +48,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Connections that read.
 const READERS: usize = 2;
+/// Beats between two looks at what nobody came for.
+const SWEEP_BEATS: u64 = 60;
 /// Between two looks at the tokens' clocks, and at what may be forgotten.
 const LOOK_EVERY: Duration = Duration::from_mins(15);
 
@@ -53,6 +57,10 @@ const LOOK_EVERY: Duration = Duration::from_mins(15);
 enum Job {
     Find(UserQuery, Asker<UserAnswer>),
     Write(Write),
+    Park(Sealed, Asker<bool>),
+    Unpark(Spot, Asker<Unparked>),
+    Claim(Claim, Asker<Claimed>),
+    Release([u8; 16], LoginId),
     Raised(blocking::Sender<Result<Vec<(Label, IpAddr)>, StoreFault>>),
     #[cfg(test)]
     Look,
@@ -121,6 +129,7 @@ struct Shared {
     door: Door,
     key: Keyring,
     clock: Arc<dyn Clock>,
+    entropy: std::sync::Mutex<Box<dyn Entropy + Send>>,
     readers: [Mutex<Option<Arc<Link>>>; READERS],
     turn: AtomicUsize,
     waiting: AtomicUsize,
@@ -136,7 +145,7 @@ impl PostgresStore {
         door: Door,
         key: Keyring,
         clock: Arc<dyn Clock>,
-        packer: Packer,
+        (packer, entropy): (Packer, Box<dyn Entropy + Send>),
         seat: Seat,
     ) -> Result<PostgresStore, StoreFault> {
         let address = door.address.clone();
@@ -144,6 +153,7 @@ impl PostgresStore {
             door,
             key,
             clock,
+            entropy: std::sync::Mutex::new(entropy),
             readers: [const { Mutex::const_new(None) }; READERS],
             turn: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -215,6 +225,34 @@ impl Logins for PostgresStore {
         self.ask(|| false, |asker| Job::Write(Write::Raise(client, address, asker)))
     }
 
+    fn park(&self, login: Parking) -> Pending<bool> {
+        let Parking { spot, login, keep, told } = login;
+        if login.len() > LOGIN_MAX {
+            return Pending::Ready(false);
+        }
+        let key = &self.shared.key;
+        // A panic elsewhere left the generator as good as it was.
+        let mut entropy = self.shared.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = spot.seal(&login, key, &mut **entropy);
+        let told = told.map(|Told { intent, login, attributes }| {
+            (intent, login, seal_told(intent, &attributes, key, &mut **entropy))
+        });
+        drop(entropy);
+        self.ask(|| false, |asker| Job::Park(Sealed { spot, login: sealed, keep, told }, asker))
+    }
+
+    fn unpark(&self, spot: Spot) -> Pending<Unparked> {
+        self.ask(|| Unparked::Unavailable, |asker| Job::Unpark(spot, asker))
+    }
+
+    fn claim(&self, claim: Claim) -> Pending<Claimed> {
+        self.ask(|| Claimed::Unavailable, |asker| Job::Claim(claim, asker))
+    }
+
+    fn release(&self, intent: [u8; 16], login: LoginId) {
+        self.send(Job::Release(intent, login));
+    }
+
     fn raised(&self) -> Result<Vec<(Label, IpAddr)>, StoreFault> {
         let (sender, answer) = blocking::channel();
         self.send(Job::Raised(sender));
@@ -247,6 +285,12 @@ impl Shared {
             match job {
                 Job::Find(query, asker) => drop(tokio::spawn(Arc::clone(&self).find(query, asker))),
                 Job::Write(write) => drop(queue.send(write)),
+                Job::Park(parked, asker) => drop(tokio::spawn(Arc::clone(&self).park(parked, asker))),
+                Job::Unpark(spot, asker) => drop(tokio::spawn(Arc::clone(&self).unpark(spot, asker))),
+                Job::Claim(claim, asker) => drop(tokio::spawn(Arc::clone(&self).claim(claim, asker))),
+                Job::Release(intent, login) => {
+                    drop(tokio::spawn(Arc::clone(&self).release(intent, login)));
+                }
                 Job::Raised(answer) => drop(tokio::spawn(Arc::clone(&self).raised(answer))),
                 #[cfg(test)]
                 Job::Look => drop(tokio::spawn(Arc::clone(&self).look())),
@@ -326,6 +370,37 @@ impl Shared {
         None
     }
 
+    /// Not tried again: a challenge that waits for it is better not sent.
+    async fn park(self: Arc<Self>, parked: Sealed, asker: Asker<bool>) {
+        let place = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
+        let park = |link: Arc<Link>| async move { parking::park(&link.client, &parked).await };
+        let done = self.reading(place, park).await;
+        asker.answer(matches!(done, Some(Ok(()))));
+    }
+
+    /// Taken away once: where the answer is lost, the login is, and its user begins anew.
+    async fn unpark(self: Arc<Self>, spot: Spot, asker: Asker<Unparked>) {
+        let place = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
+        let key = &self.key;
+        let unpark = |link: Arc<Link>| async move { parking::unpark(&link.client, spot, key).await };
+        let taken = self.reading(place, unpark).await;
+        asker.answer(taken.and_then(Result::ok).unwrap_or(Unparked::Unavailable));
+    }
+
+    async fn claim(self: Arc<Self>, claim: Claim, asker: Asker<Claimed>) {
+        let place = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
+        let key = &self.key;
+        let ask = |link: Arc<Link>| async move { parking::claim(&link.client, claim, key).await };
+        let claimed = self.reading(place, ask).await;
+        asker.answer(claimed.and_then(Result::ok).unwrap_or(Claimed::Unavailable));
+    }
+
+    async fn release(self: Arc<Self>, intent: [u8; 16], login: LoginId) {
+        let release = |link: Arc<Link>| async move { parking::release(&link.client, intent, login).await };
+        // Where it is lost, time ends the claim.
+        let _lost = self.reading(0, release).await;
+    }
+
     async fn read(&self, link: Arc<Link>, query: &UserQuery) -> Result<UserAnswer, Odd> {
         let found = link.client.query(&link.user, &[&query.user.as_str()]).await?;
         let account = rows::account(&found, query, &self.key, self.suspect.load(Ordering::Relaxed))?;
@@ -350,8 +425,12 @@ impl Shared {
     /// Shows others that this server runs.
     async fn beat(self: Arc<Self>, author: Author) {
         let mut said = false;
-        loop {
+        for beat in 1_u64.. {
             tokio::time::sleep(seat::BEAT).await;
+            if beat.is_multiple_of(SWEEP_BEATS) {
+                let _next_time =
+                    self.reading(0, |link| async move { parking::sweep(&link.client).await }).await;
+            }
             let beaten =
                 self.reading(0, |link| async move { Ok(seat::beat(&link.client, author).await?) }).await;
             if beaten == Some(Ok(false)) && !std::mem::replace(&mut said, true) {
@@ -423,12 +502,11 @@ pub(super) async fn suspect(client: &Client) -> Result<bool, Odd> {
     Ok(fold::clock_suspect(drifts.into_iter()))
 }
 
-/// Forgets messages and failures that no limit looks at any more, and logins that nobody took.
+/// Forgets messages and failures that no limit looks at any more.
 async fn forget(client: &Client, now: UnixTime) -> Result<(), Odd> {
     let day = int(day_of(now)) - int(COUNTED_DAYS);
     client.execute("DELETE FROM sent WHERE time < $1", &[&int((now - DAY).0)]).await?;
     client.execute("DELETE FROM failure_day WHERE day <= $1", &[&day]).await?;
-    client.execute("DELETE FROM parked WHERE until < $1", &[&int(now.0)]).await?;
     Ok(())
 }
 

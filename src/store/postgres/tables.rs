@@ -11,7 +11,7 @@ use crate::base::name::{Label, UserName};
 use crate::base::time::UnixTime;
 use crate::engine::account::{TokenId, UserId};
 use crate::store::admin::{
-    AdminFault, NewToken, Posture, TokenDetails, TokenFields, UserDetails, UserFields,
+    AdminFault, NewToken, Posture, TokenDetails, TokenFields, UserDetails, UserFields, UserFilter,
 };
 use crate::store::columns::{self, int, nat};
 
@@ -88,17 +88,20 @@ pub(super) fn fields_of(row: &Row, first: usize) -> Result<(UserFields, UnixTime
 /// Users by name, with the serials of their tokens.
 pub(super) fn users(
     tx: &Tx<'_>,
-    (after, contains, group): (&str, Option<&str>, Option<&str>),
+    filter: &UserFilter,
+    after: &str,
     limit: usize,
 ) -> Result<Vec<UserDetails>, Trouble> {
     let sql = format!(
         "SELECT id, name, failures, last_failure, {FIELDS} FROM account
          WHERE name > $1 AND ($2::TEXT IS NULL OR strpos(name, $2) > 0)
              AND ($3::TEXT IS NULL OR strpos(chr(10) || member_of || chr(10), $3) > 0)
+             AND (NOT $5 OR disabled OR special IS NOT NULL OR failures > 0)
          ORDER BY name LIMIT $4"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let found = tx.rows(&sql, &[&after, &contains, &group, &limit])?;
+    let group = filter.group.as_ref().map(|group| format!("\n{}\n", group.as_str()));
+    let found = tx.rows(&sql, &[&after, &filter.contains, &group, &limit, &filter.kept_out])?;
     details(tx, &found)
 }
 

@@ -16,7 +16,8 @@ use crate::engine::record::{CommitAnswer, Conflict, LoginId, Record, Row};
 use crate::store::act::Origin;
 use crate::store::admin::{Admin, AuditFilter};
 use crate::store::battery::{
-    Bench, RealClock, ask, battery, commit, enrol, entropy, fail, find, name, outcome, spend, token, wait,
+    Bench, RealClock, ask, battery, commit, enrol, entropy, fail, find, name, outcome, shared_battery, spend,
+    token, wait,
 };
 use crate::store::pending::Pending;
 use crate::store::seal::SealKey;
@@ -79,6 +80,7 @@ impl Bench for InDatabase {
 }
 
 battery!(InDatabase);
+shared_battery!(InDatabase);
 
 #[test]
 fn two_servers_spend_a_code_once_between_them() {

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use super::rows;
 use super::session::{Trouble, Tx};
+use super::sessions;
 use super::tables::{insert_token, keep_steps, restore_steps, take_ids, taken, token_id};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::Entropy;
 use crate::base::time::UnixTime;
+use crate::engine::account::TokenId;
 use crate::store::admin::{AdminFault, NewToken, Replacement, TokenFields};
 use crate::store::columns::{int, nat};
 use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
+use crate::store::session::Ends;
 
 /// Changes what is known of a token; answers its owner's number.
 pub(super) fn set(
@@ -100,6 +103,7 @@ pub(super) fn replace(
             restore_steps(tx, id, id)?;
         }
     }
+    sessions::end(tx, Some(owner), Ends::Token(TokenId(old)))?;
     tx.run("UPDATE token SET enabled = FALSE WHERE id = $1", &[&old])?;
     Ok(user)
 }

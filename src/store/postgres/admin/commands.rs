@@ -11,7 +11,7 @@ use super::super::tables::{
     delete_user, insert_token, insert_user, keep_steps, owner_of, postures, restore_steps, serials_of,
     take_ids, token_details, token_id, update_user, user_details, user_fields, user_id,
 };
-use super::super::{import, people, sql, tables, tokens, trail};
+use super::super::{import, people, sessions, sql, tables, tokens, trail};
 use super::PostgresAdmin;
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
@@ -30,6 +30,7 @@ use crate::store::columns::{int, nat};
 use crate::store::fold::{COUNTED_DAYS, day_of};
 use crate::store::report::Reports;
 use crate::store::seal::Purpose;
+use crate::store::session::Ends;
 use crate::store::trail::Trail;
 use crate::store::user_act::{UserAct, hash_keys};
 
@@ -60,11 +61,9 @@ impl Admin for PostgresAdmin {
     fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault> {
         let mut found: Vec<UserDetails> = Vec::new();
         let mut after = filter.after.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
-        let group = filter.group.as_ref().map(|group| format!("\n{}\n", group.as_str()));
         while found.len() < filter.limit {
             let page = PAGE.min(filter.limit - found.len());
-            let users = self
-                .read(|tx| tables::users(tx, (&after, filter.contains.as_deref(), group.as_deref()), page))?;
+            let users = self.read(|tx| tables::users(tx, filter, &after, page))?;
             let count = users.len();
             found.extend(users);
             match found.last() {
@@ -82,6 +81,7 @@ impl Admin for PostgresAdmin {
             let mut fields = before.clone();
             edit(&mut fields);
             update_user(tx, id, &fields)?;
+            sessions::end(tx, Some(id), Ends::Change(&before, &fields))?;
             pen.act(tx, Act::new(Reason::UserChanged).on(name, UserId(id)).note(before.changes(&fields)))
         })
     }
@@ -127,6 +127,10 @@ impl Admin for PostgresAdmin {
             tx.wait(commit::keep_special(tx.client, id, Some(&special)))?;
             pen.act(tx, Act::new(act.reason()).on(name, UserId(id)).note(act.note(now)))
         })
+    }
+
+    fn remembered(&mut self) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
+        self.read(sessions::who)
     }
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
@@ -197,6 +201,7 @@ impl Admin for PostgresAdmin {
                 Some(name) => Some(user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?),
                 None => None,
             };
+            sessions::end(tx, before, Ends::Token(TokenId(id)))?;
             tx.run("UPDATE token SET account = $2 WHERE id = $1", &[&id, &after])?;
             let act = match user.zip(after) {
                 Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
@@ -209,6 +214,9 @@ impl Admin for PostgresAdmin {
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
         self.change(|tx, pen| {
             let (id, owner) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            if !enabled {
+                sessions::end(tx, owner, Ends::Token(TokenId(id)))?;
+            }
             tx.run("UPDATE token SET enabled = $2 WHERE id = $1", &[&id, &enabled])?;
             let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
             pen.act(tx, Act::new(reason).token(serial).on_any(owner_of(tx, owner)?))
@@ -247,6 +255,7 @@ impl Admin for PostgresAdmin {
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
         self.change(|tx, pen| {
             let (id, owner) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+            sessions::end(tx, owner, Ends::Token(TokenId(id)))?;
             keep_steps(tx, id)?;
             tx.run("DELETE FROM token WHERE id = $1", &[&id])?;
             pen.act(tx, Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(tx, owner)?))
@@ -359,6 +368,23 @@ impl Admin for PostgresAdmin {
 
     fn postures(&mut self) -> Result<Vec<Posture>, AdminFault> {
         self.read(postures)
+    }
+
+    fn memo(&mut self, name: &str) -> Result<Option<String>, AdminFault> {
+        let name = format!("memo/{name}");
+        self.read(|tx| {
+            let row = tx.row("SELECT value FROM meta WHERE name = $1", &[&name])?;
+            let octets: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose()?;
+            Ok(octets.and_then(|octets| String::from_utf8(octets).ok()))
+        })
+    }
+
+    fn set_memo(&mut self, name: &str, text: &str) -> Result<(), AdminFault> {
+        let sql = "INSERT INTO meta (name, value) VALUES ($1, $2)
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        let (name, octets) = (format!("memo/{name}"), text.as_bytes());
+        let kept = self.session.tx().and_then(|tx| tx.run(sql, &[&name, &octets]));
+        self.blame(kept.map(drop))
     }
 
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
