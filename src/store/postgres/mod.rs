@@ -13,6 +13,7 @@
 pub mod address;
 mod admin;
 mod commit;
+pub mod copy;
 mod events;
 mod feed;
 mod import;
@@ -172,6 +173,10 @@ fn check(session: &mut Session, settings: &Settings, key: &Keyring) -> Result<()
         Found::Nothing => 0,
         Found::Store(version, _) => *version,
     };
+    if version == 0 && found != Found::Nothing {
+        let hint = "run `radmfa store copy` again: it goes on where it is";
+        return Err(refuse("holds a copy that is not finished".to_owned(), hint));
+    }
     if version > schema::VERSION {
         let what =
             format!("has schema version {version}; this radmfa knows versions up to {}", schema::VERSION);

@@ -26,7 +26,7 @@ pub(super) const USER: &str = concat!(
     " FROM account LEFT JOIN token ON token.account = account.id WHERE account.name = $1 ORDER BY token.id"
 );
 
-/// Whether somebody else who owns a token, or recovery codes, looks like a name.
+/// Whether somebody else who owns a token, recovery codes or a device looks like a name.
 pub(super) const RESEMBLES: &str = "SELECT EXISTS (
      SELECT 1 FROM account WHERE skeleton = $1 AND name <> $2
          AND (recoverable OR EXISTS (SELECT 1 FROM token WHERE token.account = account.id)))";

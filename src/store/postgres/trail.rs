@@ -1,10 +1,14 @@
 //! The trail of a store in a database: one chain for each server and one for the commands, read as one, each checked,
 //! checkpointed and pruned for itself.
 
+use std::time::Duration;
+
+use tokio_postgres::Row;
+
 use super::admin::PostgresAdmin;
 use super::events::{self, Events, audit_row};
 use super::rows::Odd;
-use super::schema::CHAIN_ROWS;
+use super::schema::{CHAIN_ROWS, COMMANDS};
 use super::session::{Trouble, Tx};
 use super::tables::{delete_user, serials_of, user_id};
 use crate::base::name::UserName;
@@ -18,7 +22,7 @@ use crate::store::columns::{int, nat};
 use crate::store::keyring::Keyring;
 use crate::store::packed;
 use crate::store::trail::{Anchor, Break, Checkpoint, Erased, Trail, Verified};
-use crate::store::walk::{Columns, Expected, REPORT, Step, Walk};
+use crate::store::walk::{Columns, Expected, REPORT, Step, Walk, unsaid};
 
 /// Rows looked at in one transaction.
 const STEP: i64 = 1_000;
@@ -60,10 +64,22 @@ impl Trail for PostgresAdmin {
         self.read(|tx| verify(tx, &key, others, progress))
     }
 
+    fn made(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.is_ours(&self.key)
+    }
+
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, AdminFault> {
         let (now, key) = (self.clock.unix(), self.key.clone());
         let own = self.server.as_ref().map(|feed| feed.chain);
-        let made = self.session.tx().and_then(|tx| tx.all_or_nothing(|| checkpoint(&tx, &key, own, now)));
+        let made = self.session.tx().and_then(|tx| {
+            if own.is_some()
+                && let Some(commands) = tx.all_or_nothing(|| checkpoint(&tx, &key, Some(COMMANDS), now))?
+            {
+                // Nobody but servers is there regularly. What peers are told of is one chain alone, which only grows.
+                tracing::info!("audit checkpoint of the commands' chain {commands}");
+            }
+            tx.all_or_nothing(|| checkpoint(&tx, &key, own, now))
+        });
         self.blame(made)
     }
 
@@ -174,7 +190,7 @@ fn start(tx: &Tx<'_>, chain: i64) -> Result<(Option<Anchor>, u64, Mac), Trouble>
 }
 
 /// Walks every chain to the first thing that is wrong.
-fn verify(
+pub(super) fn verify(
     tx: &Tx<'_>,
     key: &Keyring,
     others: &[Checkpoint],
@@ -191,6 +207,7 @@ fn verify(
     }
     let total = verified.count;
     let mut done = 0;
+    let mut erasures = Erasures::default();
     for (chain, head) in chains {
         let (anchor, from, mac) = start(tx, chain)?;
         if let Some(anchor) = &anchor {
@@ -209,11 +226,13 @@ fn verify(
         let mut walk = Walk::new(from, mac, expected);
         let mut broken = walk.compare();
         if broken.is_none() {
-            broken = walk_rows(tx, &mut walk, chain, &mut || {
+            broken = walk_rows(tx, &mut walk, chain, &mut |row| {
+                erasures.see(row)?;
                 done += 1;
                 if done % REPORT == 0 {
                     progress(done, total);
                 }
+                Ok(())
             })?;
         }
         let broken = broken.or_else(|| walk.tail(nat(chain * CHAIN_ROWS + head)).filter(|_| head > 0));
@@ -224,8 +243,43 @@ fn verify(
             return Ok(verified);
         }
     }
+    verified.broken = erasures.unsaid();
     progress(total, total);
     Ok(verified)
+}
+
+/// Rows that name nobody, and rows that say that somebody was erased, which stand in another chain.
+#[derive(Default)]
+struct Erasures {
+    /// The newest row without a name: when, and which.
+    nameless: Option<(UnixTime, u64)>,
+    /// When somebody was erased last.
+    said: Option<UnixTime>,
+}
+
+/// So far apart may the clocks be of who let somebody in and of who erased them.
+const SKEW: Duration = Duration::from_hours(1);
+
+impl Erasures {
+    fn see(&mut self, row: &Row) -> Result<(), Trouble> {
+        let (body, person): (&[u8], &[u8]) = (row.try_get(1)?, row.try_get(2)?);
+        let erased = packed::is_erased(person);
+        if erased || packed::has_reason(body, Reason::UserErased.code()) {
+            let time = packed::time(body).map_err(|_| Odd::Damaged("a row of the trail"))?;
+            if erased {
+                self.nameless = self.nameless.max(Some((time, nat(row.try_get(0)?))));
+            } else {
+                self.said = self.said.max(Some(time));
+            }
+        }
+        Ok(())
+    }
+
+    fn unsaid(&self) -> Option<Break> {
+        let (time, number) = self.nameless?;
+        let said = self.said.is_some_and(|said| time <= said + SKEW);
+        (!said).then(|| unsaid(number))
+    }
 }
 
 /// A chain's own checkpoints; those that nobody but the store could have made, and the first that somebody else did.
@@ -253,7 +307,7 @@ fn walk_rows(
     tx: &Tx<'_>,
     walk: &mut Walk,
     chain: i64,
-    seen: &mut dyn FnMut(),
+    seen: &mut dyn FnMut(&Row) -> Result<(), Trouble>,
 ) -> Result<Option<Break>, Trouble> {
     let sql = "SELECT number, body, person, mac FROM event WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3";
     // From the chain's beginning: what stands before the anchor stands where nothing can.
@@ -268,7 +322,7 @@ fn walk_rows(
                 mac: Some(row.try_get(3)?),
             };
             match walk.step(after, &columns) {
-                Step::Good => seen(),
+                Step::Good => seen(row)?,
                 Step::Broken(broken) => return Ok(Some(broken)),
                 Step::Unlinked => {
                     let (here, next) = (octets(tx, after)?, octets(tx, after + 1)?);
@@ -289,7 +343,7 @@ fn octets(tx: &Tx<'_>, number: i64) -> Result<Option<[Vec<u8>; 3]>, Trouble> {
     Ok(Some([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?]))
 }
 
-/// Makes a checkpoint of the chain that has waited for one the longest: a server's own or the commands', or with no `own` any.
+/// Makes a checkpoint of a server's `own` chain, or else of the one that has waited for it the longest.
 fn checkpoint(
     tx: &Tx<'_>,
     key: &Keyring,
@@ -300,7 +354,7 @@ fn checkpoint(
         "SELECT number, time FROM checkpoint WHERE number >= $1 AND number < $2 ORDER BY number DESC LIMIT 1";
     let mut waits: Option<(i64, i64)> = None;
     for (chain, head) in chains(tx)? {
-        if head == 0 || own.is_some_and(|own| chain != own && chain != super::schema::COMMANDS) {
+        if head == 0 || own.is_some_and(|own| chain != own) {
             continue;
         }
         let base = chain * CHAIN_ROWS;

@@ -15,6 +15,7 @@ mod census;
 mod clocks;
 mod convert;
 mod draft;
+pub(in crate::store) mod drain;
 mod failures;
 mod file;
 pub mod glance;

@@ -303,7 +303,7 @@ fn before(connection: &Connection, time: u64) -> rusqlite::Result<u64> {
 
 /// Has the state tables say what all rows say, so that those may go which nothing else remembered. A server's own
 /// snapshots stay good: their values are as new, and it writes none that are older than what it has folded.
-fn settle(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn settle(connection: &Connection) -> rusqlite::Result<()> {
     let hot = super::hot::Hot::load(connection)?;
     let users: Vec<_> = hot.users.iter().map(|(user, count)| (*user, *count)).collect();
     let tokens: Vec<_> = hot.tokens.iter().map(|(token, spent)| (*token, *spent)).collect();
