@@ -15,6 +15,7 @@ use crate::server::system::{SystemClock, SystemEntropy};
 use crate::store::act::Origin;
 use crate::store::admin::Admin;
 use crate::store::memory::MemoryStore;
+use crate::store::postgres::glance;
 use crate::store::seal::SealKey;
 use crate::store::sqlite::KeySource;
 use crate::store::{self, Place, Settings};
@@ -55,6 +56,7 @@ pub(crate) fn is_there(flags: &StoreFlags) -> anyhow::Result<bool> {
     let settings = settings(&said(flags)?.store, None)?;
     Ok(match &settings.place {
         Place::Sqlite(path) => path.exists(),
+        Place::Postgres(address) => glance::is_there(address).map_err(Failure::from)?,
         Place::Memory => false,
     })
 }
@@ -74,15 +76,11 @@ pub(crate) fn open_because(
     warn(&warnings);
     let settings = settings(&said.store, said.seal_key.as_ref())?;
     let settings = Settings { recording: said.recording, ..settings };
-    if missing == Missing::Pretend && matches!(settings.place, Place::Postgres(_)) {
-        // Without a store there, what would be done is tried on an empty one.
-        let look = Settings { create: false, ..settings.clone() };
-        return match store::open_admin(&look, clock(), Box::new(entropy()?)) {
-            Err(fault) if fault.what.contains("has no store in it") => {
-                Ok(Box::new(MemoryStore::new(clock(), Box::new(entropy()?))))
-            }
-            opened => Ok(opened.map_err(Failure::from)?),
-        };
+    if let Place::Postgres(address) = &settings.place
+        && missing == Missing::Pretend
+        && !glance::is_there(address).map_err(Failure::from)?
+    {
+        return Ok(Box::new(MemoryStore::new(clock(), Box::new(entropy()?))));
     }
     if let Place::Sqlite(path) = &settings.place {
         if !path.exists() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Named, named};
+use super::{Named, database, in_database, named};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, FormatFlag, Listing, count, say};
 use crate::cli::owner;
@@ -24,6 +24,9 @@ pub(super) struct Info {
 
 impl Info {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        if let Some((_, address)) = in_database(&self.store)? {
+            return database::info(&address, self.format.format);
+        }
         let Named { path, key } = named(&self.store)?;
         owner::become_owner(&path)?;
         let info = glance::info(&path).map_err(Failure::from)?;

@@ -1,6 +1,6 @@
 //! `radmfa store migrate`: an older store becomes one of today's version.
 
-use super::settings;
+use super::{database, in_database, settings};
 use crate::cli::failure::Failure;
 use crate::cli::output::say;
 use crate::cli::store::{clock, entropy};
@@ -20,6 +20,9 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        if let Some((settings, address)) = in_database(&self.store)? {
+            return database::migrate(&settings, &address);
+        }
         let settings = Settings { tell: |_| {}, ..settings(&self.store)? };
         owner::become_owner(&settings.path)?;
         let before = glance::info(&settings.path).map_err(Failure::from)?;

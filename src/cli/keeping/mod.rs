@@ -1,6 +1,8 @@
 //! `radmfa store`: backup, restore, a new sealing key, and what a store says of itself.
 
 mod backup;
+mod copy;
+mod database;
 mod info;
 mod migrate;
 mod rekey;
@@ -15,6 +17,7 @@ use super::store::{machine, warn, wrong};
 use crate::config::flags::StoreFlags;
 use crate::config::{self, SecretSource};
 use crate::store::Place;
+use crate::store::postgres::Address;
 use crate::store::sqlite;
 
 /// Back up, restore and look after the store
@@ -31,6 +34,7 @@ enum Action {
     Rekey(rekey::Rekey),
     Migrate(migrate::Migrate),
     Info(info::Info),
+    Copy(copy::Copy),
 }
 
 impl Store {
@@ -41,6 +45,7 @@ impl Store {
             Action::Rekey(command) => command.run(),
             Action::Migrate(command) => command.run(),
             Action::Info(command) => command.run(),
+            Action::Copy(command) => command.run(),
         }
     }
 }
@@ -70,6 +75,13 @@ fn named(flags: &StoreFlags) -> anyhow::Result<Named> {
                 .into())
         }
     }
+}
+
+/// The store where it is in a database.
+fn in_database(flags: &StoreFlags) -> anyhow::Result<Option<(crate::store::Settings, Address)>> {
+    let said = super::store::said(flags)?;
+    let settings = super::store::settings(&said.store, said.seal_key.as_ref())?;
+    Ok(database::address(&settings).map(|address| (settings, address)))
 }
 
 /// The same, with its key read.

@@ -74,11 +74,11 @@ const TABLES: &[Table] = &[
     Table {
         name: "token",
         read: "SELECT id, serial, seed, user, enabled, algorithm, digits, interval, last_step, drift, label,
-                 manufacturer, model, expires, created
+                 manufacturer, model, expires, created, starts, drift_said
              FROM token LEFT JOIN token_state ON token_state.token = token.id ORDER BY id",
         write: "INSERT INTO token (id, serial, seed, account, enabled, algorithm, digits, period, last_step, drift,
-                 label, manufacturer, model, expires, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                 label, manufacturer, model, expires, created, starts, drift_said)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     },
     Table {
         name: "removed",

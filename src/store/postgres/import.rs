@@ -139,6 +139,8 @@ struct Columns<'a> {
     models: Vec<Option<&'a str>>,
     expires: Vec<Option<i64>>,
     steps: Vec<Option<i64>>,
+    starts: Vec<Option<i64>>,
+    drifts: Vec<Option<i32>>,
 }
 
 impl<'a> Columns<'a> {
@@ -155,17 +157,20 @@ impl<'a> Columns<'a> {
         self.models.push(token.fields.model.as_deref());
         self.expires.push(token.fields.expires.map(|expires| int(expires.0)));
         self.steps.push(token.last_counter().map(int));
+        self.starts.push(token.fields.starts.map(|starts| int(starts.0)));
+        self.drifts.push(token.fields.drift.map(|drift| drift.sixteenths().into()));
     }
 
     fn insert(&self, tx: &Tx<'_>, now: i64) -> Result<(), Trouble> {
         let sql = "INSERT INTO token (id, serial, account, algorithm, digits, period, seed, label, manufacturer, model,
-                 expires, last_step, created)
+                 expires, last_step, created, starts, drift_said)
              SELECT new.id, new.serial, new.account, new.algorithm, new.digits, new.period, new.seed, new.label,
-                 new.manufacturer, new.model, new.expires, new.last_step, $13
+                 new.manufacturer, new.model, new.expires, new.last_step, $13, new.starts, new.drift_said
              FROM unnest($1::BIGINT[], $2::TEXT[], $3::BIGINT[], $4::TEXT[], $5::INTEGER[], $6::INTEGER[],
-                 $7::BYTEA[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::BIGINT[], $12::BIGINT[])
+                 $7::BYTEA[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::BIGINT[], $12::BIGINT[],
+                 $14::BIGINT[], $15::INTEGER[])
                  AS new (id, serial, account, algorithm, digits, period, seed, label, manufacturer, model, expires,
-                     last_step)";
+                     last_step, starts, drift_said)";
         let done = tx.run(
             sql,
             &[
@@ -182,6 +187,8 @@ impl<'a> Columns<'a> {
                 &self.expires,
                 &self.steps,
                 &now,
+                &self.starts,
+                &self.drifts,
             ],
         );
         taken(done, added_meanwhile).map(drop)

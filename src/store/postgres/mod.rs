@@ -16,6 +16,7 @@ mod commit;
 pub mod copy;
 mod events;
 mod feed;
+pub mod glance;
 mod import;
 mod link;
 mod parking;
@@ -108,7 +109,7 @@ fn parts(
 }
 
 /// Opens a store for a command.
-pub(super) fn open_admin(
+pub fn open_admin(
     settings: &Settings,
     address: &Address,
     clock: Arc<dyn Clock>,

@@ -109,6 +109,7 @@ fn token(row: &Row, id: TokenId, query: &UserQuery, key: &Keyring) -> Result<Tok
         last_step: row.try_get::<_, Option<i64>>(TOKEN + 7)?.map(nat),
         drift: row.try_get::<_, Option<i32>>(TOKEN + 8)?.map(drift),
         expires: row.try_get::<_, Option<i64>>(TOKEN + 9)?.map(|expires| UnixTime(nat(expires))),
+        starts: row.try_get::<_, Option<i64>>(TOKEN + 10)?.map(|starts| UnixTime(nat(starts))),
     })
 }
 

@@ -61,7 +61,7 @@ const MIGRATIONS: &[&str] = &[
          seed BYTEA NOT NULL,
          last_step BIGINT,
          drift INTEGER,
-         label TEXT, manufacturer TEXT, model TEXT, expires BIGINT,
+         label TEXT, manufacturer TEXT, model TEXT, starts BIGINT, expires BIGINT, drift_said INTEGER,
          created BIGINT NOT NULL
      );
      CREATE INDEX token_account ON token (account);

@@ -13,7 +13,7 @@ macro_rules! account_columns {
 macro_rules! token_columns {
     () => {
         "token.id, token.serial, token.enabled, token.algorithm, token.digits, token.period, token.seed,
-             token.last_step, token.drift, token.expires"
+             token.last_step, coalesce(token.drift, token.drift_said), token.expires, token.starts"
     };
 }
 

@@ -18,7 +18,7 @@ use crate::store::columns::{self, int, nat};
 /// The columns that [`token_details`] reads.
 pub(super) const TOKEN: &str =
     "SELECT token.id, serial, account.name, enabled, algorithm, digits, period, last_step, token.created, label,
-         manufacturer, model, expires, drift
+         manufacturer, model, starts, expires, drift_said, drift
      FROM token LEFT JOIN account ON account.id = token.account";
 
 /// The columns that [`fields_of`] reads.
@@ -135,9 +135,7 @@ fn details(tx: &Tx<'_>, found: &[Row]) -> Result<Vec<UserDetails>, Trouble> {
 }
 
 pub(super) fn token_details(row: &Row) -> Result<TokenDetails, Trouble> {
-    let text = |column: usize| -> Result<Option<Arc<str>>, tokio_postgres::Error> {
-        Ok(row.try_get::<_, Option<&str>>(column)?.map(Into::into))
-    };
+    let fields = token_fields(row, 9)?;
     Ok(TokenDetails {
         id: TokenId(row.try_get(0)?),
         serial: row.try_get::<_, &str>(1)?.into(),
@@ -145,14 +143,27 @@ pub(super) fn token_details(row: &Row) -> Result<TokenDetails, Trouble> {
         enabled: row.try_get(3)?,
         parameters: rows::parameters(row, 4)?,
         last_step: row.try_get::<_, Option<i64>>(7)?.map(nat),
-        drift: row.try_get::<_, Option<i32>>(13)?.map(rows::drift),
+        drift: row.try_get::<_, Option<i32>>(15)?.map(rows::drift).or(fields.drift),
         created: UnixTime(nat(row.try_get(8)?)),
-        fields: TokenFields {
-            label: text(9)?,
-            manufacturer: text(10)?,
-            model: text(11)?,
-            expires: row.try_get::<_, Option<i64>>(12)?.map(|expires| UnixTime(nat(expires))),
-        },
+        fields,
+    })
+}
+
+/// What is known of a token, from six columns starting at `first`.
+pub(super) fn token_fields(row: &Row, first: usize) -> Result<TokenFields, tokio_postgres::Error> {
+    let text = |column: usize| -> Result<Option<Arc<str>>, tokio_postgres::Error> {
+        Ok(row.try_get::<_, Option<&str>>(first + column)?.map(Into::into))
+    };
+    let time = |column: usize| -> Result<Option<UnixTime>, tokio_postgres::Error> {
+        Ok(row.try_get::<_, Option<i64>>(first + column)?.map(|time| UnixTime(nat(time))))
+    };
+    Ok(TokenFields {
+        label: text(0)?,
+        manufacturer: text(1)?,
+        model: text(2)?,
+        starts: time(3)?,
+        expires: time(4)?,
+        drift: row.try_get::<_, Option<i32>>(first + 5)?.map(rows::drift),
     })
 }
 
@@ -240,8 +251,8 @@ pub(super) fn insert_token(
     now: UnixTime,
 ) -> Result<(), Trouble> {
     let sql = "INSERT INTO token (id, serial, account, algorithm, digits, period, seed, created, label, manufacturer,
-             model, expires, last_step)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+             model, expires, last_step, starts, drift_said)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     let fields = &token.fields;
     let done = tx.run(
         sql,
@@ -259,6 +270,8 @@ pub(super) fn insert_token(
             &fields.model.as_deref(),
             &fields.expires.map(|expires| int(expires.0)),
             &token.last_counter().map(int),
+            &fields.starts.map(|starts| int(starts.0)),
+            &fields.drift.map(|drift| i32::from(drift.sixteenths())),
         ],
     );
     done.map(drop)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rows;
 use super::session::{Trouble, Tx};
 use super::sessions;
-use super::tables::{insert_token, keep_steps, restore_steps, take_ids, taken, token_id};
+use super::tables::{insert_token, keep_steps, restore_steps, take_ids, taken, token_fields, token_id};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::Entropy;
@@ -23,24 +23,25 @@ pub(super) fn set(
     serial: &str,
     edit: &mut dyn FnMut(&mut TokenFields),
 ) -> Result<Option<i64>, Trouble> {
-    let sql =
-        "SELECT id, account, label, manufacturer, model, expires FROM token WHERE serial = $1 FOR UPDATE";
+    let sql = "SELECT id, account, label, manufacturer, model, starts, expires, drift_said FROM token
+        WHERE serial = $1 FOR UPDATE";
     let row = tx.row(sql, &[&serial])?.ok_or_else(|| AdminFault::no_token(serial))?;
-    let text = |column: usize| -> Result<Option<Arc<str>>, Trouble> {
-        Ok(row.try_get::<_, Option<&str>>(column)?.map(Into::into))
-    };
-    let mut fields = TokenFields {
-        label: text(2)?,
-        manufacturer: text(3)?,
-        model: text(4)?,
-        expires: row.try_get::<_, Option<i64>>(5)?.map(|expires| UnixTime(nat(expires))),
-    };
+    let mut fields = token_fields(&row, 2)?;
     edit(&mut fields);
     let id: i64 = row.try_get(0)?;
-    let expires = fields.expires.map(|expires| int(expires.0));
+    let time = |time: Option<UnixTime>| time.map(|time| int(time.0));
     tx.run(
-        "UPDATE token SET label = $2, manufacturer = $3, model = $4, expires = $5 WHERE id = $1",
-        &[&id, &fields.label.as_deref(), &fields.manufacturer.as_deref(), &fields.model.as_deref(), &expires],
+        "UPDATE token SET label = $2, manufacturer = $3, model = $4, starts = $5, expires = $6, drift_said = $7
+         WHERE id = $1",
+        &[
+            &id,
+            &fields.label.as_deref(),
+            &fields.manufacturer.as_deref(),
+            &fields.model.as_deref(),
+            &time(fields.starts),
+            &time(fields.expires),
+            &fields.drift.map(|drift| i32::from(drift.sixteenths())),
+        ],
     )?;
     Ok(row.try_get(1)?)
 }

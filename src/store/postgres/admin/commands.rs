@@ -96,14 +96,6 @@ impl Admin for PostgresAdmin {
         })
     }
 
-    fn unlock(&mut self, name: &UserName) -> Result<(), AdminFault> {
-        self.change(|tx, pen| {
-            let id = user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?;
-            tx.run("UPDATE account SET failures = 0, last_failure = 0 WHERE id = $1", &[&id])?;
-            pen.act(tx, Act::new(Reason::Unlocked).on(name, UserId(id)).tally(Tally::Clear))
-        })
-    }
-
     fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault> {
         let from = int(day_of(self.clock.unix())) - int(COUNTED_DAYS);
         self.read(|tx| {
@@ -125,7 +117,11 @@ impl Admin for PostgresAdmin {
             let mut special = known.map(|special| Special::clone(&special)).unwrap_or_default();
             act.apply(&mut special, UserId(id), &keys, now, pen.entropy)?;
             tx.wait(commit::keep_special(tx.client, id, Some(&special)))?;
-            pen.act(tx, Act::new(act.reason()).on(name, UserId(id)).note(act.note(now)))
+            if act.tally() == Tally::Clear {
+                tx.run("UPDATE account SET failures = 0, last_failure = 0 WHERE id = $1", &[&id])?;
+            }
+            let row = Act::new(act.reason()).on(name, UserId(id)).note(act.note(now));
+            pen.act(tx, row.tally(act.tally()))
         })
     }
 
