@@ -74,9 +74,9 @@ fn two_servers_on_one_database_know_the_same_users_and_take_a_code_once() {
     let users = [User::named("alice"), User::named("bob")];
     let primary = FreeRadius::primary(&scratch, &users);
     let place = Place::new(&scratch);
-    let csv: String =
-        users.iter().map(|user| format!("{},T-{},{}\n", user.name, user.name, user.seed)).collect();
-    let file = scratch.write("users.csv", &format!("user,serial,secret\n{csv}"));
+    let line = |user: &User| format!("{},T-{},{}", user.name, user.name, user.seed);
+    let csv = users.iter().map(line).collect::<Vec<_>>().join("\n");
+    let file = scratch.write("users.csv", &format!("user,serial,secret\n{csv}\n"));
     let file = file.to_string_lossy();
     assert!(place.ok(&scratch, &["token", "import", &file, "--dry-run"]).contains('2'));
     place.ok(&scratch, &["token", "import", &file]);
@@ -85,7 +85,7 @@ fn two_servers_on_one_database_know_the_same_users_and_take_a_code_once() {
     assert_eq!(log_in(&a, &users[0], &code), Code::ACCESS_ACCEPT);
     assert_eq!(log_in(&b, &users[0], &code), Code::ACCESS_CHALLENGE, "spent, so it is asked for again");
     assert_eq!(log_in(&b, &users[1], &users[1].code()), Code::ACCESS_ACCEPT);
-    place.ok(&scratch, &["user", "set", "bob", "--disabled"]);
+    place.ok(&scratch, &["user", "set", "bob", "--disable"]);
     assert_eq!(log_in(&a, &users[1], &users[1].code()), Code::ACCESS_REJECT, "seen at the next login");
 
     let upstream = upstream(&primary);
@@ -133,7 +133,7 @@ fn a_store_file_moves_into_a_database_with_all_that_was_spent() {
         let ran = Radmfa::run(&scratch, &[command, &["--store", &file]].concat());
         ran.expect_success(&command.join(" ")).stdout
     };
-    on_file(&["user", "block", "bob", "--for", "1h", "--why", "away"]);
+    on_file(&["user", "block", "bob", "--for", "1h", "--reason", "away"]);
     let copy = || Radmfa::run(&scratch, &["store", "copy", &file, &place.url, "--seal-key", &place.key]);
     let code = users[0].code();
     {

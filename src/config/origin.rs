@@ -213,7 +213,28 @@ impl Findings {
 
 /// `text` on one line, what could move a terminal's cursor replaced.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect()
+    let text: String = text.chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect();
+    if text.contains("postgres") { without_password(&text) } else { text }
+}
+
+/// A database's address without its password, wherever it stands in a line. Rather too much is taken out than too little.
+fn without_password(line: &str) -> String {
+    let mut shown = line.to_owned();
+    if let Some((before, rest)) = line.split_once("://")
+        && let Some((user, host)) = rest.rsplit_once('@')
+        && let Some((user, _)) = user.split_once(':')
+    {
+        shown = format!("{before}://{user}:…@{host}");
+    }
+    let (before, said) = match shown.split_once("password=") {
+        Some((before, said)) => (before.to_owned(), said.to_owned()),
+        None => return shown,
+    };
+    if ["file:", "env:"].iter().any(|place| said.starts_with(place)) {
+        return shown;
+    }
+    let rest = said.find(['&', '"', '\'']).and_then(|end| said.get(end..)).unwrap_or_default();
+    format!("{before}password=…{rest}")
 }
 
 /// A file's text, to find lines in.
@@ -305,6 +326,17 @@ mod tests {
 
     #[test]
     fn no_excerpt_shows_a_literal_secret() {
+        for (line, shown) in [
+            ("store = \"postgres://u:hunter2@h/d\"", "store = \"postgres://u:…@h/d\""),
+            ("postgres://u:hunt@er2@h/d?password=file:/x", "postgres://u:…@h/d?password=file:/x"),
+            (
+                "store = 'postgres://u@h/d?password=hunter2&sslmode=require'",
+                "store = 'postgres://u@h/d?password=…&sslmode=require'",
+            ),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+        ] {
+            assert_eq!(mask_line(line), shown);
+        }
         assert_eq!(mask_line("secret = \"hunter2\""), "secret = …");
         assert_eq!(mask_line("x = { secret = \"file:/a\", previous-secret = \"b\" }"), "x = …");
         assert_eq!(mask_line("secret = \"file:/a\""), "secret = \"file:/a\"");
