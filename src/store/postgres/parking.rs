@@ -82,19 +82,31 @@ pub(super) async fn claim(client: &Client, claim: Claim, keys: &Keyring) -> Resu
         "INSERT INTO claim (intent, login, until) VALUES ($1, $2, ",
         now!(),
         " + $3) ON CONFLICT (intent) DO UPDATE SET login = excluded.login, until = excluded.until,
-             told = CASE WHEN claim.login = excluded.login THEN claim.told END
+             told = CASE WHEN claim.login = excluded.login THEN claim.told END, ended = NULL
          WHERE claim.login = excluded.login OR claim.until <= ",
-        now!()
+        now!(),
+        " OR claim.ended < ",
+        now!(),
+        " - $4"
     );
     loop {
-        if client.execute(sql, &[&intent, &login, &milliseconds(claim.keep)]).await? == 1 {
+        if client
+            .execute(sql, &[&intent, &login, &milliseconds(claim.keep), &milliseconds(claim.ran)])
+            .await?
+            == 1
+        {
             return Ok(Claimed::Ours);
         }
-        let Some(row) = client.query_opt("SELECT told FROM claim WHERE intent = $1", &[&intent]).await?
+        let Some(row) = client
+            .query_opt("SELECT told, ended IS NOT NULL FROM claim WHERE intent = $1", &[&intent])
+            .await?
         else {
-            // Given back meanwhile.
+            // Forgotten meanwhile.
             continue;
         };
+        if row.try_get(1)? {
+            return Ok(Claimed::Over);
+        }
         let Some(told) = row.try_get::<_, Option<&[u8]>>(0)? else { return Ok(Claimed::Theirs(None)) };
         return Ok(match open_told(claim.intent, told, keys) {
             Some(told) => Claimed::Theirs(Some(told)),
@@ -104,7 +116,7 @@ pub(super) async fn claim(client: &Client, claim: Claim, keys: &Keyring) -> Resu
 }
 
 pub(super) async fn release(client: &Client, intent: [u8; 16], login: LoginId) -> Result<(), Odd> {
-    let sql = "DELETE FROM claim WHERE intent = $1 AND login = $2";
+    let sql = concat!("UPDATE claim SET ended = ", now!(), " WHERE intent = $1 AND login = $2");
     client.execute(sql, &[&intent.as_slice(), &int(login.number())]).await?;
     Ok(())
 }

@@ -102,7 +102,7 @@ const MIGRATIONS: &[&str] = &[
          spot BYTEA PRIMARY KEY, since BIGINT NOT NULL, until BIGINT NOT NULL, sealed BYTEA NOT NULL, intent BYTEA
      );
      CREATE INDEX parked_until ON parked (until);
-     CREATE TABLE claim (intent BYTEA PRIMARY KEY, login BIGINT NOT NULL, until BIGINT NOT NULL, told BYTEA);
+     CREATE TABLE claim (intent BYTEA PRIMARY KEY, login BIGINT NOT NULL, until BIGINT NOT NULL, told BYTEA, ended BIGINT);
      CREATE INDEX claim_until ON claim (until);
      INSERT INTO chain (chain, name, id, beat, head, mac, reported)
          VALUES (0, '', -1, 0, 0, decode('0000000000000000000000000000000000000000000000000000000000000000', 'hex'), 0);"#,
