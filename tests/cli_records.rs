@@ -329,7 +329,7 @@ fn whoever_is_kept_out_is_listed_by_the_figures_of_the_server_with_since_and_unt
     assert_eq!(report("--user bob").len(), 1);
     assert_eq!(report("--user dave").len(), 0);
     assert!(desk.fails("report locked --user nobody", 1).contains("nobody"));
-    assert_eq!(report("--since 1h").len(), 1, "bob; of the disabled nobody knows since when");
+    assert_eq!(report("--since 1h").len(), 2, "since when bob is blocked and carol disabled");
     assert_eq!(report("--until 1h").len(), 0);
     drop(server);
 }
