@@ -116,8 +116,9 @@ impl Default for Tail {
     }
 }
 
-/// Default of [`Settings::cached_users`].
-pub const CACHE_DEFAULT: usize = 1_000_000;
+/// Default of [`Settings::cached_users`]: some 1.2 GB, where there are so many. Whoever is left out costs a login a read of the
+/// database.
+pub const CACHE_DEFAULT: usize = 4_000_000;
 /// The most that [`Settings::cached_users`] may be.
 pub const CACHE_MAX: usize = 50_000_000;
 
