@@ -46,12 +46,8 @@ pub(super) fn let_in(
     held: AttributeList,
     env: &mut Env<'_>,
 ) -> Step {
-    let limit = (facts.policy.lockout.limit / account.guesses(env.unix)).max(1);
-    let guards = vec![
-        Guard::UserActive { user: account.id },
-        Guard::FailuresBelow { user: account.id, limit },
-        Guard::Unconsumed(thing),
-    ];
+    let [active, unlocked] = lockout::guards(&facts.policy.lockout, account, env.unix);
+    let guards = vec![active, unlocked, Guard::Unconsumed(thing)];
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),

@@ -1,13 +1,15 @@
 //! Failures counted against a user: when a code is looked at, and when it is not.
 //!
 //! Somebody who knows the password of a user with several tokens hits one of them with each guess, so such a guess
-//! is several: `guesses` ([`Account::guesses`](super::account::Account::guesses)) of them at once. Whatever the number of
+//! is several: `guesses` ([`Account::guesses`]) of them at once. Whatever the number of
 //! tokens, at no moment have more guesses been looked at than a user with one token would have been allowed by then; but
 //! one code is always looked at.
 
 use std::time::Duration;
 
+use super::account::Account;
 use super::policy::Lockout;
+use super::record::Guard;
 use crate::base::time::UnixTime;
 
 /// Whether a user's next code is looked at.
@@ -54,6 +56,13 @@ fn wait_after(lockout: &Lockout, guess: u32) -> Duration {
 #[must_use]
 pub fn guard_limit(lockout: &Lockout, guesses: u32, failures: u32) -> u32 {
     (lockout.free / guesses.max(1)).max(failures.saturating_add(1))
+}
+
+/// What has to hold at the append of whoever is let in on the password alone: active, and not locked. A wait does not keep them
+/// out.
+pub(super) fn guards(lockout: &Lockout, account: &Account, now: UnixTime) -> [Guard; 2] {
+    let limit = (lockout.limit / account.guesses(now)).max(1);
+    [Guard::UserActive { user: account.id }, Guard::FailuresBelow { user: account.id, limit }]
 }
 
 #[cfg(test)]

@@ -185,12 +185,8 @@ pub(super) fn let_in(
     held: AttributeList,
     env: &mut Env<'_>,
 ) -> Step {
-    let limit = (facts.policy.lockout.limit / account.guesses(env.unix)).max(1);
-    let guards = vec![
-        Guard::UserActive { user: account.id },
-        Guard::FailuresBelow { user: account.id, limit },
-        Guard::Remembered(session.id),
-    ];
+    let [active, unlocked] = lockout::guards(&facts.policy.lockout, account, env.unix);
+    let guards = vec![active, unlocked, Guard::Remembered(session.id)];
     let device = session.token.and_then(|id| account.tokens.iter().find(|token| token.id == id));
     let row = Arc::new(Row {
         user_id: Some(account.id),
