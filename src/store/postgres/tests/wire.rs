@@ -49,18 +49,14 @@ fn pass(mut from: TcpStream, mut to: TcpStream, cut: &AtomicU8) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let octets = &buffer[..count];
-        let how = cut.load(Ordering::SeqCst);
-        let commits = how != 0 && octets.windows(7).any(|window| window == b"COMMIT\0");
-        if commits && how == AFTER {
+        let commits = octets.windows(7).any(|window| window == b"COMMIT\0");
+        // Taken before anything is cut, so that neither a commit over the next connection nor the test finds it still to come.
+        let how = if commits { cut.swap(0, Ordering::SeqCst) } else { 0 };
+        if how == AFTER {
             // The way back first, so that no answer slips through.
             let _gone = from.shutdown(Shutdown::Write);
         }
-        if commits && how == BEFORE || to.write_all(octets).is_err() {
-            cut.store(0, Ordering::SeqCst);
-            break;
-        }
-        if commits {
-            cut.store(0, Ordering::SeqCst);
+        if how == BEFORE || to.write_all(octets).is_err() || how == AFTER {
             break;
         }
     }
