@@ -9,35 +9,36 @@
 //! revoked meanwhile approves nothing. Invariants: the number that a gateway shows leaves in no question; an answer is judged
 //! for the login that asked; a denial ends it, whatever is typed at the gateway.
 
+mod ask;
+mod find;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::Account;
-use super::asking::{Asks, CallWay, Matching, PushWay, Question, Reference, TextWay, To};
+use super::asking::Reference;
 use super::await_commit::{AwaitCommit, Then};
 use super::await_user::{AwaitUser, Looking, ask_for_code};
-use super::delivery::{DeliveryId, Kind};
+use super::delivery::Kind;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse, refuse_row};
-use super::methods::{self, Factor, Offer};
+use super::methods::{self, Factor};
 use super::parked::{CodeRound, Parked, Stage};
-use super::policy::SendLimits;
 use super::prompt;
 use super::proof::FactorPassed;
 use super::question::UserQuery;
 use super::reason::Reason;
 use super::record::{Guard, Record, Row, Tally, Verdict};
 use super::remember::{self, Session};
-use super::sending::{self, Addressee, Dispatch, Outgoing, next};
-use super::special::Device;
+use super::sending;
 use super::step::{Answer, Env, Step, Wait};
 use crate::base::name::UserName;
 use crate::base::phone::redact;
-use crate::base::secret::{Secret, same};
-use crate::base::system::{Entropy, random};
+use crate::base::secret::Secret;
 use crate::base::time::Tick;
 use crate::wire::AttributeList;
-
+pub(super) use ask::{Way, ask};
+use find::Finding;
 /// A question that was asked, or is about to be.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -64,17 +65,6 @@ enum Expects {
     Number(u8),
     Code { code: Secret, pin: bool },
     Key { pin: bool, fraud: Option<u8> },
-}
-
-/// What an answer comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finding {
-    Right,
-    Denied,
-    Fraud,
-    OtherNumber,
-    WrongCode,
-    WrongPin,
 }
 
 impl Asked {
@@ -113,209 +103,6 @@ impl Asked {
             }
             None => account.contact.as_ref().and_then(|contact| contact.phone.as_deref()) == Some(&*self.to),
         }
-    }
-
-    fn find(&self, answer: &Answer, account: &Account) -> Finding {
-        match (answer, &self.expects) {
-            (Answer::Fraud, _) => Finding::Fraud,
-            (Answer::Approved(_), Expects::Approval) => Finding::Right,
-            (Answer::Approved(number), Expects::Number(shown)) => {
-                if *number == Some(u32::from(*shown)) {
-                    Finding::Right
-                } else {
-                    Finding::OtherNumber
-                }
-            }
-            (Answer::Typed(text), Expects::Code { code, pin }) => code_back(text, code, *pin, account),
-            (Answer::Typed(keys), Expects::Key { pin, fraud }) => key(keys, *pin, *fraud, account),
-            // Or a contract that was not kept: nobody has said yes.
-            (Answer::Denied, _)
-            | (Answer::Approved(_), Expects::Code { .. } | Expects::Key { .. })
-            | (Answer::Typed(_), Expects::Approval | Expects::Number(_)) => Finding::Denied,
-        }
-    }
-}
-
-/// What was sent back: the code, spaces aside, and the PIN behind it where it is wanted. Both are compared, whichever is
-/// wrong.
-fn code_back(text: &Secret, code: &Secret, pin: bool, account: &Account) -> Finding {
-    let digits: Vec<u8> =
-        text.expose().iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    let digits = Secret::new(digits);
-    let (head, tail) = digits.expose().split_at_checked(code.len()).unwrap_or((digits.expose(), &[]));
-    let right = same(head, code.expose());
-    let pin_right = if pin { is_pin(tail, account) } else { tail.is_empty() };
-    match (right, pin_right) {
-        (true, true) => Finding::Right,
-        (true, false) if pin => Finding::WrongPin,
-        _ => Finding::WrongCode,
-    }
-}
-
-/// What was keyed in: the digit that reports fraud, alone, or the PIN where it is wanted; a `#` at the end is no part of it.
-fn key(keys: &Secret, pin: bool, fraud: Option<u8>, account: &Account) -> Finding {
-    let keys = keys.expose().trim_ascii();
-    let plain = keys.strip_suffix(b"#").unwrap_or(keys);
-    if let (Some(fraud), [digit]) = (fraud, plain)
-        && *digit == b'0' + fraud
-    {
-        return Finding::Fraud;
-    }
-    if pin {
-        return if is_pin(plain, account) { Finding::Right } else { Finding::WrongPin };
-    }
-    if keys == b"#" { Finding::Right } else { Finding::WrongCode }
-}
-
-fn is_pin(typed: &[u8], account: &Account) -> bool {
-    let known = account.special.as_ref().and_then(|special| special.pin.as_ref());
-    match (known, &account.keys) {
-        (Some(known), Some(keys)) => keys.is_pin(&known.hash, account.id.0, typed),
-        _ => false,
-    }
-}
-
-/// How a question is asked: by which way, and of whom.
-pub(super) struct Way {
-    pub(super) kind: Kind,
-    pub(super) to: Arc<str>,
-    pub(super) device: Option<Box<Device>>,
-}
-
-/// Makes a question and records that it is asked; where there may be none, the next offer is made.
-pub(super) fn ask(
-    facts: Box<Facts>,
-    user: UserName,
-    to: Addressee,
-    way: Way,
-    rest: Vec<Offer>,
-    round: CodeRound,
-    env: &mut Env<'_>,
-) -> Step {
-    let Some(sending) = facts.policy.sending.clone() else {
-        return next(facts, user, to, rest, round, Some(Reason::DeliveryFailed), env);
-    };
-    match to.standing(&facts.policy.lockout, env.unix) {
-        Standing::Free => {}
-        // Whoever has to wait is not to be called from sleep by somebody who guesses.
-        Standing::Waits(_) => return next(facts, user, to, rest, round, Some(Reason::BackOff), env),
-        Standing::Locked => return next(facts, user, to, rest, round, Some(Reason::Locked), env),
-    }
-    let asking = sending.asking.as_deref();
-    let made = match way.kind {
-        Kind::Push => asking.and_then(|asking| asking.push).map(|push| approval(push, &facts, env.entropy)),
-        Kind::Sms => asking.and_then(|asking| asking.sms).map(|text| code(text, env.entropy)),
-        Kind::Voice => asking.and_then(|asking| asking.voice).map(keys),
-        Kind::Email => None,
-    };
-    let Some((expects, asks, lifetime)) = made else {
-        return next(facts, user, to, rest, round, Some(Reason::DeliveryFailed), env);
-    };
-    let limits = match asking.and_then(|asking| asking.push) {
-        Some(push) if way.kind == Kind::Push => of_pushes(push),
-        _ => sending.limits,
-    };
-    let Way { kind, to: address, device } = way;
-    let asked = Asked {
-        reference: Reference(random(env.entropy)),
-        kind,
-        to: address,
-        device: device.as_ref().map(|device| (device.id, Arc::clone(&device.name))),
-        expects,
-        until: env.mono + lifetime,
-        approved: false,
-        held: true,
-        again: false,
-    };
-    let question = Box::new(Question {
-        reference: asked.reference,
-        device: device.map(|device| To { id: device.id, channel: device.channel, name: device.name }),
-        asks,
-        station: facts.station.clone(),
-        lifetime,
-        expires: env.unix + lifetime,
-    });
-    let row = Arc::new(Row {
-        user_id: Some(to.id),
-        contact: to.contact.clone(),
-        method: methods::method(kind),
-        device: asked.device(),
-        sends: Some(kind),
-        ..facts.row(Verdict::Noted, Reason::PhoneAsked, env)
-    });
-    let guards = vec![Guard::UserActive { user: to.id }, Guard::MaySend { user: to.id, kind, limits }];
-    let id = DeliveryId(u32::from_be_bytes(random(env.entropy)));
-    let outgoing = Outgoing::Question(Box::new(asked), question);
-    let dispatch = Box::new(Dispatch::new(id, user, to, round, outgoing, rest));
-    let then = Then::Send { facts, dispatch };
-    Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
-}
-
-/// One to a user every few seconds at most: a device that did not answer is followed by the next at once.
-fn of_pushes(push: PushWay) -> SendLimits {
-    SendLimits {
-        count: push.per_hour,
-        within: Duration::from_hours(1),
-        per_day: push.per_hour.saturating_mul(24),
-        gap: Duration::ZERO,
-        budget: None,
-    }
-}
-
-fn approval(push: PushWay, facts: &Facts, entropy: &mut dyn Entropy) -> (Expects, Asks, Duration) {
-    // A line that is the same for everybody shows no number.
-    let shown = facts.policy.admission.challenge && !facts.policy.admission.uniform_prompt;
-    let matching = if shown { push.matching } else { Matching::None };
-    let number = two_digits(entropy);
-    let (expects, choices) = match matching {
-        Matching::Type => (Expects::Number(number), None),
-        Matching::Choose => (Expects::Number(number), Some(among(number, entropy))),
-        Matching::None => (Expects::Approval, None),
-    };
-    (expects, Asks::Approval { matching, choices }, push.lifetime)
-}
-
-fn code(text: TextWay, entropy: &mut dyn Entropy) -> (Expects, Asks, Duration) {
-    let code = sending::make_code(entropy);
-    let expects = Expects::Code { code: code.clone(), pin: text.pin };
-    (expects, Asks::CodeBack { code, pin: text.pin }, text.lifetime)
-}
-
-fn keys(call: CallWay) -> (Expects, Asks, Duration) {
-    let CallWay { lifetime, pin, fraud } = call;
-    (Expects::Key { pin, fraud }, Asks::Key { pin, fraud }, lifetime)
-}
-
-/// 10 to 99, each as likely as any other.
-fn two_digits(entropy: &mut dyn Entropy) -> u8 {
-    loop {
-        let [octet] = random::<1>(entropy);
-        if octet < 180 {
-            break 10 + octet % 90;
-        }
-    }
-}
-
-/// `number` and two others, all different, in no order.
-fn among(number: u8, entropy: &mut dyn Entropy) -> [u8; 3] {
-    let mut other = |taken: &[u8]| loop {
-        let drawn = two_digits(entropy);
-        if !taken.contains(&drawn) {
-            break drawn;
-        }
-    };
-    let second = other(&[number]);
-    let third = other(&[number, second]);
-    let place = loop {
-        let [octet] = random::<1>(entropy);
-        if octet < 255 {
-            break octet % 3;
-        }
-    };
-    match place {
-        0 => [number, second, third],
-        1 => [second, number, third],
-        _ => [second, third, number],
     }
 }
 
@@ -540,68 +327,4 @@ fn approve(
     });
     let then = Then::AcceptCode { facts, user, round, factor: FactorPassed::by_phone() };
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::system::Fixed;
-    use crate::base::time::UnixTime;
-
-    fn entropy() -> Fixed {
-        Fixed { mono: Tick(0), unix: UnixTime(0), seed: 7 }
-    }
-
-    #[test]
-    fn numbers_have_two_digits_and_choices_are_three_with_the_right_one_anywhere() {
-        let mut entropy = entropy();
-        let mut places = [0; 3];
-        for _ in 0..600 {
-            let number = two_digits(&mut entropy);
-            assert!((10..=99).contains(&number));
-            let choices = among(number, &mut entropy);
-            let place = choices.iter().position(|choice| *choice == number).unwrap();
-            places[place] += 1;
-            let different: std::collections::HashSet<u8> = choices.into_iter().collect();
-            assert_eq!(different.len(), 3);
-        }
-        assert!(places.iter().all(|count| *count > 100), "{places:?}");
-    }
-
-    #[test]
-    fn the_digit_that_reports_fraud_is_none_where_it_is_off_or_part_of_more() {
-        use super::super::account::{Account, UserId};
-        let account = Account {
-            id: UserId(1),
-            name: UserName::canonical(b"u1").unwrap(),
-            disabled: false,
-            password_hash: None,
-            contact: None,
-            failures: 0,
-            last_failure: UnixTime(0),
-            tokens: Vec::new(),
-            groups: None,
-            special: None,
-            keys: None,
-            resembles_another: false,
-            clock_suspect: false,
-        };
-        let said = |keys: &str, fraud| key(&Secret::from(keys), false, fraud, &account);
-        assert_eq!(said("#", Some(0)), Finding::Right);
-        assert_eq!(said(" # ", Some(0)), Finding::Right);
-        assert_eq!(said("0", Some(0)), Finding::Fraud);
-        assert_eq!(said("0#", Some(0)), Finding::Fraud);
-        assert_eq!(said("0#", Some(9)), Finding::WrongCode);
-        assert_eq!(said("0", None), Finding::WrongCode);
-        for other in ["", "1", "00", "0 #", "*", "##"] {
-            assert_eq!(said(other, Some(0)), Finding::WrongCode, "{other}");
-        }
-        let back = |text: &str| code_back(&Secret::from(text), &Secret::from("123456"), false, &account);
-        assert_eq!(back(" 123 456\n"), Finding::Right);
-        for other in ["", "12345", "1234567", "123457"] {
-            assert_eq!(back(other), Finding::WrongCode, "{other}");
-        }
-        let pinned = |text: &str| code_back(&Secret::from(text), &Secret::from("123456"), true, &account);
-        assert_eq!(pinned("1234562580"), Finding::WrongPin, "a user without a PIN has no right one");
-    }
 }

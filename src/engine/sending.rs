@@ -8,6 +8,8 @@
 //! Invariants: a code lives in the parked login alone, in the memory of the server that made it; each send is recorded,
 //! and counted against the user, before it leaves; a new code ends the one before it.
 
+mod code;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +26,16 @@ use super::phone::{self, Asked};
 use super::policy::{Choose, Lockout, PinWanted};
 use super::proof::FactorPassed;
 use super::reason::Reason;
-use super::record::{Guard, LoginId, Method, Record, Row, Tally, Verdict};
+use super::record::{Guard, Record, Row, Tally, Verdict};
 use super::remember::{self, Session};
 use super::step::{Env, Event, Receipt, Step, Wait};
 use crate::base::name::UserName;
 use crate::base::phone::redact;
-use crate::base::secret::{Secret, same};
-use crate::base::system::{Entropy, random};
+use crate::base::system::random;
 use crate::base::time::{Tick, UnixTime};
-use crate::factor::keyed::KeyedHash;
+use code::Code;
+pub use code::CodeKeys;
+pub(super) use code::{SentCode, Typed, compare, make_code};
 
 /// Digits of a code that is sent.
 pub(super) const DIGITS: u8 = 6;
@@ -42,34 +45,6 @@ const LATE: Duration = Duration::from_mins(5);
 const TOO_SOON: &str = "No other code can be sent yet. Enter the one we sent:";
 /// The longest that a request is held for a provider's answer; then the prompt is shown all the same.
 pub const HELD: Duration = Duration::from_secs(8);
-
-/// A code on its way to a user, or there.
-#[derive(Debug)]
-pub(super) struct SentCode {
-    code: Code,
-    pub(super) kind: Kind,
-    pub(super) to: Arc<str>,
-    pub(super) lifetime: Duration,
-    pub(super) until: Tick,
-}
-
-/// What an entry is compared with.
-#[derive(Debug)]
-enum Code {
-    /// The code, at the server that made it.
-    Known(Secret),
-    /// All that is left of it after the login was parked where servers share it.
-    Hashed(LoginId, KeyedHash, Arc<CodeKeys>),
-}
-
-/// What sent codes are hashed under before they leave a server: keys that only the servers of one store know.
-#[derive(Debug)]
-pub struct CodeKeys {
-    /// What new hashes are made under.
-    pub present: Secret,
-    /// What others may have been made under, before the store was given another key or by who is ahead in that.
-    pub others: Vec<Secret>,
-}
 
 /// A send that is being recorded or made.
 #[derive(Debug)]
@@ -232,19 +207,6 @@ fn send(
     )
 }
 
-/// Six digits, each number as likely as any other.
-pub(super) fn make_code(entropy: &mut dyn Entropy) -> Secret {
-    let bound = 10_u32.pow(DIGITS.into());
-    let number = loop {
-        let number = u32::from_be_bytes(random(entropy));
-        // Beyond the last whole multiple the small numbers would be likelier.
-        if number < u32::MAX - u32::MAX % bound {
-            break number % bound;
-        }
-    };
-    Secret::new(format!("{number:06}").into_bytes())
-}
-
 impl Dispatch {
     pub(super) fn new(
         id: DeliveryId,
@@ -375,81 +337,6 @@ impl Dispatch {
     }
 }
 
-/// What an entry is to the code that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Typed {
-    /// It is the code.
-    Right(Kind),
-    /// It was, but its time is over.
-    Late,
-    /// It is not, or none was sent.
-    Other,
-}
-
-/// Compares an entry with the code that was sent; where one was, with nothing else: an entry is one guess.
-pub(super) fn compare(round: &CodeRound, entry: &Secret, now: Tick) -> Typed {
-    let Some(sent) = &round.sent else { return Typed::Other };
-    if !sent.is(entry.expose().trim_ascii()) {
-        return Typed::Other;
-    }
-    if now < sent.until { Typed::Right(sent.kind) } else { Typed::Late }
-}
-
-impl SentCode {
-    /// One that is about to be sent.
-    pub(super) fn made(code: Secret, kind: Kind, to: Arc<str>, lifetime: Duration, now: Tick) -> SentCode {
-        SentCode { code: Code::Known(code), kind, to, lifetime, until: now + lifetime }
-    }
-
-    /// One that was sent at another server, of which only the hash is known.
-    pub(super) fn kept(
-        (login, hash, keys): (LoginId, KeyedHash, Arc<CodeKeys>),
-        kind: Kind,
-        to: Arc<str>,
-        lifetime: Duration,
-        until: Tick,
-    ) -> SentCode {
-        SentCode { code: Code::Hashed(login, hash, keys), kind, to, lifetime, until }
-    }
-
-    /// What another server may know of it.
-    pub(super) fn hash(&self, login: LoginId, keys: &CodeKeys) -> KeyedHash {
-        match &self.code {
-            Code::Known(code) => hash(&keys.present, login, code.expose()),
-            Code::Hashed(_, hash, _) => *hash,
-        }
-    }
-
-    pub(super) fn is(&self, entry: &[u8]) -> bool {
-        match &self.code {
-            Code::Known(code) => same(entry, code.expose()),
-            // Each is compared, whichever it is.
-            Code::Hashed(login, kept, keys) => std::iter::once(&keys.present)
-                .chain(&keys.others)
-                .fold(false, |right, key| right | (hash(key, *login, entry) == *kept)),
-        }
-    }
-
-    /// What an entry in its place is recorded as.
-    pub(super) fn method(&self) -> Method {
-        methods::method(self.kind)
-    }
-}
-
-impl Typed {
-    /// Which way the code came, if the entry is right.
-    pub(super) fn right(self) -> Option<Kind> {
-        match self {
-            Typed::Right(kind) => Some(kind),
-            Typed::Late | Typed::Other => None,
-        }
-    }
-}
-
-fn hash(key: &Secret, login: LoginId, code: &[u8]) -> KeyedHash {
-    KeyedHash::of(key, login.number().cast_signed(), code)
-}
-
 /// How long a sent code's answer is good for, and how long it is waited for: beyond that, so that a late one is told from
 /// none.
 pub(super) fn patience(round: &CodeRound, now: Tick) -> Option<(Duration, Duration)> {
@@ -484,20 +371,4 @@ pub(super) fn spend(
     });
     let then = Then::AcceptCode { facts, user, round, factor: FactorPassed::by_code() };
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::system::Fixed;
-    use crate::base::time::UnixTime;
-
-    #[test]
-    fn codes_have_six_digits_and_differ() {
-        let mut entropy = Fixed { mono: Tick(0), unix: UnixTime(0), seed: 7 };
-        let codes: std::collections::HashSet<Vec<u8>> =
-            (0..500).map(|_| make_code(&mut entropy).expose().to_vec()).collect();
-        assert!(codes.len() > 480);
-        assert!(codes.iter().all(|code| code.len() == 6 && code.iter().all(u8::is_ascii_digit)));
-    }
 }
