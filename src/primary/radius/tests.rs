@@ -14,7 +14,8 @@ use crate::base::system::Fixed;
 use crate::base::time::UnixTime;
 use crate::engine::question::PrimaryCheck;
 use crate::wire::{
-    AttributeId, Credential, Entry, Hidden, HideKind, Integrity, Parsed, ReplyTo, Verified, vendor,
+    AttributeId, Credential, Entry, Hidden, HideKind, Integrity, Parsed, ReplyTo, RequestBuilder, Verified,
+    vendor,
 };
 
 const SECRET: &str = "upsecret";
