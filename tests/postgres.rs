@@ -10,55 +10,16 @@
     reason = "a test fails by panicking, and holds answers to real time"
 )]
 
-#[path = "../src/store/postgres/tests/server.rs"]
-mod server;
+mod postgres_support;
 mod support;
 
 use std::time::Duration;
 
+use postgres_support::{Place, upstream};
 use radmfa::wire::Code;
-use server::Server;
 use support::gateway::Gateway;
 use support::site::import_tokens;
 use support::{FreeRadius, Radmfa, Scratch, User};
-
-/// A key for the database, and the arguments that name both.
-struct Place {
-    url: String,
-    key: String,
-}
-
-impl Place {
-    fn new(scratch: &Scratch) -> Place {
-        let key = scratch.write("seal.key", &"5a".repeat(32));
-        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        // It is not looked at, and is not to be seen either.
-        let url = Server::shared().database().replace("postgres@", "postgres:hunter2@");
-        Place { url, key: format!("file:{}", key.display()) }
-    }
-
-    fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
-        [command, &["--store", &self.url, "--seal-key", &self.key]].concat()
-    }
-
-    fn serve(&self, scratch: &Scratch, name: &str, primary: &FreeRadius) -> Radmfa {
-        let upstream = upstream(primary);
-        Radmfa::serve(scratch, &self.arguments(&["--server-name", name, "--primary", &upstream]))
-    }
-
-    /// Runs a command that has to succeed.
-    fn ok(&self, scratch: &Scratch, command: &[&str]) -> String {
-        let ran = Radmfa::run(scratch, &self.arguments(command));
-        let ran = ran.expect_success(&command.join(" "));
-        assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{}", ran.transcript());
-        ran.stdout
-    }
-}
-
-fn upstream(primary: &FreeRadius) -> String {
-    let server = primary.server();
-    format!("name=up,type=radius,server={},secret={}", server.address(), server.secret)
-}
 
 /// A password and a code; the last answer.
 fn log_in(radmfa: &Radmfa, user: &User, code: &str) -> Code {

@@ -35,8 +35,9 @@ fn milliseconds(span: Duration) -> i64 {
     int(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
-pub(super) async fn park(client: &Client, parked: &Sealed) -> Result<(), Odd> {
-    let (keep, spot) = (milliseconds(parked.keep), key(parked.spot));
+/// Keeps a login that has `waited` to be kept.
+pub(super) async fn park(client: &Client, parked: &Sealed, waited: Duration) -> Result<(), Odd> {
+    let (keep, waited, spot) = (milliseconds(parked.keep), milliseconds(waited), key(parked.spot));
     let (intent, login, told) = match &parked.told {
         Some((intent, login, told)) => (Some(intent.as_slice()), int(login.number()), Some(&**told)),
         None => (None, -1, None),
@@ -45,12 +46,12 @@ pub(super) async fn park(client: &Client, parked: &Sealed) -> Result<(), Odd> {
         "WITH told AS (UPDATE claim SET told = $5 WHERE intent = $4 AND login = $6)
          INSERT INTO parked (spot, sealed, intent, since, until) VALUES ($1, $2, $4, ",
         now!(),
-        ", ",
+        " - $7, ",
         now!(),
-        " + $3) ON CONFLICT (spot) DO UPDATE SET sealed = excluded.sealed, intent = excluded.intent,
+        " + $3 - $7) ON CONFLICT (spot) DO UPDATE SET sealed = excluded.sealed, intent = excluded.intent,
              since = excluded.since, until = excluded.until"
     );
-    client.execute(sql, &[&spot, &&*parked.login, &keep, &intent, &told, &login]).await?;
+    client.execute(sql, &[&spot, &&*parked.login, &keep, &intent, &told, &login, &waited]).await?;
     Ok(())
 }
 

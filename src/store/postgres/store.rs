@@ -5,8 +5,8 @@
 //!          └ commit ── queue ─ writer: a group, two round trips ── answer
 //! ```
 //! While the database is away, what was asked waits and is tried again, until whoever asked has given up: nobody is let in
-//! meanwhile, and nothing has to be done when it comes back. Invariant: a record whose asker has gone before its
-//! transaction began is not appended.
+//! meanwhile, and nothing has to be done when it comes back. Invariants: a record whose asker has gone before its
+//! transaction began is not appended; what is asked over a connection that reads may be asked twice.
 
 mod writer;
 
@@ -309,17 +309,31 @@ impl Shared {
         }
     }
 
-    /// Reads a user, however often the connection is lost on the way.
+    /// Reads a user.
     async fn find(self: Arc<Self>, query: UserQuery, asker: Asker<UserAnswer>) {
+        let found = self.insist(&asker, |link| self.read(link, &query)).await;
+        asker.answer(found.unwrap_or(UserAnswer::Unavailable));
+    }
+
+    /// Asks over one of the connections that read, however often it is lost on the way, for as long as anybody waits for the
+    /// answer. What is asked twice then has to come to the same as once.
+    async fn insist<A, T, F: Future<Output = Result<T, Odd>>>(
+        &self,
+        asker: &Asker<A>,
+        question: impl Fn(Arc<Link>) -> F,
+    ) -> Option<T> {
         let place = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
         while !asker.is_gone(self.clock.mono()) {
-            match self.reading(place, |link| self.read(link, &query)).await {
-                Some(Ok(answer)) => return asker.answer(answer),
-                Some(Err(())) => break,
-                None => {}
+            if let Some(answer) = self.reading(place, &question).await {
+                return answer.ok();
             }
         }
-        asker.answer(UserAnswer::Unavailable);
+        None
+    }
+
+    /// How long somebody has waited.
+    fn waited<T>(&self, asker: &Asker<T>) -> Duration {
+        self.clock.mono().since(asker.since)
     }
 
     /// Asks over a connection that reads: what it says, an error that no other connection helps against, or nothing, and the
@@ -373,29 +387,33 @@ impl Shared {
         None
     }
 
-    /// Not tried again: a challenge that waits for it is better not sent.
+    /// Written over what an attempt whose answer was lost has left.
     async fn park(self: Arc<Self>, parked: Sealed, asker: Asker<bool>) {
-        let place = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
-        let park = |link: Arc<Link>| async move { parking::park(&link.client, &parked).await };
-        let done = self.reading(place, park).await;
-        asker.answer(matches!(done, Some(Ok(()))));
+        let (parked, waited) = (&parked, || self.waited(&asker));
+        let park = |link: Arc<Link>| async move { parking::park(&link.client, parked, waited()).await };
+        let done = self.insist(&asker, park).await;
+        asker.answer(done.is_some());
     }
 
-    /// Taken away once: where the answer is lost, the login is, and its user begins anew.
+    /// Taken away once: where the answer of an attempt is lost, so is the login, the next one finds nothing, and its user begins
+    /// anew.
     async fn unpark(self: Arc<Self>, spot: Spot, asker: Asker<Unparked>) {
-        let place = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
         let key = &self.key;
         let unpark = |link: Arc<Link>| async move { parking::unpark(&link.client, spot, key).await };
-        let taken = self.reading(place, unpark).await;
-        asker.answer(taken.and_then(Result::ok).unwrap_or(Unparked::Unavailable));
+        let taken = self.insist(&asker, unpark).await;
+        asker.answer(taken.unwrap_or(Unparked::Unavailable));
     }
 
+    /// A login that claims again what it has claimed has it.
     async fn claim(self: Arc<Self>, claim: Claim, asker: Asker<Claimed>) {
-        let place = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
         let key = &self.key;
-        let ask = |link: Arc<Link>| async move { parking::claim(&link.client, claim, key).await };
-        let claimed = self.reading(place, ask).await;
-        asker.answer(claimed.and_then(Result::ok).unwrap_or(Claimed::Unavailable));
+        let waited = || self.waited(&asker);
+        let ask = |link: Arc<Link>| async move {
+            let claim = Claim { ran: claim.ran + waited(), ..claim };
+            parking::claim(&link.client, claim, key).await
+        };
+        let claimed = self.insist(&asker, ask).await;
+        asker.answer(claimed.unwrap_or(Claimed::Unavailable));
     }
 
     async fn release(self: Arc<Self>, intent: [u8; 16], login: LoginId) {
