@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::origin::Origin;
 use super::reader::Reader;
 use super::schema::{Key, Kind, key};
@@ -21,6 +23,12 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("tls-certificate", Kind::One, "FILE", "its certificate and those above it, PEM (plain HTTP)"),
     key("tls-key", Kind::One, "FILE", "the certificate's key, PEM"),
+    key(
+        "proxies",
+        Kind::List,
+        "ADDRESS[/LENGTH]",
+        "reverse proxies whose X-Forwarded-For says where a request came from (none)",
+    ),
 ];
 
 /// What the portal is told; `None` where there is none.
@@ -29,10 +37,12 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Settings> {
     let public = reader.find("public-url", url);
     let certificate = file(reader, "tls-certificate");
     let key = file(reader, "tls-key");
+    let proxies = reader.find_list("proxies", value::network).unwrap_or_default();
     let Some(listen) = listen else {
         if reader.origin_of("listen").is_none()
-            && let Some(origin) =
-                ["public-url", "tls-certificate", "tls-key"].iter().find_map(|key| reader.origin_of(key))
+            && let Some(origin) = ["public-url", "tls-certificate", "tls-key", "proxies"]
+                .iter()
+                .find_map(|key| reader.origin_of(key))
         {
             reader.fault(origin, "listen", "missing: the portal listens nowhere", "such as 127.0.0.1:8443");
         }
@@ -53,8 +63,10 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Settings> {
     let said = public.is_some();
     let public_url = public.map_or_else(|| format!("{scheme}://{listen}"), |found| found.value);
     reader.record("public-url", &public_url, &Origin::Default);
+    let proxies: Vec<IpNet> = proxies.iter().map(|found| found.value).collect();
+    reader.record("proxies", &proxies, &Origin::Default);
     warn(reader, listen, tls.is_some(), said, &public_url);
-    Some(Settings { listen, public_url: public_url.into(), tls })
+    Some(Settings { listen, public_url: public_url.into(), tls, proxies: proxies.into() })
 }
 
 fn warn(reader: &mut Reader<'_>, listen: SocketAddr, tls: bool, said: bool, public_url: &str) {

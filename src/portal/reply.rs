@@ -1,7 +1,7 @@
 //! What callers are answered: a status and a word, the same for everybody who has proved nothing.
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
 
 use crate::server::answers::Outcome;
@@ -12,11 +12,8 @@ pub(super) fn of(status: StatusCode, word: &'static str) -> Response<Body> {
         if word.is_empty() { Body::empty() } else { Body::from(format!("{{\"error\":\"{word}\"}}\n")) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !word.is_empty() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response
 }
@@ -29,11 +26,6 @@ pub(super) fn forbidden() -> Response<Body> {
 /// For what is no answer.
 pub(super) fn malformed() -> Response<Body> {
     of(StatusCode::BAD_REQUEST, "malformed")
-}
-
-/// For paths that lead nowhere.
-pub(super) async fn nothing_here() -> Response<Body> {
-    of(StatusCode::NOT_FOUND, "not-found")
 }
 
 /// What became of an answer.

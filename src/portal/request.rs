@@ -93,7 +93,7 @@ pub(super) fn field<'a>(fields: &'a [(String, String)], names: &[&str]) -> Optio
 }
 
 /// `application/x-www-form-urlencoded`, or nothing.
-fn form(octets: &[u8]) -> Vec<(String, String)> {
+pub(super) fn form(octets: &[u8]) -> Vec<(String, String)> {
     let Ok(text) = std::str::from_utf8(octets) else { return Vec::new() };
     text.split('&')
         .filter_map(|pair| pair.split_once('='))

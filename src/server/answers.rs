@@ -14,6 +14,7 @@ use super::phones::Sight;
 use super::worker::{Command, Shared, Worker};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
+use crate::base::system::Clock;
 use crate::base::text::escape;
 use crate::base::time::{Tick, UnixTime};
 use crate::engine::asking::Reference;
@@ -78,6 +79,12 @@ impl Answers {
     #[must_use]
     pub fn now(&self) -> UnixTime {
         self.shared.clock.unix()
+    }
+
+    /// The clocks that the server goes by.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
     }
 
     /// The channel called `name`, as it is configured at this moment.
