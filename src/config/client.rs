@@ -62,6 +62,17 @@ pub(super) struct Decoded {
     networks: Vec<Origin>,
 }
 
+impl Decoded {
+    pub(super) fn name(&self) -> &Label {
+        &self.client.name
+    }
+
+    /// Where its name was written.
+    pub(super) fn name_origin(&self) -> &Origin {
+        &self.name
+    }
+}
+
 /// Reads one client; `None` after a fault.
 pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Decoded> {
     let name = reader.required("name", value::label);

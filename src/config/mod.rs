@@ -24,6 +24,7 @@ mod control;
 mod delivery;
 mod file;
 pub mod flags;
+mod front;
 mod limits;
 mod lockout;
 mod origin;

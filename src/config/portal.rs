@@ -21,6 +21,12 @@ pub(super) const KEYS: &[Key] = &[
         "URL",
         "how phones and providers reach it, without a path (http:// or https:// and the address it listens on)",
     ),
+    key(
+        "primary",
+        Kind::One,
+        "NAME",
+        "who checks the passwords of those who log in there (the only primary there is)",
+    ),
     key("tls-certificate", Kind::One, "FILE", "its certificate and those above it, PEM (plain HTTP)"),
     key("tls-key", Kind::One, "FILE", "the certificate's key, PEM"),
     key(

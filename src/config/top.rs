@@ -13,11 +13,12 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Effective, LogFormat, LogLevel, StoreSettings, asked, asking, audit, client, control, delivery, limits,
-    lockout, peer, portal, primary, rule, sending,
+    Effective, LogFormat, LogLevel, StoreSettings, asked, asking, audit, client, control, delivery, front,
+    limits, lockout, peer, portal, primary, rule, sending,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
+use crate::server::front::Door;
 use crate::server::settings::Settings;
 use crate::store::Place;
 use crate::store::postgres::Address;
@@ -135,7 +136,8 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
 
     let mut names: Vec<Label> = labels(table, "primary").collect();
     names.dedup();
-    let client_names: Vec<Label> = labels(table, "client").collect();
+    let doors = Door::ALL.into_iter().filter_map(|door| Label::new(door.name()).ok());
+    let client_names: Vec<Label> = labels(table, "client").chain(doors).collect();
     let attributes = rule::Names::new(dictionaries.clone());
 
     only_tables(table, "client", findings);
@@ -147,6 +149,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         sections.push(reader.finish());
     }
     client::compare(&clients, findings);
+    front::refuse_names(&clients, findings);
     only_tables(table, "primary", findings);
     let mut primaries = Vec::new();
     for table in table.tables("primary") {
@@ -175,6 +178,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
     let mut reader = Reader::new(section("portal", findings), "portal", around, findings);
     let portal = portal::decode(&mut reader);
+    let portal_primary = front::portal_primary(&mut reader, &names);
     if table.entry("portal").is_some() {
         sections.push(reader.finish());
     }
@@ -191,7 +195,22 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         Arc::make_mut(&mut client.policy).sending.clone_from(&sending);
         client.rules = RuleSet::new(&client.name, &client.policy, &rules, &group_attributes);
     }
+    let means = front::Means {
+        lockout,
+        sending: sending.as_ref(),
+        rules: &rules,
+        group_attributes: &group_attributes,
+    };
+    let mut fronts = Vec::new();
+    if portal.is_some() {
+        fronts.extend(portal_primary.and_then(|primary| front::open(Door::Portal, primary, &means)));
+    }
     primary::compare(&primaries, &listen, findings);
+    let mut primaries: Vec<_> = primaries.into_iter().map(|decoded| decoded.settings).collect();
+    if table.entry("admin").is_some() {
+        let primary = front::admin_primary(&mut primaries);
+        fronts.extend(primary.and_then(|primary| front::open(Door::Admin, primary, &means)));
+    }
     only_tables(table, "peer", findings);
     let mut peers = Vec::new();
     for table in table.tables("peer") {
@@ -215,12 +234,13 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
             listen,
             workers,
             clients: clients.into_iter().map(|decoded| decoded.client).collect(),
+            fronts,
             limits,
             affinity,
             peers: peers.into_iter().map(|decoded| decoded.peer).collect(),
             control,
         },
-        primaries: primaries.into_iter().map(|decoded| decoded.settings).collect(),
+        primaries,
         delivery: delivery?,
         portal,
         store: store?,

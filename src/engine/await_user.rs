@@ -151,7 +151,7 @@ fn ask(
         return refuse_late(facts, user, Reason::ResemblesAnother, behind.is_some(), env);
     }
     // Whoever the gateway let in by a name alone is asked for something, always.
-    let may_waive = !facts.policy.admission.trusts_gateway();
+    let may_waive = facts.policy.admission.may_waive();
     if let Some(waiver) = facts.policy.login.waive_exempt().filter(|_| may_waive) {
         return waive(facts, account, waiver, password, held, env);
     }

@@ -160,7 +160,9 @@ fn commit_refusal(facts: &Facts, row: Arc<Row>, attributes: AttributeList) -> St
 impl Facts {
     /// Whether this login may come to an Accept on the password alone, by what is known of its groups so far.
     pub(super) fn may_waive(&self) -> bool {
-        self.policy.login.may_waive() || self.ruling.as_ref().is_some_and(|ruling| ruling.may_waive())
+        self.policy.admission.may_waive()
+            && (self.policy.login.may_waive()
+                || self.ruling.as_ref().is_some_and(|ruling| ruling.may_waive()))
     }
 
     /// [`Facts::row`], naming the server that has the login.

@@ -60,6 +60,8 @@ pub struct Admission {
     pub uniform_prompt: bool,
     /// Whether a signed request without any credential goes to the primary as it is: the gateway has checked the password.
     pub bare: bool,
+    /// Whether every login needs its second factor, whatever else is said: where whoever is let in may change factors.
+    pub insists: bool,
 }
 
 /// The word of a client that says that the gateway has checked the password itself; no primary is called so.
@@ -73,6 +75,12 @@ impl Admission {
     #[must_use]
     pub fn trusts_gateway(&self) -> bool {
         self.primary.as_str() == NO_PRIMARY
+    }
+
+    /// Whether a login may come to an Accept without a second factor, if the rest of its policy says so.
+    #[must_use]
+    pub fn may_waive(&self) -> bool {
+        !self.trusts_gateway() && !self.insists
     }
 
     /// Whether a request can be held until a user has answered on the phone.
@@ -224,6 +232,7 @@ impl Policy {
                 reference: true,
                 uniform_prompt: false,
                 bare: false,
+                insists: false,
             },
             login: LoginPolicy {
                 unenrolled: Unenrolled::Deny,

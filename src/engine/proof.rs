@@ -105,12 +105,19 @@ pub struct Accept {
     attributes: AttributeList,
     row: Arc<Row>,
     recorded: Recorded,
+    has_factor: bool,
 }
 
 impl Accept {
     /// The attributes of the primary's own Accept, all of them.
     pub fn attributes(&self) -> &AttributeList {
         &self.attributes
+    }
+
+    /// Whether a second factor was checked in this login; otherwise the policy left it out.
+    #[must_use]
+    pub fn has_factor(&self) -> bool {
+        self.has_factor
     }
 
     /// The row that was made durable.
@@ -141,12 +148,16 @@ impl Outcome {
     /// The only way to an Accept.
     pub(super) fn accept(
         _password: PrimaryPassed,
-        _factor: SecondFactor,
+        factor: SecondFactor,
         recorded: Recorded,
         row: Arc<Row>,
         attributes: AttributeList,
     ) -> Outcome {
-        Outcome::Accept(Accept { attributes, row, recorded })
+        let has_factor = match factor {
+            SecondFactor::Passed(_proof) => true,
+            SecondFactor::Waived(_waiver) => false,
+        };
+        Outcome::Accept(Accept { attributes, row, recorded, has_factor })
     }
 
     /// What another server decided.

@@ -18,6 +18,7 @@ mod driving;
 pub mod drops;
 pub mod duplicates;
 pub mod floods;
+pub mod front;
 mod herald;
 mod intents;
 pub mod line;
@@ -72,6 +73,7 @@ use control::Control;
 use drops::Drops;
 use duplicates::Duplicates;
 use floods::Floods;
+use front::Front;
 use node::Node;
 use peers::{Replays, Witnesses};
 use receipts::Receipts;
@@ -259,6 +261,12 @@ impl Server {
     pub fn answers(&self) -> Option<Answers> {
         let first = self.workers.first()?;
         Some(Answers::new(Arc::clone(&self.shared), first.commands.clone()))
+    }
+
+    /// The way in for pages; `None` where no worker runs.
+    #[must_use]
+    pub fn front(&self) -> Option<Front> {
+        Some(Front::new(self.workers.first()?.commands.clone()))
     }
 
     /// Logins under way, those that wait for a code included.

@@ -344,6 +344,7 @@ impl Worker {
         }
         match output {
             Output::Reply { to, datagram, not_before } => self.reply(to, datagram.into(), not_before, now),
+            Output::Tell { caller, said, not_before } => self.tell(caller, said, not_before, now),
             Output::Ended { row, sequence } => {
                 self.shared.journal.login(&row, sequence);
                 if row.reason == Reason::RecoveryAccepted && sequence.is_some() {

@@ -24,6 +24,8 @@ pub struct Settings {
     pub workers: usize,
     /// The gateways; at least one.
     pub clients: Vec<Client>,
+    /// Where people log in on pages: clients called as [`Door`](super::front::Door)s are, without a network.
+    pub fronts: Vec<Client>,
     /// Bounds of the tables.
     pub limits: Limits,
     /// What to do with an answer to another server's challenge.

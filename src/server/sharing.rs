@@ -35,7 +35,10 @@ impl Worker {
     ) -> Option<Ask> {
         let taken = self.soon(self.shared.store.unpark(spot), answer_by, Unparked::Unavailable).await;
         let live = self.shared.live.load_full();
-        let policy = |client: &Label, ruled: &Ruled| resolved(&live.clients, client, ruled);
+        let policy = |client: &Label, ruled: &Ruled| {
+            let page = live.fronts.named(client).is_some();
+            resolved(if page { &live.fronts } else { &live.clients }, client, ruled)
+        };
         self.step(|env, out| self.shared.node.unparked(ticket, taken, &policy, env, out))
     }
 

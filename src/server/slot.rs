@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::affinity::Mint;
+use super::front::Said;
 use super::intents::{Intent, JOINED};
 use super::node::{Arrival, Origin, Output};
 use super::peers::Answering;
@@ -19,7 +20,7 @@ use crate::engine::delivery::Kind;
 use crate::engine::login::Facts;
 use crate::engine::parked::Parked;
 use crate::engine::policy::Admission;
-use crate::engine::proof::Outcome;
+use crate::engine::proof::{Accept, Outcome};
 use crate::engine::step::{Challenge, Entered, Env, Event};
 use crate::wire::{Attribute, AttributeList, Code, Verified, number};
 
@@ -300,7 +301,7 @@ impl Slot {
         match outcome {
             Outcome::Accept(accept) => {
                 for waiting in self.waiting {
-                    waiting.answer(Code::ACCESS_ACCEPT, accept.attributes(), &self.facts, env, out);
+                    waiting.let_in(accept, &self.facts, env, out);
                 }
                 out.push(Output::Ended { row: Arc::clone(accept.row()), sequence: Some(accept.sequence()) });
             }
@@ -409,6 +410,15 @@ fn lasting(packet: &Verified<Box<[u8]>>) -> impl Iterator<Item = (u8, &[u8])> {
 }
 
 impl Waiting {
+    /// Answers with an Accept.
+    fn let_in(self, accept: &Accept, facts: &Facts, env: &mut Env<'_>, out: &mut Vec<Output>) {
+        if let Answering::Inside(caller) = self.reply_to {
+            out.push(Output::Tell { caller, said: Said::of_accept(accept), not_before: env.mono });
+        } else {
+            self.answer(Code::ACCESS_ACCEPT, accept.attributes(), facts, env, out);
+        }
+    }
+
     /// Seals and sends. A Reject waits for its moment, also where it stands in for what was too large.
     fn answer(
         self,
@@ -419,6 +429,11 @@ impl Waiting {
         out: &mut Vec<Output>,
     ) {
         let to = self.origin;
+        if let Answering::Inside(caller) = self.reply_to {
+            let not_before = leaves(code, &facts.policy.admission, (self.came, self.floor), env);
+            out.push(Output::Tell { caller, said: Said::of_reply(code, attributes), not_before });
+            return;
+        }
         let datagram = match self.reply_to.seal(code, attributes, env.entropy) {
             Ok(datagram) => datagram,
             Err(too_large) => {
@@ -431,15 +446,18 @@ impl Waiting {
                 datagram
             }
         };
-        let not_before = match code {
-            Code::ACCESS_REJECT => not_before(&facts.policy.admission, self.came, self.floor, env),
-            // How long it took to decide on a challenge tells as much as whether there is one.
-            Code::ACCESS_CHALLENGE if facts.policy.admission.uniform_prompt => {
-                not_before(&facts.policy.admission, self.came, self.floor, env)
-            }
-            _ => env.mono,
-        };
+        let not_before = leaves(code, &facts.policy.admission, (self.came, self.floor), env);
         out.push(Output::Reply { to, datagram, not_before });
+    }
+}
+
+/// When an answer may leave to a request that came so, and is held to such a pace.
+fn leaves(code: Code, admission: &Admission, (came, floor): (Tick, Duration), env: &mut Env<'_>) -> Tick {
+    match code {
+        Code::ACCESS_REJECT => not_before(admission, came, floor, env),
+        // How long it took to decide on a challenge tells as much as whether there is one.
+        Code::ACCESS_CHALLENGE if admission.uniform_prompt => not_before(admission, came, floor, env),
+        _ => env.mono,
     }
 }
 
@@ -449,7 +467,10 @@ pub(super) fn turn_away(arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Outpu
     let Arrival { client, origin, reply_to, entered, packet, .. } = arrival;
     let eap = eap_identifier(&entered, &packet);
     let attributes = eap.map_or_else(|| message("Login refused."), eap_failure);
-    if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &attributes, env.entropy) {
+    if let Answering::Inside(caller) = reply_to {
+        let said = Said::of_reply(Code::ACCESS_REJECT, &attributes);
+        out.push(Output::Tell { caller, said, not_before });
+    } else if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &attributes, env.entropy) {
         out.push(Output::Reply { to: origin, datagram, not_before });
     }
     out.push(Output::TurnedAway { client });

@@ -16,6 +16,7 @@ use super::drives::Drives;
 use super::drops::Drops;
 use super::duplicates::Duplicates;
 use super::floods::Floods;
+use super::front::Knocking;
 use super::node::{Node, Origin};
 use super::outbox::Outbox;
 use super::peers::{Peers, Relays, Replays, Witnesses};
@@ -45,6 +46,8 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// What a reload replaces.
 pub(super) struct Live {
     pub(super) clients: Clients,
+    /// The doors of pages; no address is theirs.
+    pub(super) fronts: Clients,
     pub(super) channels: Arc<Channels>,
     pub(super) peers: Peers,
     /// One for all clients.
@@ -54,7 +57,13 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(settings: &server::Settings, channels: Arc<Channels>) -> Live {
         let lockout = settings.clients.first().map(|client| client.policy.lockout).unwrap_or_default();
-        Live { clients: Clients::new(&settings.clients), channels, peers: Peers::new(settings), lockout }
+        Live {
+            clients: Clients::new(&settings.clients),
+            fronts: Clients::new(&settings.fronts),
+            channels,
+            peers: Peers::new(settings),
+            lockout,
+        }
     }
 }
 
@@ -110,6 +119,8 @@ pub(super) enum Command {
     ChangeOver,
     /// Take an answer from a phone to its login.
     Hear(Box<Brought>),
+    /// Take somebody at a page to a login.
+    Knock(Box<Knocking>),
 }
 
 /// Opens primaries for one worker.
@@ -219,6 +230,7 @@ impl Worker {
                     drop(tell.send(result));
                 }
                 Command::Hear(brought) => self.take_answer(*brought),
+                Command::Knock(knocking) => self.take_knock(*knocking),
                 Command::ChangeOver => {
                     if let Some((primaries, relays)) = opened.take() {
                         self.primaries.store(Arc::new(primaries));

@@ -258,6 +258,7 @@ impl World {
             limits: Limits::default(),
             affinity,
             control: None,
+            fronts: Vec::new(),
             peers: vec![Peer {
                 name: Label::new(peer).unwrap(),
                 address: SocketAddr::from(([192, 0, 2, 200], 1812)),
@@ -595,6 +596,7 @@ impl World {
                     self.ended.push((row, sequence));
                 }
                 Output::Deliver { round, delivery } => self.deliveries.push_back((round, *delivery)),
+                Output::Tell { .. } => panic!("nobody knocks at a page here"),
                 Output::Released { .. } => panic!("this server shares its logins with nobody"),
                 Output::Oversized { .. } => self.oversized += 1,
                 Output::TurnedAway { .. } => self.turned_away += 1,

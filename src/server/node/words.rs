@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::affinity::RoundId;
 use super::super::duplicates::PacketKey;
+use super::super::front::{Caller, Said};
 use super::super::peers::Answering;
 use super::sharing::{AwaitClaim, AwaitLogin, AwaitPark};
 use crate::base::name::{Label, UserName};
@@ -71,6 +72,15 @@ pub enum Output {
         /// The datagram.
         datagram: Box<[u8]>,
         /// Not before this moment: no Reject is quicker than another.
+        not_before: Tick,
+    },
+    /// Tell somebody in this process.
+    Tell {
+        /// Whom.
+        caller: Caller,
+        /// What.
+        said: Said,
+        /// Not before this moment.
         not_before: Tick,
     },
     /// A login ended: write its line.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::super::front::Caller;
 use super::Peer;
 use super::carrier::{Answered, INNER_MAX, pack};
 use super::sealing::Nonce;
@@ -15,6 +16,8 @@ pub enum Answering {
     Gateway(ReplyTo),
     /// To a request that came within a peer's carrier.
     Within(Box<Within>),
+    /// To somebody in this process, who is told and not sent anything.
+    Inside(Caller),
 }
 
 /// The way back within a carrier.
@@ -45,10 +48,12 @@ impl Answering {
             Answering::Within(within) => {
                 attributes.wire_len() <= INNER_MAX && within.request.fits(attributes)
             }
+            Answering::Inside(_) => true,
         }
     }
 
-    /// The reply's octets. What is too large for where it goes gives the way back, so that something shorter can be said.
+    /// The reply's octets. What is too large for where it goes gives the way back, so that something shorter can be said; so
+    /// does one to somebody in this process, whom no octets reach.
     pub fn seal(
         self,
         code: Code,
@@ -62,6 +67,7 @@ impl Answering {
             Answering::Within(within) if attributes.wire_len() > INNER_MAX => {
                 Err(TooLarge(Answering::Within(within)))
             }
+            Answering::Inside(caller) => Err(TooLarge(Answering::Inside(caller))),
             Answering::Within(within) => {
                 let Within { request, carrier } = *within;
                 match request.seal(code, attributes, entropy) {
@@ -97,6 +103,7 @@ impl fmt::Debug for Answering {
             Answering::Within(within) => {
                 write!(formatter, "{:?} through {}", within.request, within.carrier.peer.name)
             }
+            Answering::Inside(caller) => caller.fmt(formatter),
         }
     }
 }

@@ -50,6 +50,7 @@ fn server(own: &str, other: &str, secret: &str) -> Peers {
         limits: Limits::default(),
         affinity: Affinity::Relay,
         control: None,
+        fronts: Vec::new(),
         peers: vec![settings::Peer {
             name: name(other),
             address: "192.0.2.9:1812".parse().unwrap(),

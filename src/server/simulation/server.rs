@@ -115,6 +115,7 @@ impl Server {
                     limits: Limits::default(),
                     affinity: plan.affinity,
                     control: None,
+                    fronts: Vec::new(),
                     peers: (0..plan.servers).filter(|other| *other != place).map(peer).collect(),
                 };
                 let store = store_of(&memory, filled(dice), broken);
@@ -295,6 +296,7 @@ impl World {
             Output::Released { intent, login } => self.servers[at].store.release(intent, login),
             Output::Ended { row, .. } => self.ledger.count(row.reason.code()),
             Output::Deliver { round, delivery } => self.deliver(at, round, &delivery),
+            Output::Tell { .. } => unreachable!("nobody knocks at a page here"),
             Output::Oversized { .. } | Output::TurnedAway { .. } => {
                 self.ledger.fault("table", "a table was full, or a reply too large".to_owned());
             }
