@@ -12,6 +12,7 @@ use crate::config::Effective;
 use crate::dictionary::{Attribute, Dictionary, Encryption};
 use crate::engine::rule::Rule;
 use crate::portal::Portal;
+use crate::portal::desk::Desk;
 use crate::primary::Kinds;
 use crate::primary::settings::Kind;
 use crate::server::record::Journal;
@@ -28,6 +29,8 @@ const CLOCK_SLACK: Duration = Duration::from_mins(1);
 /// What runs. Dropped, the portal ends first: no answer then finds a server that is gone.
 pub(crate) struct Running {
     portal: Option<Portal>,
+    /// Outlives whoever uses it, so that it ends on no thread that serves.
+    desk: Option<Desk>,
     pub(crate) server: Server,
 }
 
@@ -35,6 +38,7 @@ impl Running {
     /// Ends both; how many logins were parked is answered.
     pub(crate) fn stop(self) -> usize {
         drop(self.portal);
+        drop(self.desk);
         self.server.stop()
     }
 }
@@ -49,6 +53,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
     let settings = Settings { tell: |line| tracing::info!("{line}"), origin, recording, ..settings };
     let opened = crate::store::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
     check_clock(&opened)?;
+    let desk = open_desk(effective, &opened, &settings)?;
     let parts = Parts {
         primaries: effective.primaries.clone(),
         kinds: kinds(Arc::clone(&dictionary)),
@@ -75,7 +80,16 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
         }
     };
     announce(effective, &server, portal.as_ref(), &settings.place);
-    Ok(Running { portal, server })
+    Ok(Running { portal, desk, server })
+}
+
+/// The pages' way to the store, where there are pages.
+fn open_desk(effective: &Effective, opened: &Opened, settings: &Settings) -> anyhow::Result<Option<Desk>> {
+    if effective.portal.is_none() {
+        return Ok(None);
+    }
+    let admin = opened.desk(settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
+    Ok(Some(Desk::new(admin)))
 }
 
 fn open_portal(effective: &Effective, server: &Server) -> anyhow::Result<Option<Portal>> {

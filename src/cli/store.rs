@@ -143,7 +143,7 @@ pub(crate) fn origin() -> Origin {
     };
     let host = machine().host_name().and_then(|host| Label::new(&host).ok());
     let default = Origin::default();
-    Origin { server: host.unwrap_or(default.server), actor: Some(actor.into()), why: None }
+    Origin { server: host.unwrap_or(default.server.clone()), actor: Some(actor.into()), ..default }
 }
 
 /// Makes the directory that a new store is to lie in.

@@ -13,9 +13,12 @@ use crate::engine::record::{LoginId, Row, Tally};
 /// Who works on a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
+    /// By what: stands in rows where a RADIUS client would. `command-line`, or one of the pages.
+    pub through: Label,
     /// The name of the server, or of the machine that a command runs on.
     pub server: Label,
-    /// The system user, as `name` or, through sudo, `name (root)`; `None` where it cannot be told.
+    /// The system user, as `name` or, through sudo, `name (root)`, or the person who uses the pages; `None` where it cannot be
+    /// told.
     pub actor: Option<Arc<str>>,
     /// Why, as its user said: added to what an act says of itself.
     pub why: Option<Arc<str>>,
@@ -23,7 +26,7 @@ pub struct Origin {
 
 impl Default for Origin {
     fn default() -> Origin {
-        Origin { server: command_line(), actor: None, why: None }
+        Origin { through: command_line(), server: command_line(), actor: None, why: None }
     }
 }
 
@@ -112,7 +115,7 @@ impl Act {
                 (Some(what), Some(why)) => Some(format!("{what}; {why}").into()),
                 (what, why) => what.or(why),
             },
-            ..Row::bare(now, login, origin.server.clone(), command_line(), self.reason)
+            ..Row::bare(now, login, origin.server.clone(), origin.through.clone(), self.reason)
         }
     }
 }

@@ -132,6 +132,9 @@ pub trait Admin: Send {
     /// Who works on the store, as rows name them.
     fn origin(&self) -> &Origin;
 
+    /// From here on `origin` works on it.
+    fn work_as(&mut self, origin: Origin);
+
     /// The trail as auditors need it.
     fn trail(&mut self) -> &mut dyn Trail;
 

@@ -207,6 +207,25 @@ pub struct Opened {
     pub admin: Box<dyn Admin>,
     /// The same from before a rekey, or after one that this server is behind in: what was made under them is good.
     pub other_state_keys: Vec<Secret>,
+    /// A store that nobody else can open.
+    memory: Option<MemoryStore>,
+}
+
+impl Opened {
+    /// A further face for commands on the same store: for pages, which change what the person at them may change.
+    /// `settings` are those that it was opened with.
+    pub fn desk(
+        &self,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        entropy: Box<dyn Entropy + Send>,
+    ) -> Result<Box<dyn Admin>, StoreFault> {
+        match &self.memory {
+            Some(store) => Ok(Box::new(store.clone())),
+            // What opening did to it was said before.
+            None => open_admin(&Settings { tell: |_| {}, ..settings.clone() }, clock, entropy),
+        }
+    }
 }
 
 /// The use that [`seal::SealKey::derive`] makes [`Opened::state_key`] for.
@@ -228,14 +247,16 @@ pub fn open(
             }
             let newest_row = store.newest_row_time()?;
             let (state_key, other_state_keys) = (store.state_key(), store.other_state_keys());
-            Ok(Opened { logins: Arc::new(store), newest_row, state_key, admin, other_state_keys })
+            let logins = Arc::new(store);
+            Ok(Opened { logins, newest_row, state_key, admin, other_state_keys, memory: None })
         }
         Place::Postgres(address) => postgres::open(settings, address, clock, entropy),
         Place::Memory => {
             let store = MemoryStore::new(clock, entropy);
             let state_key = store.state_key();
-            let (admin, logins) = (Box::new(store.clone()), Arc::new(store));
-            Ok(Opened { logins, newest_row: None, state_key, admin, other_state_keys: Vec::new() })
+            let (admin, logins) = (Box::new(store.clone()), Arc::new(store.clone()));
+            let (other_state_keys, memory) = (Vec::new(), Some(store));
+            Ok(Opened { logins, newest_row: None, state_key, admin, other_state_keys, memory })
         }
     }
 }

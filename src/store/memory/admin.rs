@@ -258,6 +258,10 @@ impl Admin for MemoryStore {
         &self.origin
     }
 
+    fn work_as(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
     fn trail(&mut self) -> &mut dyn Trail {
         self
     }

@@ -79,6 +79,7 @@ pub(super) fn open(
         state_key: key.derive(STATE),
         other_state_keys: key.derive_others(STATE),
         admin: Box::new(admin),
+        memory: None,
     })
 }
 

@@ -306,6 +306,10 @@ impl Admin for PostgresAdmin {
         &self.origin
     }
 
+    fn work_as(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
     fn trail(&mut self) -> &mut dyn Trail {
         self
     }

@@ -331,6 +331,10 @@ impl Admin for SqliteAdmin {
         &self.pen.origin
     }
 
+    fn work_as(&mut self, origin: Origin) {
+        self.pen.origin = origin;
+    }
+
     fn trail(&mut self) -> &mut dyn Trail {
         self
     }
