@@ -4,12 +4,15 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::output::{FormatFlag, Listing, say};
-use super::store::{Missing, open};
+use super::output::{FormatFlag, Listing, note, say};
+use super::store::{Missing, entropy, open, said};
 use super::user::show::account;
 use super::user::user_name;
 use crate::base::name::{Label, UserName};
+use crate::base::system::random;
 use crate::config::flags::StoreFlags;
+use crate::delivery::ntfy::{is_drawn, topic};
+use crate::delivery::web_push::subscription::Subscription;
 use crate::engine::special::Device as Known;
 use crate::store::admin::{Admin, UserFilter};
 use crate::store::user_act::UserAct;
@@ -31,10 +34,10 @@ enum Action {
         /// The channel that reaches it, by its name in the configuration
         #[arg(long, value_name = "NAME", value_parser = label)]
         channel: Label,
-        /// Where the channel finds it
+        /// Where the channel finds it; for ntfy a new topic, which is printed
         #[arg(long, value_name = "ADDRESS")]
-        address: String,
-        /// What it is called (the address)
+        address: Option<String>,
+        /// What it is called (the address; ntfy where that is a topic)
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
         #[command(flatten)]
@@ -69,10 +72,20 @@ impl Device {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.action {
             Action::Add { user, channel, address, name, store } => {
-                let name = name.unwrap_or_else(|| address.chars().take(NAME_MAX).collect());
-                let act = UserAct::AddDevice { name: &name, channel: channel.clone(), address: &address };
+                let topic = if address.is_none() { Some(Topic::draw(&channel, &store)?) } else { None };
+                let address = address
+                    .unwrap_or_else(|| topic.as_ref().map(|topic| topic.0.clone()).unwrap_or_default());
+                let called = if topic.is_some() { "ntfy" } else { &address };
+                let name = name.unwrap_or_else(|| called.chars().take(NAME_MAX).collect());
+                let act = UserAct::AddDevice {
+                    name: &name,
+                    channel: channel.clone(),
+                    address: &address,
+                    key: None,
+                };
                 open(&store, Missing::Refuse)?.act_for(&user, &act).map_err(Failure::from)?;
-                Ok(say(format!("added device {name} of {user}, reached by channel {channel}"))?)
+                say(format!("added device {name} of {user}, reached by channel {channel}"))?;
+                topic.map_or(Ok(()), |topic| topic.tell())
             }
             Action::List { user, all, format, store } => {
                 let mut admin = open(&store, Missing::Refuse)?;
@@ -85,6 +98,53 @@ impl Device {
             }
         }
     }
+}
+
+/// A topic of ntfy that was drawn, and the server's URL where the configuration says it.
+struct Topic(String, Option<String>);
+
+impl Topic {
+    fn draw(channel: &Label, store: &StoreFlags) -> anyhow::Result<Topic> {
+        let known = said(store)?.people.channels.into_iter().find(|known| known.name == *channel);
+        match known.as_ref().map(|known| known.way.as_str()) {
+            Some("ntfy") | None => {}
+            Some("web") => {
+                return Err(Failure::usage(format!("a browser enrols itself for channel {channel}"))
+                    .hint("radmfa user invite USER makes the link for it")
+                    .into());
+            }
+            Some(_) => {
+                return Err(Failure::usage(format!("channel {channel} finds a device by its address"))
+                    .hint("--address ADDRESS")
+                    .into());
+            }
+        }
+        let url = known.map(|known| known.url.trim_end_matches('/').to_owned());
+        Ok(Topic(topic(random(&mut entropy()?)), url))
+    }
+
+    fn tell(&self) -> anyhow::Result<()> {
+        let Topic(topic, url) = self;
+        if let Some(url) = url {
+            say(format!("in the ntfy app subscribe to {url}/{topic}"))?;
+        } else {
+            say(format!("in the ntfy app subscribe to the topic {topic}"))?;
+            note("note: with the configuration (--config) this names the server, too");
+        }
+        note(
+            "whoever knows the topic sees that a login waits, and can press its buttons: give it to the user alone",
+        );
+        Ok(())
+    }
+}
+
+/// What of an address is shown: a browser's keys and an ntfy topic are for nobody's eyes.
+fn shown(device: &Known) -> String {
+    if let Some(browser) = Subscription::parse(&device.address) {
+        let host = browser.endpoint.split('/').nth(2).unwrap_or_default();
+        return format!("a browser, by {host}");
+    }
+    if is_drawn(&device.address) { "a topic of ntfy".to_owned() } else { device.address.as_ref().to_owned() }
 }
 
 /// A name that is made of an address is cut at so many characters.
@@ -106,7 +166,7 @@ fn list(admin: &mut dyn Admin, user: Option<UserName>, all: bool) -> anyhow::Res
                 json!(user.as_str()),
                 json!(&*device.name),
                 json!(device.channel.as_str()),
-                json!(&*device.address),
+                json!(shown(device)),
                 json!(device.since.to_string()),
                 json!(status(device)),
                 json!(device.id.to_string()),

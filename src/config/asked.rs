@@ -26,9 +26,22 @@ pub struct People {
     pub asked: Vec<Asked>,
     /// The ways that messages can take.
     pub ways: Vec<Kind>,
+    /// The channels, each with its `type` and `url` as they are written.
+    pub channels: Vec<Channel>,
     /// After which time a directory has forgotten wrong passwords: the longest of all primaries, `None` where no primary
     /// holds passwords back.
     pub withheld: Option<Duration>,
+}
+
+/// A channel, as far as a command needs it that gives a user a device.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// Its name.
+    pub name: Label,
+    /// `type`.
+    pub way: String,
+    /// `url`; empty where there is none.
+    pub url: String,
 }
 
 /// What is asked for at a client.
@@ -128,6 +141,10 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings) -> People {
     for channel in table.tables("channel") {
         let mut reader = Reader::new(channel, "channel", around, &mut aside);
         people.ways.extend(reader.find("kind", choice(WAYS)).map(|found| found.value));
+        let text = |key| channel.scalar(key).map_or(String::new(), |scalar| scalar.text.to_string());
+        if let Ok(name) = Label::new(&text("name")) {
+            people.channels.push(Channel { name, way: text("type"), url: text("url") });
+        }
     }
     let mut clients = Vec::new();
     for client in table.tables("client") {

@@ -340,13 +340,13 @@ pub fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), R
 }
 
 /// Scheme, host and port, which hold no secret.
-fn place(url: &Url) -> String {
+pub(super) fn place(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or_default();
     format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
 /// The answer's body, if it is not too long.
-async fn read(mut response: Response) -> Result<Zeroizing<String>, Refusal> {
+pub(super) async fn read(mut response: Response) -> Result<Zeroizing<String>, Refusal> {
     let mut body = Zeroizing::new(Vec::new());
     loop {
         match response.chunk().await {
@@ -363,13 +363,13 @@ async fn read(mut response: Response) -> Result<Zeroizing<String>, Refusal> {
     }
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate>, Fault> {
+pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, Fault> {
     Certificate::from_pem_bundle(&trust::authorities(path)?)
         .map_err(|_| Fault::new(format!("ca-file {}: cannot be read", path.display()), ""))
 }
 
 /// What caused `fault`, from the outermost cause in.
-fn causes(fault: &dyn std::error::Error) -> String {
+pub(super) fn causes(fault: &dyn std::error::Error) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next = fault.source();
     while let Some(cause) = next {
@@ -379,7 +379,7 @@ fn causes(fault: &dyn std::error::Error) -> String {
     words.join(": ")
 }
 
-fn chain(fault: &dyn std::error::Error) -> String {
+pub(super) fn chain(fault: &dyn std::error::Error) -> String {
     let causes = causes(fault);
     if causes.is_empty() { fault.to_string() } else { causes }
 }

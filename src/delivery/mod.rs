@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! engine: Delivery ─► Channels::send ─► texts: in words ─► the channels of its kind, in turn ─► Sent
-//!                                                           http · smtp · smpp · command   └─► Arrival, later
+//!                                              http · smtp · smpp · webhook · web · ntfy · command   └─► Arrival, later
 //! ```
 //! It sends, and decides nothing: which code, to whom, how often and whether at all is the engine's. All channels live on
 //! one thread with a runtime of its own, so that neither a TLS handshake nor a slow provider takes time from a worker.
@@ -11,11 +11,13 @@
 //! and [`WAITING`] wait, further ones fail at once; no line of the log and no fault holds a code, the text that it stands
 //! in, or a secret; of an address a line shows the last digits.
 
+pub mod actions;
 pub mod answer;
 pub mod command;
 pub mod gsm;
 pub mod http;
 mod notices;
+pub mod ntfy;
 mod order;
 pub mod preset;
 pub mod settings;
@@ -24,6 +26,7 @@ pub mod smtp;
 pub mod template;
 pub mod text;
 mod trust;
+pub mod web_push;
 pub mod webhook;
 
 #[cfg(test)]
@@ -33,8 +36,8 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
@@ -42,19 +45,23 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::base::name::Label;
+use crate::base::name::{Label, UserName};
 use crate::base::phone::{Phone, redact};
 use crate::base::secret::Secret;
-use crate::base::system::Clock;
+use crate::base::system::{Clock, Entropy};
 use crate::base::text::escape;
 use crate::base::time::{Tick, UnixTime};
 use crate::engine::delivery::{Arrival, Delivery, Kind, Message, Sent};
+use actions::Actions;
 use http::Http;
+use ntfy::Ntfy;
 use order::{Address, Order};
 pub use order::{Handed, Refusal};
 use settings::{ChannelSettings, Sender, Settings, Way};
 use smpp::{Session, Smpp};
 use smtp::Smtp;
+use web_push::WebPush;
+use web_push::vapid::Vapid;
 use webhook::Webhook;
 
 /// How long all channels together may take over one message.
@@ -74,6 +81,23 @@ pub struct Means {
     pub clock: Arc<dyn Clock>,
     /// Told what providers say later, on the channels' thread: it must not block.
     pub arrived: Arc<dyn Fn(Arrival) + Send + Sync>,
+    /// Told of devices that can be reached no more, on the channels' thread: it must not block.
+    pub gone: Arc<dyn Fn(Gone) + Send + Sync>,
+    /// Randomness.
+    pub entropy: Arc<Mutex<dyn Entropy + Send>>,
+    /// What pushes to browsers are signed with; `None` where none go out.
+    pub vapid: Option<Vapid>,
+    /// What buttons are worth.
+    pub actions: Arc<Actions>,
+}
+
+/// A device that whoever carries its pushes does not know any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Whose.
+    pub user: UserName,
+    /// The store's number of it.
+    pub device: i64,
 }
 
 /// Why channels cannot be opened.
@@ -134,6 +158,8 @@ enum Open {
     Smtp(Smtp),
     Smpp(Smpp),
     Webhook(Webhook),
+    Web(Box<WebPush>),
+    Ntfy(Box<Ntfy>),
 }
 
 impl Open {
@@ -144,6 +170,8 @@ impl Open {
             Open::Smtp(smtp) => smtp.send(order).await,
             Open::Smpp(smpp) => smpp.send(order).await,
             Open::Webhook(webhook) => webhook.send(order, now).await,
+            Open::Web(web) => web.send(order, now).await,
+            Open::Ntfy(ntfy) => ntfy.send(order).await,
         }
     }
 
@@ -154,6 +182,8 @@ impl Open {
             Open::Smtp(smtp) => smtp.probe().await,
             Open::Smpp(smpp) => smpp.probe().await,
             Open::Webhook(webhook) => webhook.probe().await,
+            Open::Web(_) => Ok(WebPush::probe()),
+            Open::Ntfy(ntfy) => ntfy.probe().await,
         }
     }
 }
@@ -184,6 +214,13 @@ impl Channels {
                     Way::Webhook(webhook) => {
                         let secret = settings.secret.clone().unwrap_or_else(|| Secret::new([]));
                         Open::Webhook(Webhook::open(webhook, secret, settings.timeout).map_err(named)?)
+                    }
+                    Way::Web(web) => {
+                        Open::Web(Box::new(WebPush::open(web, settings.timeout, &means).map_err(named)?))
+                    }
+                    Way::Ntfy(ntfy) => {
+                        let actions = Arc::clone(&means.actions);
+                        Open::Ntfy(Box::new(Ntfy::open(ntfy, actions, settings.timeout).map_err(named)?))
                     }
                     Way::Smtp(smtp) => Open::Smtp(Smtp::open(smtp.clone(), settings.timeout).map_err(named)?),
                     Way::Smpp(smpp) => {
@@ -382,7 +419,9 @@ impl Inner {
             .unwrap_or_default();
         let server = self.settings.texts.server.as_str();
         let callback = self.settings.callback(settings);
-        let order = Order { delivery, rendered: &rendered, to: &to, from, server, callback: &callback };
+        let portal = self.settings.portal.as_deref().unwrap_or_default();
+        let order =
+            Order { delivery, rendered: &rendered, to: &to, from, server, callback: &callback, portal };
         let now = self.means.clock.unix();
         timeout(settings.timeout, way.send(&order, now)).await.unwrap_or_else(|_| Err(late(settings.timeout)))
     }

@@ -25,6 +25,8 @@ pub(super) struct Order<'a> {
     pub(super) server: &'a str,
     /// `{callback}`: where an answer is sent; empty where there is no portal.
     pub(super) callback: &'a str,
+    /// The portal's URL without a path; empty where there is none.
+    pub(super) portal: &'a str,
 }
 
 /// Where a message goes.
@@ -167,6 +169,7 @@ mod tests {
             from: "",
             server: "mfa",
             callback: "",
+            portal: "",
         };
         let echo = format!("sid=1\n\"{}\" key=s3cret (code 493817)\x1b[31m", rendered.text.as_str());
         assert_eq!(order.scrub(&echo, &[b"s3cret"]), "sid=1 \"…\" key=… (code …)?[31m");

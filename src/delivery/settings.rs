@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::text::Texts;
-use super::{command, http, smpp, smtp, webhook};
+use super::{command, http, ntfy, smpp, smtp, web_push, webhook};
 use crate::base::name::Label;
 use crate::base::phone::Phone;
 use crate::base::secret::Secret;
@@ -158,6 +158,10 @@ pub enum Way {
     Smpp(smpp::Settings),
     /// The organisation's own app or bot.
     Webhook(webhook::Settings),
+    /// A web page on the phone.
+    Web(web_push::Settings),
+    /// An ntfy server.
+    Ntfy(Box<ntfy::Settings>),
 }
 
 impl Way {
@@ -169,6 +173,8 @@ impl Way {
             Way::Smtp(_) => "smtp",
             Way::Smpp(_) => "smpp",
             Way::Webhook(_) => "webhook",
+            Way::Web(_) => "web",
+            Way::Ntfy(_) => "ntfy",
         }
     }
 }

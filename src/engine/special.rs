@@ -51,6 +51,8 @@ pub struct Device {
     pub channel: Label,
     /// Where that channel finds it; the channel alone knows what this means.
     pub address: Arc<str>,
+    /// What its answers are signed with, where it signs them: a public key of the curve P-256, 65 octets.
+    pub key: Option<Arc<[u8]>>,
     /// Since when.
     pub since: UnixTime,
     /// When it was taken back, if it was.

@@ -10,13 +10,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::node::Heard;
-use super::phones::Sight;
+use super::phones::{Shown, Sight};
 use super::worker::{Command, Shared, Worker};
-use crate::base::name::Label;
+use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::system::Clock;
 use crate::base::text::escape;
 use crate::base::time::{Tick, UnixTime};
+use crate::delivery::actions::Act;
+use crate::delivery::settings::Way;
+use crate::delivery::web_push::places::Places;
 use crate::engine::asking::Reference;
 use crate::engine::delivery::Kind;
 use crate::engine::question::{UserAnswer, UserQuery};
@@ -56,6 +59,17 @@ pub struct Proof {
     pub secret: Option<Secret>,
     /// What is shown instead.
     pub inbound_token: Option<Secret>,
+}
+
+/// How browsers are pushed to.
+#[derive(Clone, Debug)]
+pub struct WebPush {
+    /// The channel's name.
+    pub channel: Label,
+    /// What a browser subscribes for: the key that pushes are signed with, base64url.
+    pub key: Arc<str>,
+    /// Whose endpoints are taken.
+    pub places: Places,
 }
 
 /// An answer on its way to a worker.
@@ -104,6 +118,44 @@ impl Answers {
     #[must_use]
     pub fn sight(&self, reference: Reference) -> Option<Sight> {
         self.shared.node.sight(reference)
+    }
+
+    /// What whoever may answer a push is shown; `None` where it was never asked, or is long over.
+    #[must_use]
+    pub fn show(&self, reference: Reference) -> Option<Shown> {
+        self.shared.node.show(reference)
+    }
+
+    /// The question that `user` is being asked at this moment, by whatever way.
+    #[must_use]
+    pub fn question_of(&self, user: &UserName) -> Option<Reference> {
+        self.shared.node.question_of(user)
+    }
+
+    /// What the token behind a button is good for; `None` for what this server did not make.
+    #[must_use]
+    pub fn action(&self, token: &str) -> Option<(Reference, Act)> {
+        self.shared.actions.read(token)
+    }
+
+    /// How browsers are pushed to: the first channel of `type = "web"`, as it is configured at this moment.
+    #[must_use]
+    pub fn web_push(&self) -> Option<WebPush> {
+        let live = self.shared.live.load();
+        let key = self.shared.vapid.as_ref()?.public();
+        live.channels.list().find_map(|channel| match &channel.way {
+            Way::Web(web) => Some(WebPush {
+                channel: channel.name.clone(),
+                key: Arc::clone(key),
+                places: web.places.clone(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// Reads a user as a login does, without seeds.
+    pub async fn user(&self, user: UserName) -> UserAnswer {
+        self.shared.store.find(&UserQuery { user, seeds: false, look_alikes: false }).get().await
     }
 
     /// The questions that went to the telephone `number`: those that may be answered, or else one that no longer may.

@@ -17,9 +17,12 @@ use super::syslog::{Sender, Target};
 use super::worker::Shared;
 use crate::base::name::Label;
 use crate::base::system::Clock;
+use crate::base::text::escape;
 use crate::base::time::Tick;
+use crate::delivery::Gone;
 use crate::store::admin::{Admin, AdminFault};
 use crate::store::packed::Recording;
+use crate::store::user_act::UserAct;
 
 /// `[audit]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,8 @@ const PRUNE_EVERY: Duration = Duration::from_mins(10);
 const NOTE_EVERY: Duration = Duration::from_mins(1);
 /// A fault that lasts is said so often.
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+/// Devices that wait to be taken back.
+const GONE_MAX: usize = 1000;
 
 /// The running thread.
 pub(super) struct Auditor {
@@ -65,15 +70,34 @@ pub(super) struct Auditor {
     thread: JoinHandle<()>,
 }
 
+/// What the thread is woken for.
 #[derive(Default)]
-struct Bell {
-    stopping: Mutex<bool>,
+pub(super) struct Bell {
+    orders: Mutex<Orders>,
     rang: Condvar,
 }
 
+#[derive(Default)]
+struct Orders {
+    stopping: bool,
+    /// Devices to be taken back.
+    gone: Vec<Gone>,
+}
+
 impl Bell {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has a device taken back that its channel cannot reach any more. Nobody waits for it; one more than [`GONE_MAX`] is
+    /// said again at its next push.
+    pub(super) fn take_back(&self, gone: Gone) {
+        let mut orders = self.lock();
+        if orders.gone.len() < GONE_MAX && !orders.gone.contains(&gone) {
+            orders.gone.push(gone);
+        }
+        drop(orders);
+        self.rang.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,8 +108,8 @@ impl Auditor {
         audit: Audit,
         server: Label,
         shared: Arc<Shared>,
+        bell: Arc<Bell>,
     ) -> std::io::Result<Auditor> {
-        let bell = Arc::<Bell>::default();
         let syslog = audit.syslog.clone().map(|target| Sender::new(target, server));
         let clock = Arc::clone(&shared.clock);
         let now = clock.mono();
@@ -111,7 +135,7 @@ impl Auditor {
 
     /// Sends what is left, makes a last checkpoint, and ends.
     pub(super) fn stop(self) {
-        *self.bell.lock() = true;
+        self.bell.lock().stopping = true;
         self.bell.rang.notify_one();
         if self.thread.join().is_err() {
             tracing::error!("the auditor's thread ended in a panic");
@@ -142,7 +166,10 @@ struct Duty {
 impl Duty {
     fn run(mut self) {
         loop {
-            let stopping = self.wait();
+            let (stopping, gone) = self.wait();
+            for gone in gone {
+                self.take_back(&gone);
+            }
             if let Err(fault) = self.forward() {
                 self.complain(&format!("rows could not be sent to syslog: {fault}"));
             }
@@ -171,15 +198,30 @@ impl Duty {
         }
     }
 
-    /// Waits until there is something to do; true once the server stops.
-    fn wait(&self) -> bool {
+    /// Waits until there is something to do: whether the server stops, and what is to be taken back.
+    fn wait(&self) -> (bool, Vec<Gone>) {
         let next = self.checkpoint_at.min(self.prune_at).min(self.note_at).since(self.clock.mono());
         let next = if self.syslog.is_some() { next.min(LOOK) } else { next };
-        let stopping = self.bell.lock();
-        if *stopping || next.is_zero() {
-            return *stopping;
+        let mut orders = self.bell.lock();
+        if !orders.stopping && orders.gone.is_empty() && !next.is_zero() {
+            orders = self.bell.rang.wait_timeout(orders, next).unwrap_or_else(PoisonError::into_inner).0;
         }
-        *self.bell.rang.wait_timeout(stopping, next).unwrap_or_else(PoisonError::into_inner).0
+        (orders.stopping, std::mem::take(&mut orders.gone))
+    }
+
+    fn take_back(&mut self, gone: &Gone) {
+        let user = escape(gone.user.as_str().as_bytes());
+        match self.admin.act_for(&gone.user, &UserAct::DeviceGone { device: gone.device }) {
+            Ok(()) => tracing::warn!(
+                user,
+                device = gone.device,
+                hint = "the user has to enrol the device anew",
+                "a device was taken back: its push service does not know it any more"
+            ),
+            // Somebody else was quicker.
+            Err(AdminFault::Missing(_)) => {}
+            Err(fault) => self.complain(&format!("a device could not be taken back: {fault}")),
+        }
     }
 
     /// Sends what is new.

@@ -30,6 +30,7 @@ pub mod peers;
 pub mod phones;
 pub mod pipeline;
 pub mod profile;
+mod push_key;
 mod receipts;
 pub mod record;
 pub mod settings;
@@ -58,7 +59,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::base::secret::Secret;
-use crate::base::system::Clock;
+use crate::base::system::{Clock, random};
+use crate::delivery::actions::Actions;
+use crate::delivery::web_push::vapid::Vapid;
 use crate::delivery::{self, Channels};
 use crate::dictionary::Dictionary;
 use crate::engine::delivery::Arrival;
@@ -67,7 +70,7 @@ use crate::store::admin::Admin;
 use crate::store::{Logins, StoreFault};
 use affinity::Mint;
 use answers::Answers;
-use auditor::{Audit, Auditor};
+use auditor::{Audit, Auditor, Bell};
 use clients::Ratchet;
 use control::Control;
 use drops::Drops;
@@ -122,8 +125,33 @@ pub struct Server {
     stop: watch::Sender<bool>,
     addresses: Vec<SocketAddr>,
     auditor: Auditor,
+    lent: Lent,
     /// Ends with the server.
     _control: Option<Control>,
+}
+
+/// What channels are lent that outlives a reload.
+#[derive(Clone)]
+struct Lent {
+    bell: Arc<Bell>,
+    entropy: primary::Randomness,
+    vapid: Option<Vapid>,
+    actions: Arc<Actions>,
+}
+
+impl Lent {
+    /// A key for pushes is made where there is a portal, which alone could tell a browser of it.
+    fn new(
+        portal: bool,
+        admin: &mut dyn Admin,
+        state_key: &Secret,
+        others: &[Secret],
+    ) -> Result<Lent, Fault> {
+        let mut entropy = SystemEntropy::new()?;
+        let vapid = if portal { Some(push_key::load(admin, state_key, others, &mut entropy)?) } else { None };
+        let actions = Arc::new(Actions::new(random(&mut entropy)));
+        Ok(Lent { bell: Arc::default(), entropy: Arc::new(Mutex::new(entropy)), vapid, actions })
+    }
 }
 
 struct Running {
@@ -210,6 +238,7 @@ impl Server {
             .map_err(|fault| Fault::Trail(fault.to_string()))?;
         let tracer = Tracer::new(dictionary, Arc::clone(&clock));
         let control = open_control(settings, &tracer, &clock)?;
+        let lent = Lent::new(delivery.portal.is_some(), &mut *admin, &state_key, &other_state_keys)?;
         let receipts = Receipts {
             server: settings.server_name.clone(),
             store: Arc::clone(&store),
@@ -217,7 +246,7 @@ impl Server {
             tracer: Arc::clone(&tracer),
         };
         let shared = Arc::new(Shared {
-            live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, receipts)?)),
+            live: ArcSwap::from_pointee(Live::new(settings, channels(&delivery, receipts, &lent)?)),
             node: Node::new(mint(settings, &state_key, &other_state_keys), settings.limits.logins),
             duplicates: Duplicates::new(settings.limits.duplicates, settings.limits.reply_kept),
             ratchet: Ratchet::new(store.raised()?),
@@ -231,10 +260,13 @@ impl Server {
             journal,
             tracer,
             delayed: AtomicUsize::new(0),
+            vapid: lent.vapid.clone(),
+            actions: Arc::clone(&lent.actions),
         });
         let (stop, stopped) = watch::channel(false);
         let name = settings.server_name.clone();
-        let auditor = Auditor::start(admin, audit, name, Arc::clone(&shared)).map_err(Fault::Thread)?;
+        let auditor = Auditor::start(admin, audit, name, Arc::clone(&shared), Arc::clone(&lent.bell))
+            .map_err(Fault::Thread)?;
         let mut server = Server {
             shared,
             primaries: upstreams,
@@ -243,6 +275,7 @@ impl Server {
             stop,
             addresses,
             auditor,
+            lent,
             _control: control,
         };
         for number in 0..settings.workers.max(1) {
@@ -289,7 +322,7 @@ impl Server {
             clock: Arc::clone(&self.shared.clock),
             tracer: Arc::clone(&self.shared.tracer),
         };
-        let live = Arc::new(Live::new(settings, channels(delivery, receipts)?));
+        let live = Arc::new(Live::new(settings, channels(delivery, receipts, &self.lent)?));
         let mut opened = Vec::new();
         for worker in &self.workers {
             let (tell, told) = mpsc::channel();
@@ -385,10 +418,22 @@ impl Start {
 }
 
 /// Opens the channels; what providers say later of a message goes to `receipts`.
-fn channels(settings: &delivery::settings::Settings, receipts: Receipts) -> Result<Arc<Channels>, Fault> {
+fn channels(
+    settings: &delivery::settings::Settings,
+    receipts: Receipts,
+    lent: &Lent,
+) -> Result<Arc<Channels>, Fault> {
     let clock = Arc::clone(&receipts.clock);
     let arrived = move |arrival: Arrival| receipts.take(&arrival);
-    let means = delivery::Means { clock, arrived: Arc::new(arrived) };
+    let bell = Arc::clone(&lent.bell);
+    let means = delivery::Means {
+        clock,
+        arrived: Arc::new(arrived),
+        gone: Arc::new(move |gone| bell.take_back(gone)),
+        entropy: Arc::clone(&lent.entropy),
+        vapid: lent.vapid.clone(),
+        actions: Arc::clone(&lent.actions),
+    };
     Ok(Arc::new(Channels::open(settings, means)?))
 }
 

@@ -9,14 +9,14 @@
 //! Nothing here is touched by logins that ask nobody.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::affinity::RoundId;
 use crate::base::name::{Label, UserName};
 use crate::base::phone::Phone;
-use crate::base::time::Tick;
-use crate::engine::asking::{Question, Reference};
+use crate::base::time::{Tick, UnixTime};
+use crate::engine::asking::{Asks, Matching, Question, Reference};
 use crate::engine::delivery::{Delivery, Kind};
 use crate::engine::login::Facts;
 use crate::engine::reason::Reason;
@@ -55,6 +55,8 @@ struct Person {
     /// When pushes were ignored or denied, oldest first.
     strikes: VecDeque<Tick>,
     paused_until: Option<Tick>,
+    /// The question that they were asked last, while anybody waits for the answer.
+    question: Option<Reference>,
 }
 
 /// A question.
@@ -65,8 +67,42 @@ struct Open {
     number: Option<Box<str>>,
     channel: Option<Label>,
     device: Option<i64>,
+    /// Of a push: what is shown beside who asks.
+    approval: Option<Approval>,
     facts: Box<Facts>,
     state: State,
+}
+
+/// What whoever is to approve is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Approval {
+    matching: Matching,
+    choices: Option<[u8; 3]>,
+    asked: UnixTime,
+    expires: UnixTime,
+}
+
+/// A question as whoever may answer it is shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Whose login.
+    pub user: UserName,
+    /// At which client.
+    pub client: Label,
+    /// From where, escaped for print.
+    pub station: Option<Arc<str>>,
+    /// The server that asks.
+    pub server: Label,
+    /// How it is tied to the prompt.
+    pub matching: Matching,
+    /// Three numbers, where one is chosen.
+    pub choices: Option<[u8; 3]>,
+    /// When it was asked.
+    pub asked: UnixTime,
+    /// Until when an answer is waited for.
+    pub expires: UnixTime,
+    /// Whether it may still be answered.
+    pub open: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +172,9 @@ impl Phones {
             Kind::Push | Kind::Email => None,
         };
         let mut inner = self.lock();
+        if let Some(person) = facts.user.as_ref().and_then(|user| inner.users.get_mut(user)) {
+            person.question = Some(question.reference);
+        }
         if let Some(number) = &number {
             inner.numbers.entry(Box::clone(number)).or_default().push(question.reference);
         }
@@ -145,6 +184,13 @@ impl Phones {
             number,
             channel: question.device.as_ref().map(|device| device.channel.clone()),
             device: question.device.as_ref().map(|device| device.id),
+            approval: match question.asks {
+                Asks::Approval { matching, choices } => {
+                    let (asked, expires) = (question.expires - question.lifetime, question.expires);
+                    Some(Approval { matching, choices, asked, expires })
+                }
+                Asks::CodeBack { .. } | Asks::Key { .. } => None,
+            },
             facts: Box::new(facts.clone()),
             state: State::Live,
         };
@@ -178,6 +224,7 @@ impl Phones {
         let mut inner = self.lock();
         if let Some(person) = inner.users.get_mut(user).filter(|person| person.asked == Some(round)) {
             person.asked = None;
+            person.question = None;
             if person.is_nobody() {
                 inner.users.remove(user);
             }
@@ -224,6 +271,29 @@ impl Phones {
             device: open.device,
             user: open.facts.user.clone(),
         })
+    }
+
+    /// What whoever may answer a push is shown; `None` where there is no such question, or it is none to approve.
+    pub(super) fn show(&self, reference: Reference) -> Option<Shown> {
+        let inner = self.lock();
+        let open = inner.questions.get(&reference)?;
+        let Approval { matching, choices, asked, expires } = open.approval?;
+        Some(Shown {
+            user: open.facts.user.clone()?,
+            client: open.facts.client.clone(),
+            station: open.facts.station.clone(),
+            server: open.facts.server.clone(),
+            matching,
+            choices,
+            asked,
+            expires,
+            open: open.state == State::Live,
+        })
+    }
+
+    /// The question that `user` is being asked.
+    pub(super) fn question_of(&self, user: &UserName) -> Option<Reference> {
+        self.lock().users.get(user)?.question
     }
 
     /// The questions that went to `number` and may be answered; where there is none, one whose answer is late.
@@ -284,6 +354,13 @@ impl Inner {
             return;
         };
         open.state = State::Over { recorded: false };
+        let user = open.facts.user.clone();
+        if let Some(person) = user.and_then(|user| self.users.get_mut(&user))
+            && person.question == Some(reference)
+        {
+            person.question = None;
+        }
+        let Some(open) = self.questions.get_mut(&reference) else { return };
         // What is not needed to record a late answer would be kept for minutes.
         open.facts.ruling = None;
         self.over.push_back((now, reference));

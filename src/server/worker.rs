@@ -30,6 +30,8 @@ use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::delivery::Channels;
+use crate::delivery::actions::Actions;
+use crate::delivery::web_push::vapid::Vapid;
 use crate::engine::policy::Lockout;
 use crate::engine::record::{CommitAnswer, Record, Row};
 use crate::engine::step::Env;
@@ -84,6 +86,10 @@ pub(super) struct Shared {
     pub(super) tracer: Arc<Tracer>,
     /// Replies that wait for their time.
     pub(super) delayed: AtomicUsize,
+    /// What pushes to browsers are signed with; `None` where none go out.
+    pub(super) vapid: Option<Vapid>,
+    /// What buttons in messages are worth.
+    pub(super) actions: Arc<Actions>,
 }
 
 impl Shared {

@@ -165,6 +165,9 @@ pub trait Admin: Send {
     /// Notes `text` in place of what was noted under `name`. It is nobody's act: no row says so.
     fn set_memo(&mut self, name: &str, text: &str) -> Result<(), AdminFault>;
 
+    /// The same unless something was noted under `name` before, by whatever server; answers what stands there now.
+    fn memo_once(&mut self, name: &str, text: &str) -> Result<String, AdminFault>;
+
     /// Lets `address` of `client`, or every address of it, go without Message-Authenticator again. Answers how many
     /// were raised. A running server keeps what it has in memory until it reads them again.
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault>;

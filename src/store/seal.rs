@@ -29,6 +29,8 @@ pub enum Purpose {
     ParkedLogin,
     /// The challenge of such a login, bound to its intent.
     ToldChallenge,
+    /// What pushes to browsers are signed with (`server/push_key.rs`).
+    PushKey,
 }
 
 impl Purpose {
@@ -38,6 +40,7 @@ impl Purpose {
             Purpose::SealKey => b"radmfa/1/sealing-key\0",
             Purpose::ParkedLogin => b"radmfa/1/parked-login\0",
             Purpose::ToldChallenge => b"radmfa/1/told-challenge\0",
+            Purpose::PushKey => b"radmfa/1/push-key\0",
         }
     }
 }

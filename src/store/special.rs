@@ -81,6 +81,8 @@ struct WrittenDevice {
     name: String,
     channel: String,
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    key: Option<String>,
     since: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     revoked: Option<u64>,
@@ -136,6 +138,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
                 name: device.name.as_ref().to_owned(),
                 channel: device.channel.to_string(),
                 address: device.address.as_ref().to_owned(),
+                key: device.key.as_deref().map(hex),
                 since: device.since.0,
                 revoked: device.revoked.map(|moment| moment.0),
             })
@@ -194,6 +197,10 @@ pub(super) fn read(text: &str) -> Option<Special> {
                     name: device.name.into(),
                     channel: Label::new(&device.channel).ok()?,
                     address: device.address.into(),
+                    key: match device.key {
+                        None => None,
+                        Some(key) => Some(unhex(&key)?.into()),
+                    },
                     since: UnixTime(device.since),
                     revoked: device.revoked.map(UnixTime),
                 })
@@ -251,11 +258,12 @@ mod tests {
             method: Method::Email,
             token,
         };
-        let device = |revoked| Device {
+        let device = |revoked: Option<UnixTime>| Device {
             id: 9,
             name: "phone".into(),
             channel: Label::new("hook").unwrap(),
             address: "u1-phone".into(),
+            key: revoked.map(|_| [4; 65].into()),
             since: UnixTime(7),
             revoked,
         };

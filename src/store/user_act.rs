@@ -86,16 +86,25 @@ pub enum UserAct<'a> {
         name: &'a str,
         /// The channel that reaches it.
         channel: Label,
-        /// Where that finds it, 1 to 512 octets of printable text.
+        /// Where that finds it, 1 to [`ADDRESS_MAX`] octets of printable text.
         address: &'a str,
+        /// What it signs its answers with, where it does: a public key of the curve P-256, 65 octets.
+        key: Option<&'a [u8]>,
     },
     /// The answers of the active device of this name, or number, count no more.
     RevokeDevice {
         /// Which one.
         device: &'a str,
     },
+    /// The same of the device with this number, whose channel cannot reach it any more.
+    DeviceGone {
+        /// Which one.
+        device: i64,
+    },
 }
 
+/// The longest address of a device, in octets.
+pub const ADDRESS_MAX: usize = 1024;
 /// The most active devices of one user.
 pub const DEVICES_MAX: usize = 10;
 /// How many revoked ones are remembered.
@@ -125,7 +134,7 @@ impl UserAct<'_> {
             UserAct::RemovePin => Reason::PinRemoved,
             UserAct::EndSessions { .. } => Reason::SessionEnded,
             UserAct::AddDevice { .. } => Reason::DeviceAdded,
-            UserAct::RevokeDevice { .. } => Reason::DeviceRevoked,
+            UserAct::RevokeDevice { .. } | UserAct::DeviceGone { .. } => Reason::DeviceRevoked,
         }
     }
 
@@ -155,6 +164,7 @@ impl UserAct<'_> {
             }
             UserAct::AddDevice { name, channel, .. } => format!("{name} by {channel}"),
             UserAct::RevokeDevice { device } => (*device).to_owned(),
+            UserAct::DeviceGone { device } => format!("{device}: its push service does not know it any more"),
         }
     }
 
@@ -239,12 +249,13 @@ impl UserAct<'_> {
                     return Err(AdminFault::Missing("remembered factor of the user".to_owned()));
                 }
             }
-            UserAct::AddDevice { name, channel, address } => {
+            UserAct::AddDevice { name, channel, address, key } => {
                 let device = Device {
                     id: number(entropy),
                     name: said("a device's name", name, 64)?.into(),
                     channel: channel.clone(),
-                    address: said("a device's address", address, 512)?.into(),
+                    address: said("a device's address", address, ADDRESS_MAX)?.into(),
+                    key: key.map(Into::into),
                     since: now,
                     revoked: None,
                 };
@@ -252,17 +263,25 @@ impl UserAct<'_> {
             }
             UserAct::RevokeDevice { device } => {
                 let number = device.parse::<i64>().ok();
-                let known = |known: &&mut Device| {
-                    known.is_active() && (*known.name == **device || Some(known.id) == number)
-                };
-                let missing = || AdminFault::Missing(format!("active device called {device}"));
-                special.devices.iter_mut().find(known).ok_or_else(missing)?.revoked = Some(now);
-                // Which device it was, a session does not know.
-                special.sessions.retain(|session| session.method != Method::Push);
+                revoke(special, now, |known| *known.name == **device || Some(known.id) == number)
+                    .ok_or_else(|| AdminFault::Missing(format!("active device called {device}")))?;
+            }
+            UserAct::DeviceGone { device } => {
+                revoke(special, now, |known| known.id == *device)
+                    .ok_or_else(|| AdminFault::Missing(format!("active device {device}")))?;
             }
         }
         Ok(())
     }
+}
+
+/// Takes back the first active device that is `wanted`; `None` where there is none.
+fn revoke(special: &mut Special, now: UnixTime, wanted: impl Fn(&Device) -> bool) -> Option<()> {
+    let device = special.devices.iter_mut().find(|known| known.is_active() && wanted(known))?;
+    device.revoked = Some(now);
+    // Which device it was, a session does not know.
+    special.sessions.retain(|session| session.method != Method::Push);
+    Some(())
 }
 
 /// One more device; one of the same name is enrolled anew, and the old one's answers count no more.
@@ -373,7 +392,7 @@ mod tests {
     fn a_device_of_the_same_name_takes_the_place_of_the_old_one_and_a_revoked_one_stays_so() {
         let mut special = Special::default();
         let channel = || Label::new("hook").unwrap();
-        let add = |name, address| UserAct::AddDevice { name, channel: channel(), address };
+        let add = |name, address| UserAct::AddDevice { name, channel: channel(), address, key: None };
         assert_eq!(act(&mut special, &add("phone", "a"), NOW), Ok(()));
         let later = NOW + Duration::from_secs(1);
         assert_eq!(act(&mut special, &add("phone", "b"), later), Ok(()));
@@ -389,7 +408,7 @@ mod tests {
         assert!(act(&mut special, &revoke, later).is_err(), "it is revoked already");
         for number in 0..DEVICES_MAX {
             let name = format!("p{number}");
-            let act_of = UserAct::AddDevice { name: &name, channel: channel(), address: "c" };
+            let act_of = UserAct::AddDevice { name: &name, channel: channel(), address: "c", key: None };
             assert_eq!(act(&mut special, &act_of, later), Ok(()));
         }
         assert!(act(&mut special, &add("one more", "c"), later).is_err());

@@ -30,9 +30,12 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
             span: span(&first()?)?,
             why: "test",
         },
-        "device" => {
-            UserAct::AddDevice { name: &first_word, channel: Label::new("hook").unwrap(), address: &address }
-        }
+        "device" => UserAct::AddDevice {
+            name: &first_word,
+            channel: Label::new("hook").unwrap(),
+            address: &address,
+            key: None,
+        },
         "revoke" => UserAct::RevokeDevice { device: &first_word },
         "cancel-bypasses" => UserAct::CancelBypasses,
         "pin" => UserAct::SetPin(&pin),

@@ -2,14 +2,18 @@
 
 mod send;
 
+use std::sync::{Arc, Mutex};
+
 use clap::Subcommand;
 use serde_json::json;
 
 use super::output::{FormatFlag, Listing};
-use super::store::{clock, machine, warn, wrong};
+use super::store::{clock, entropy, machine, warn, wrong};
 use crate::base::name::Label;
+use crate::base::system::random;
 use crate::config::flags::ServeFlags;
 use crate::config::{self, Effective};
+use crate::delivery::actions::Actions;
 use crate::delivery::{Channels, Means};
 
 /// See the channels that codes are sent over, and try one
@@ -62,7 +66,17 @@ fn load(flags: &ServeFlags) -> anyhow::Result<Effective> {
 
 /// Every channel, for a command that tries them and does not wait for receipts.
 pub(crate) fn open(effective: &Effective) -> anyhow::Result<Channels> {
-    let means = Means { clock: clock(), arrived: std::sync::Arc::new(|_| ()) };
+    let mut entropy = entropy()?;
+    // No button that it sends leads anywhere, and no browser takes a push from it.
+    let actions = Arc::new(Actions::new(random(&mut entropy)));
+    let means = Means {
+        clock: clock(),
+        arrived: Arc::new(|_| ()),
+        gone: Arc::new(|_| ()),
+        entropy: Arc::new(Mutex::new(entropy)),
+        vapid: None,
+        actions,
+    };
     Channels::open(&effective.delivery, means).map_err(|fault| {
         let failure = super::failure::Failure::failed(fault.what);
         if fault.hint.is_empty() { failure.into() } else { failure.hint(fault.hint).into() }

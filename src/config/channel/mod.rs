@@ -2,8 +2,10 @@
 
 mod command;
 mod http;
+mod ntfy;
 mod smpp;
 mod smtp;
+mod web;
 mod webhook;
 
 use std::time::Duration;
@@ -27,7 +29,7 @@ pub(super) const KEYS: &[Key] = &[
         "type",
         Values::One,
         "TYPE",
-        "how: http (a request to a provider), smtp (a mail server), smpp (a message centre), webhook (your own app or bot) or command (a program)",
+        "how: http (a request to a provider), smtp (a mail server), smpp (a message centre), web (a page on the phone), ntfy (an ntfy server), webhook (your own app or bot) or command (a program)",
     ),
     key(
         "timeout",
@@ -54,7 +56,12 @@ pub(super) const KEYS: &[Key] = &[
         "http: a provider that is known: twilio, vonage, messagebird, clickatell, kannel or gammu",
     ),
     key("method", Values::One, "WORD", "http: GET, POST or PUT (POST with a body, else GET)"),
-    key("url", Values::One, "URL", "http: where to, with {to}, {text} and others in path and query"),
+    key(
+        "url",
+        Values::One,
+        "URL",
+        "http: where to, with {to}, {text} and others in path and query; ntfy: the server, without a topic",
+    ),
     key("header", Values::Secret, "NAME: VALUE", "http: a header; the value may be file:PATH or env:NAME"),
     key("body", Values::One, "TEMPLATE", "http: what is sent, with {to}, {text} and others"),
     key(
@@ -151,6 +158,12 @@ pub(super) const KEYS: &[Key] = &[
         "SECRET",
         "sms and voice: a word that a provider shows that brings answers, instead of a signature",
     ),
+    key(
+        "push-services",
+        Values::List,
+        "HOST",
+        "web: who may be posted to: hosts, *.domain, and addresses or blocks of one's own (those of Chrome, Edge, Firefox and Safari)",
+    ),
     key("proxy", Values::One, "URL", "http: go through this proxy"),
 ];
 
@@ -171,6 +184,8 @@ enum Type {
     Smtp,
     Smpp,
     Webhook,
+    Web,
+    Ntfy,
 }
 
 /// A channel, and where its name was written.
@@ -188,6 +203,8 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
         ("smtp", Type::Smtp),
         ("smpp", Type::Smpp),
         ("webhook", Type::Webhook),
+        ("web", Type::Web),
+        ("ntfy", Type::Ntfy),
         ("command", Type::Command),
     ];
     let name = reader.required("name", value::label);
@@ -201,10 +218,10 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
         let origin = reader.origin_of("countries").unwrap_or(reader.origin());
         reader.fault(origin, "countries", "belongs to channels that reach numbers", "remove it");
     }
-    let (secret, inbound_token) = answers(reader, kind);
+    let (secret, inbound_token) = answers(reader, kind, kind_of_way);
     if kind == Kind::Push && kind_of_way == Type::Http {
         let origin = reader.origin_of("type").unwrap_or(reader.origin());
-        reader.fault(origin, "type", "brings no pushes", "webhook or command");
+        reader.fault(origin, "type", "brings no pushes", "web, ntfy, webhook or command");
     }
     let way = match kind_of_way {
         Type::Http => Way::Http(Box::new(http::decode(reader, kind)?)),
@@ -212,6 +229,8 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
         Type::Smtp => Way::Smtp(smtp::decode(reader, kind)?),
         Type::Smpp => Way::Smpp(smpp::decode(reader, kind)?),
         Type::Webhook => Way::Webhook(webhook::decode(reader, kind)?),
+        Type::Web => Way::Web(web::decode(reader, kind)),
+        Type::Ntfy => Way::Ntfy(Box::new(ntfy::decode(reader, kind)?)),
     };
     let name = name?;
     let settings =
@@ -221,19 +240,22 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
 }
 
 /// What proves that an answer is no stranger's.
-fn answers(reader: &mut Reader<'_>, kind: Kind) -> (Option<Secret>, Option<Secret>) {
-    if kind == Kind::Push {
+fn answers(reader: &mut Reader<'_>, kind: Kind, way: Type) -> (Option<Secret>, Option<Secret>) {
+    // A device signs with a key of its own, and a button is proof in itself.
+    let own_proof = matches!(way, Type::Web | Type::Ntfy);
+    if kind == Kind::Push && !own_proof {
         reader.demand("secret");
     }
     let mut fetch = |key| reader.secret(key).map(|found| found.value);
     let (secret, token) = (fetch("secret"), fetch("inbound-token"));
     for (key, is_said, belongs) in [
-        ("secret", secret.is_some(), kind != Kind::Email),
+        ("secret", secret.is_some(), kind != Kind::Email && !own_proof),
         ("inbound-token", token.is_some(), matches!(kind, Kind::Sms | Kind::Voice)),
     ] {
         if is_said && !belongs {
             let origin = reader.origin_of(key).unwrap_or(reader.origin());
-            reader.fault(origin, key, format!("is nothing that {kind} needs"), "remove it");
+            let what = if own_proof { "this type".to_owned() } else { kind.to_string() };
+            reader.fault(origin, key, format!("is nothing that {what} needs"), "remove it");
         }
     }
     (secret, token)
@@ -263,7 +285,7 @@ pub(super) fn demand_sender(decoded: &Decoded, sending: &Sending, findings: &mut
             http.url.has(Slot::From) || http.body.as_ref().is_some_and(|body| body.has(Slot::From))
         }
         Way::Smtp(_) => true,
-        Way::Command(_) | Way::Smpp(_) | Way::Webhook(_) => false,
+        Way::Command(_) | Way::Smpp(_) | Way::Webhook(_) | Way::Web(_) | Way::Ntfy(_) => false,
     };
     if says && !says_from && settings.from.is_empty() && sending.from.is_empty() {
         let what = format!("missing: channel {} says whom its messages come from", settings.name);

@@ -46,7 +46,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, kind: Kind) -> Option<Settings> {
     Some(Settings { url: url?.value, ca_file, proxy })
 }
 
-fn is_here(host: &str) -> bool {
+pub(super) fn is_here(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

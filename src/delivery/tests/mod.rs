@@ -2,6 +2,7 @@
 
 mod command;
 mod http;
+mod push;
 mod smpp;
 mod smtp;
 
@@ -129,7 +130,19 @@ fn open(channels: Vec<ChannelSettings>) -> Channels {
 }
 
 fn open_with(settings: &Settings) -> Channels {
-    Channels::open(settings, Means { clock: Arc::new(TestClock), arrived: Arc::new(|_| ()) }).unwrap()
+    Channels::open(settings, means()).unwrap()
+}
+
+fn means() -> Means {
+    let entropy = crate::base::system::Fixed { mono: Tick(0), unix: crate::base::time::UnixTime(0), seed: 7 };
+    Means {
+        clock: Arc::new(TestClock),
+        arrived: Arc::new(|_| ()),
+        gone: Arc::new(|_| ()),
+        entropy: Arc::new(Mutex::new(entropy)),
+        vapid: Some(Vapid::parse(&[7; 32]).unwrap()),
+        actions: Arc::new(Actions::new([9; 32])),
+    }
 }
 
 /// A clock that stands still: no test here waits for time to pass.

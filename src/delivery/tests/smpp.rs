@@ -69,7 +69,7 @@ fn open_centre(settings: Centre) -> (Channels, mpsc::Receiver<Arrival>) {
     let arrived = move |arrival| drop(tell.lock().unwrap().send(arrival));
     let channels = vec![channel("centre", Way::Smpp(settings))];
     let settings = Settings { channels, ..Settings::none(Label::new("mfa-a").unwrap()) };
-    let means = Means { clock: Arc::new(TestClock), arrived: Arc::new(arrived) };
+    let means = Means { arrived: Arc::new(arrived), ..means() };
     (Channels::open(&settings, means).unwrap(), arrivals)
 }
 

@@ -3,8 +3,9 @@
 //! A join shares the verdict and the number that is shown, so only a copy of the same request with the same station joins.
 
 use super::super::affinity::RoundId;
-use super::super::phones::{Asking, Claim, Found, Sight};
+use super::super::phones::{Asking, Claim, Found, Shown, Sight};
 use super::{Ask, Node, Output, Ticket};
+use crate::base::name::UserName;
 use crate::base::time::Tick;
 use crate::engine::asking::Reference;
 use crate::engine::await_commit::AwaitCommit;
@@ -30,6 +31,16 @@ impl Node {
     /// What may be known of the question called `reference`.
     pub fn sight(&self, reference: Reference) -> Option<Sight> {
         self.phones.look(reference)
+    }
+
+    /// What whoever may answer the push called `reference` is shown.
+    pub fn show(&self, reference: Reference) -> Option<Shown> {
+        self.phones.show(reference)
+    }
+
+    /// The question that `user` is being asked at this moment.
+    pub fn question_of(&self, user: &UserName) -> Option<Reference> {
+        self.phones.question_of(user)
     }
 
     /// The questions that went to the telephone `number`: those that may be answered, or else one that no longer may.

@@ -394,6 +394,10 @@ impl Admin for MemoryStore {
         Ok(())
     }
 
+    fn memo_once(&mut self, name: &str, text: &str) -> Result<String, AdminFault> {
+        Ok(self.lock().memos.entry(name.to_owned()).or_insert_with(|| text.to_owned()).clone())
+    }
+
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
         let mut state = self.lock();
         let before = state.postures.len();

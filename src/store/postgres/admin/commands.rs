@@ -387,6 +387,15 @@ impl Admin for PostgresAdmin {
         self.blame(kept.map(drop))
     }
 
+    fn memo_once(&mut self, name: &str, text: &str) -> Result<String, AdminFault> {
+        let sql = "INSERT INTO meta (name, value) VALUES ($1, $2)
+            ON CONFLICT (name) DO UPDATE SET value = meta.value";
+        let (whole, octets) = (format!("memo/{name}"), text.as_bytes());
+        let kept = self.session.tx().and_then(|tx| tx.run(sql, &[&whole, &octets]));
+        self.blame(kept.map(drop))?;
+        self.memo(name)?.ok_or_else(|| AdminFault::Missing(format!("note {name}")))
+    }
+
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
         let address = address.map(|address| address.to_string());
         self.change(|tx, pen| {

@@ -435,6 +435,13 @@ impl Admin for SqliteAdmin {
         self.blame(kept.map(drop).map_err(Trouble::Sql))
     }
 
+    fn memo_once(&mut self, name: &str, text: &str) -> Result<String, AdminFault> {
+        let sql = "INSERT INTO meta (name, value) VALUES ('memo/' || ?1, ?2)
+            ON CONFLICT DO UPDATE SET value = value RETURNING value";
+        let kept = self.connection.query_row(sql, [name, text], |row| row.get(0));
+        self.blame(kept.map_err(Trouble::Sql))
+    }
+
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
         let address = address.map(|address| address.to_string());
         self.change(|transaction, pen| {

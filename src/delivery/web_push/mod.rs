@@ -1,0 +1,217 @@
+//! `type = "web"`: pushes to a web page on the user's phone (Web Push: RFC 8030, 8291, 8292). The browser's maker runs the service that
+//! carries them, and can read nothing of them.
+//!
+//! What is sent is the question's name, and nothing that names a user: the page asks for the rest with its device's key
+//! (`portal/device`). Invariants: see [`places`] for where anything is posted to; a subscription that its service does not know any more
+//! takes its device back; a service that wants a rest gets it.
+
+pub mod encrypt;
+pub mod places;
+pub mod subscription;
+pub mod vapid;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use p256::SecretKey;
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Proxy, StatusCode, Url, redirect, retry};
+
+use super::http::{authorities, chain, place, read};
+use super::order::{Handed, Order, Refusal, one_line};
+use super::{Fault, Gone, Means, trust};
+use crate::base::system::{Entropy, random};
+use crate::base::time::UnixTime;
+use crate::engine::asking::Question;
+use crate::engine::delivery::Message;
+use places::{Places, Resolver};
+use subscription::Subscription;
+use vapid::Vapid;
+
+/// How a service that wants a rest is left alone where it does not say for how long.
+const REST: Duration = Duration::from_secs(30);
+/// The longest rest that a service gets.
+const REST_MOST: Duration = Duration::from_mins(10);
+/// Services that a rest is remembered of.
+const RESTS_MAX: usize = 64;
+/// Whatever waits for the phone at the service, a newer message takes its place (RFC 8030 §5.4).
+const TOPIC: &str = "radmfa-login";
+
+/// How pushes go out.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The services that may be posted to.
+    pub places: Places,
+    /// The certification authorities to be trusted instead of the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// A proxy to go through.
+    pub proxy: Option<String>,
+}
+
+/// The way to push services, ready to be asked.
+pub(super) struct WebPush {
+    places: Places,
+    client: Client,
+    timeout: Duration,
+    /// A command that tries channels has none: nobody else may push.
+    vapid: Option<Vapid>,
+    entropy: Arc<Mutex<dyn Entropy + Send>>,
+    gone: Arc<dyn Fn(Gone) + Send + Sync>,
+    /// By origin: until when it is left alone.
+    rests: Mutex<HashMap<String, UnixTime>>,
+}
+
+impl WebPush {
+    pub(super) fn open(settings: &Settings, timeout: Duration, means: &Means) -> Result<WebPush, Fault> {
+        trust::install();
+        let mut builder = Client::builder()
+            .https_only(true)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .user_agent(concat!("radmfa/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(timeout)
+            .dns_resolver(Arc::new(Resolver(settings.places.clone())))
+            .pool_idle_timeout(Duration::from_secs(30))
+            .no_proxy();
+        if let Some(proxy) = &settings.proxy {
+            let proxy = Proxy::all(proxy)
+                .map_err(|_| Fault::new("proxy: takes a URL", "such as http://proxy:3128"))?;
+            builder = builder.proxy(proxy);
+        }
+        if let Some(path) = &settings.ca_file {
+            builder = builder.tls_certs_only(authorities(path)?);
+        }
+        let client = builder.build().map_err(|fault| {
+            let hint =
+                "install the system's certification authorities (ca-certificates), or name them: ca-file";
+            Fault::new(format!("TLS cannot be set up: {}", chain(&fault)), hint)
+        })?;
+        Ok(WebPush {
+            places: settings.places.clone(),
+            client,
+            timeout,
+            vapid: means.vapid.clone(),
+            entropy: Arc::clone(&means.entropy),
+            gone: Arc::clone(&means.gone),
+            rests: Mutex::default(),
+        })
+    }
+
+    pub(super) async fn send(&self, order: &Order<'_>, now: UnixTime) -> Result<Handed, Refusal> {
+        let question = match &order.delivery.message {
+            Message::Ask(question) => Some(&**question),
+            Message::Test => None,
+            Message::Code { .. } | Message::Told(_) => {
+                return Err(Refusal("a push brings no code".to_owned()));
+            }
+        };
+        let refused = |what: &str| Refusal(what.to_owned());
+        let vapid = self.vapid.as_ref().ok_or_else(|| refused("only a running server pushes to browsers"))?;
+        let subscription = Subscription::parse(&order.delivery.to)
+            .ok_or_else(|| refused("the device's address is no subscription of a browser"))?;
+        let url = self.places.admit(&subscription.endpoint).ok_or_else(|| {
+            refused("the device's endpoint is at none of the push-services that are listed")
+        })?;
+        let origin = url.origin().ascii_serialization();
+        if let Some(left) = self.rest_of(&origin, now) {
+            return Err(Refusal(format!("{} wants no pushes for another {} s", place(&url), left.as_secs())));
+        }
+        let body = self
+            .sealed(question, &subscription)
+            .ok_or_else(|| refused("the message cannot be encrypted for this browser"))?;
+        let contact = Some(order.from).filter(|from| !from.is_empty()).or(Some(order.portal));
+        let contact =
+            contact.filter(|contact| contact.starts_with("https://") || contact.starts_with("mailto:"));
+        let ttl = question.map_or(Duration::from_mins(1), |question| question.expires.since(now));
+        let request = self
+            .client
+            .post(url.clone())
+            .timeout(self.timeout)
+            .header(AUTHORIZATION, vapid.authorization(&origin, contact, now))
+            .header(CONTENT_ENCODING, "aes128gcm")
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header("ttl", ttl.as_secs())
+            .header("urgency", "high")
+            .header("topic", TOPIC)
+            .body(body);
+        let response = request.send().await.map_err(|fault| unreachable(&url, &fault))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Handed { reference: None, answer: format!("{}: {}", place(&url), status.as_u16()) });
+        }
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                if let Some(device) = question.and_then(|question| question.device.as_ref()) {
+                    (self.gone)(Gone { user: order.delivery.user.clone(), device: device.id });
+                }
+                Err(Refusal(format!(
+                    "{} does not know the browser any more ({}); the device is taken back",
+                    place(&url),
+                    status.as_u16()
+                )))
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let rest = retry_after(response.headers());
+                self.leave_alone(origin, now, rest);
+                let (place, status, rest) = (place(&url), status.as_u16(), rest.as_secs());
+                Err(Refusal(format!("{place} answered {status}; it is left alone for {rest} s")))
+            }
+            _ => {
+                let said = read(response).await.map(|body| order.scrub(&body, &[])).unwrap_or_default();
+                let redirected = if status.is_redirection() { " (redirects are not followed)" } else { "" };
+                Err(Refusal(format!("{} answered {}{redirected}: {said}", place(&url), status.as_u16())))
+            }
+        }
+    }
+
+    /// Nobody can be asked without an endpoint.
+    pub(super) fn probe() -> String {
+        "nothing to try: each browser names its own push service".to_owned()
+    }
+
+    /// What the page is told, encrypted for its browser.
+    fn sealed(&self, question: Option<&Question>, to: &Subscription) -> Option<Vec<u8>> {
+        let id = question.map(|question| question.reference.to_string());
+        let plain = serde_json::json!({ "id": id }).to_string();
+        let mut entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = loop {
+            // All but one in 2³² draws is a key.
+            if let Ok(key) = SecretKey::from_slice(&*zeroize::Zeroizing::new(random::<32>(&mut *entropy))) {
+                break key;
+            }
+        };
+        encrypt::encrypt(plain.as_bytes(), to, &own, random(&mut *entropy))
+    }
+
+    fn rest_of(&self, origin: &str, now: UnixTime) -> Option<Duration> {
+        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back ends it, too.
+        rests.retain(|_, until| now < *until && until.since(now) <= REST_MOST);
+        rests.get(origin).map(|until| until.since(now))
+    }
+
+    fn leave_alone(&self, origin: String, now: UnixTime, rest: Duration) {
+        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        if rests.len() < RESTS_MAX {
+            rests.insert(origin, now + rest);
+        }
+    }
+}
+
+/// What a service says in seconds; a date is not read.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let seconds = said.and_then(|text| text.trim().parse().ok());
+    seconds.map_or(REST, Duration::from_secs).clamp(Duration::from_secs(1), REST_MOST)
+}
+
+fn unreachable(url: &Url, fault: &reqwest::Error) -> Refusal {
+    if fault.is_timeout() {
+        return Refusal(format!("{} did not answer in time", place(url)));
+    }
+    // Only the causes: the error itself names the URL, and its path is as good as a password at some services.
+    Refusal(format!("{} cannot be asked: {}", place(url), one_line(&super::http::causes(fault))))
+}
