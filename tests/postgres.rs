@@ -128,3 +128,72 @@ fn a_store_file_moves_into_a_database_with_all_that_was_spent() {
     let again = copy();
     assert!(again.stderr.contains("has a store in it already"), "{}", again.transcript());
 }
+
+#[test]
+fn a_store_gets_a_new_key_while_two_servers_let_users_in() {
+    let scratch = Scratch::new("postgres-rekey");
+    let users: Vec<User> = (0..6).map(|number| User::named(&format!("user{number}"))).collect();
+    let primary = FreeRadius::primary(&scratch, &users);
+    let place = Place::new(&scratch);
+    place.import_tokens(&scratch, &users[..5]);
+    let (a, b) = (place.serve(&scratch, "mfa-a", &primary), place.serve(&scratch, "mfa-b", &primary));
+    assert_eq!(log_in(&a, &users[0], &users[0].code()), Code::ACCESS_ACCEPT);
+    let new = scratch.write("new.key", &"6b".repeat(32));
+    std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let new = format!("file:{}", new.display());
+    let unnamed = place.run(&scratch, &["store", "rekey"]);
+    assert_eq!(unnamed.status.code(), Some(2), "{}", unnamed.transcript());
+    assert!(unnamed.stderr.contains("--new-seal-key"), "{}", unnamed.transcript());
+    let done = place.ok(&scratch, &["store", "rekey", "--new-seal-key", &new]);
+    for said in ["5 values re-sealed", "servers run on it and go on", "set seal-key to the new key"] {
+        assert!(done.contains(said), "{said}: {done}");
+    }
+    // Both have the old key, and know the new one.
+    assert_eq!(log_in(&a, &users[1], &users[1].code()), Code::ACCESS_ACCEPT);
+    assert_eq!(log_in(&b, &users[2], &users[2].code()), Code::ACCESS_ACCEPT);
+    let late = place.run(&scratch, &["user", "list"]);
+    assert!(late.stderr.contains("the one from before `store rekey`"), "{}", late.transcript());
+    let place = Place { key: new, ..place };
+    assert!(place.ok(&scratch, &["user", "list"]).contains("user4"));
+    let info = place.ok(&scratch, &["store", "info"]);
+    assert!(info.contains("1 earlier key remembered") && !info.contains("begun"), "{info}");
+    // One is restarted; what is sealed from now on opens for the other one too.
+    drop(a);
+    let a = place.serve(&scratch, "mfa-a", &primary);
+    place.import_tokens(&scratch, &users[5..]);
+    assert_eq!(log_in(&a, &users[3], &users[3].code()), Code::ACCESS_ACCEPT);
+    assert_eq!(log_in(&b, &users[5], &users[5].code()), Code::ACCESS_ACCEPT);
+    assert!(place.ok(&scratch, &["audit", "verify"]).contains("holds together"));
+}
+
+#[test]
+fn check_says_what_a_database_holds_and_who_runs_on_it() {
+    let scratch = Scratch::new("postgres-check");
+    let users = [User::named("alice")];
+    let primary = FreeRadius::primary(&scratch, &users);
+    let place = Place::new(&scratch);
+    let upstream = upstream(&primary);
+    let client = "name=nas,address=127.0.0.1,secret=a-secret-of-the-nas-and-us";
+    let check = ["check", "--listen", "127.0.0.1:0", "--primary", &upstream, "--client", client];
+    let empty = place.run(&scratch, &check);
+    assert_eq!(empty.status.code(), Some(1), "{}", empty.transcript());
+    assert!(empty.stderr.contains("has no store in it"), "{}", empty.transcript());
+    place.import_tokens(&scratch, &users);
+    let running = place.serve(&scratch, "mfa-a", &primary);
+    let said = place.ok(&scratch, &check);
+    for part in ["1 user, 1 token", "not encrypted", "mfa-a, which runs"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    drop(running);
+    assert!(place.ok(&scratch, &check).contains("servers on it: mfa-a\n"));
+    let key = scratch.write("other.key", &"6b".repeat(32));
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let other = Place { url: place.url.clone(), key: format!("file:{}", key.display()) };
+    let refused = other.run(&scratch, &check);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.transcript());
+    assert!(refused.stderr.contains("was sealed with another key"), "{}", refused.transcript());
+    let gone = Place { url: "postgres://u@127.0.0.1:1/d".to_owned(), key: place.key.clone() };
+    let refused = gone.run(&scratch, &check);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.transcript());
+    assert!(refused.stderr.contains("cannot be reached"), "{}", refused.transcript());
+}

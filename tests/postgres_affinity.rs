@@ -84,19 +84,16 @@ impl Cluster {
         let primary = FreeRadius::primary(&scratch, &all);
         let sink = Sink::start();
         let place = Place::at(&scratch, database);
-        let mut tokens = String::from("user,serial,secret\n");
-        for user in &users.token {
-            writeln!(tokens, "{},T-{},{}", user.name, user.name, user.seed).unwrap();
+        if !users.token.is_empty() {
+            place.import_tokens(&scratch, &users.token);
         }
         let mut phones = String::from("user,phone\n");
         for (number, user) in users.phone.iter().enumerate() {
             writeln!(phones, "{},{}", user.name, phone(number)).unwrap();
         }
-        for (what, file, text) in [("token", "tokens.csv", tokens), ("user", "users.csv", phones)] {
-            if text.lines().count() > 1 {
-                let file = scratch.write(file, &text);
-                place.ok(&scratch, &[what, "import", &file.to_string_lossy()]);
-            }
+        if !users.phone.is_empty() {
+            let file = scratch.write("users.csv", &phones);
+            place.ok(&scratch, &["user", "import", &file.to_string_lossy()]);
         }
         let ports: Vec<u16> = (0..servers).map(|_| free_port()).collect();
         let start = |own: usize| {

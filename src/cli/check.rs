@@ -18,6 +18,7 @@ use crate::primary::settings::{self as first_factor, Radius};
 use crate::server::profile::Profile;
 use crate::server::system::SystemClock;
 use crate::store::admin::{Admin, TokenFilter, UserFilter};
+use crate::store::postgres::{Address, glance};
 use crate::store::{self, Place, Settings};
 
 /// Print the settings that hold, and try the store and every primary
@@ -176,7 +177,13 @@ impl Trial {
         }
         let settings = Settings { create: false, ..settings };
         match store::open_admin(&settings, clock(), Box::new(entropy()?)) {
-            Ok(admin) => self.contents(&place, admin),
+            Ok(admin) => {
+                self.contents(&place, admin)?;
+                if let Place::Postgres(address) = &settings.place {
+                    servers(address)?;
+                }
+                Ok(())
+            }
             Err(fault) => {
                 self.fail(fault.what, fault.hint);
                 Ok(())
@@ -208,6 +215,24 @@ impl Trial {
         }
         Ok(())
     }
+}
+
+/// Who else works on a database.
+fn servers(address: &Address) -> anyhow::Result<()> {
+    let info = glance::info(address).map_err(Failure::from)?;
+    let servers = info.chains.iter().filter(|chain| !chain.server.is_empty());
+    let said =
+        servers.map(
+            |chain| if chain.taken { format!("{}, which runs", chain.server) } else { chain.server.clone() },
+        );
+    let said: Vec<String> = said.collect();
+    let servers = if said.is_empty() { "none yet".to_owned() } else { said.join("; ") };
+    let encrypted = if address.is_sealed() { "encrypted, its certificate checked" } else { "not encrypted" };
+    say(format!("  the connection is {encrypted}; servers on it: {servers}"))?;
+    if info.rekey {
+        say("  a rekey was begun and is not finished: run `radmfa store rekey`")?;
+    }
+    Ok(())
 }
 
 /// How long the messages get that users are sent.

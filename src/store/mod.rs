@@ -19,6 +19,7 @@ pub mod parking;
 pub mod pending;
 pub mod people;
 pub mod postgres;
+pub mod rekey;
 pub mod report;
 pub mod seal;
 mod session;

@@ -17,7 +17,7 @@ pub mod server;
 use server::Server;
 
 use crate::support::process::Finished;
-use crate::support::{FreeRadius, Radmfa, Scratch};
+use crate::support::{FreeRadius, Radmfa, Scratch, User};
 
 /// A key for the database, and the arguments that name both.
 pub struct Place {
@@ -56,6 +56,14 @@ impl Place {
         let ran = Radmfa::run(scratch, &self.arguments(command));
         assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{}", ran.transcript());
         ran
+    }
+
+    /// Gives each of `users` a token.
+    pub fn import_tokens(&self, scratch: &Scratch, users: &[User]) {
+        let line = |user: &User| format!("{},T-{},{}", user.name, user.name, user.seed);
+        let csv = users.iter().map(line).collect::<Vec<_>>().join("\n");
+        let file = scratch.write("tokens.csv", &format!("user,serial,secret\n{csv}\n"));
+        self.ok(scratch, &["token", "import", &file.to_string_lossy()]);
     }
 
     /// Runs a command that has to succeed; what it printed.

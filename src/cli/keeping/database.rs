@@ -46,6 +46,12 @@ fn show(address: &Address, info: &Info) -> anyhow::Result<()> {
     }
     line("waiting", number(info.parked, "login")?)?;
     line("key", info.fingerprint.clone())?;
+    if info.earlier_keys > 0 {
+        line("", format!("{} remembered", number(info.earlier_keys, "earlier key")?))?;
+    }
+    if info.rekey {
+        line("", "a rekey was begun and is not finished: run `radmfa store rekey`".to_owned())?;
+    }
     Ok(())
 }
 
@@ -58,6 +64,8 @@ fn list(address: &Address, info: &Info) -> Listing {
         "rows",
         "parked-logins",
         "key-fingerprint",
+        "earlier-keys",
+        "rekey-under-way",
         "servers",
         "in-use-by",
     ]);
@@ -73,6 +81,8 @@ fn list(address: &Address, info: &Info) -> Listing {
         json!(info.rows),
         json!(info.parked),
         json!(info.fingerprint),
+        json!(info.earlier_keys),
+        json!(info.rekey),
         json!(names),
         json!(running),
     ]);

@@ -80,6 +80,9 @@ fn named(flags: &StoreFlags) -> anyhow::Result<Named> {
 /// The store where it is in a database.
 fn in_database(flags: &StoreFlags) -> anyhow::Result<Option<(crate::store::Settings, Address)>> {
     let said = super::store::said(flags)?;
+    if !Address::is_one(&said.store) {
+        return Ok(None);
+    }
     let settings = super::store::settings(&said.store, said.seal_key.as_ref())?;
     Ok(database::address(&settings).map(|address| (settings, address)))
 }

@@ -95,7 +95,8 @@ impl Address {
     }
 
     /// Whether the connection is encrypted, and the database's certificate checked.
-    pub(super) fn is_sealed(&self) -> bool {
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
         self.config.get_ssl_mode() == SslMode::Require
     }
 

@@ -14,10 +14,11 @@ use rusqlite::types::Value;
 use tokio_postgres::Statement;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use super::keys::EARLIER;
 use super::rows::Odd;
 use super::schema::{self, COMMANDS, Found};
 use super::session::{Session, Trouble, Tx};
-use super::{Address, Door, EARLIER, trail};
+use super::{Address, Door, trail};
 use crate::base::system::{Clock, Entropy};
 use crate::engine::reason::Reason;
 use crate::store::act::Act;

@@ -26,6 +26,10 @@ pub struct Info {
     pub rows: u64,
     /// Logins that wait for their users.
     pub parked: u64,
+    /// Keys from before.
+    pub earlier_keys: u64,
+    /// A rekey was begun and is not finished.
+    pub rekey: bool,
     /// Each server that ever ran on it, and first the commands.
     pub chains: Vec<Chain>,
 }
@@ -87,6 +91,8 @@ fn look(tx: &Tx<'_>, address: &Address) -> Result<Info, Trouble> {
         tokens: count("token")?,
         rows: count("event")?,
         parked: count("parked")?,
+        earlier_keys: count("meta WHERE name LIKE 'key/%'")?,
+        rekey: count("meta WHERE name = 'rekey'")? > 0,
         chains,
     })
 }

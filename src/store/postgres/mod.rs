@@ -18,9 +18,11 @@ mod events;
 mod feed;
 pub mod glance;
 mod import;
+mod keys;
 mod link;
 mod parking;
 mod people;
+pub mod rekey;
 mod reports;
 mod rows;
 mod schema;
@@ -44,9 +46,9 @@ use self::feed::Feed;
 use self::link::Door;
 use self::schema::Found;
 use self::seat::{Seat, Taken};
-use self::session::{Session, Trouble};
+use self::session::{Session, Trouble, Tx};
 pub use self::store::PostgresStore;
-use super::keyring::{Keyring, Wrapped, print_fingerprint};
+use super::keyring::{Keyring, print_fingerprint};
 use super::packed::Packer;
 use super::sqlite::KeySource;
 use super::{Opened, STATE, Settings, StoreFault};
@@ -60,9 +62,6 @@ impl Entropy for Salts {
         self.0.fill_bytes(buffer);
     }
 }
-
-/// Earlier keys are kept under this and their fingerprint, each sealed under the one that followed it.
-const EARLIER: &str = "key/";
 
 /// Opens a store for a running server.
 pub(super) fn open(
@@ -185,11 +184,11 @@ fn check(session: &mut Session, settings: &Settings, key: &Keyring) -> Result<()
         return Err(refuse(what, "a newer radmfa has changed it: run that one"));
     }
     // With another key than the store's, nothing is to be changed yet.
-    check_key(&found, key, &refuse)?;
+    check_key(&tx, &found, key, &refuse)?;
     if version < schema::VERSION {
         tx.wait(schema::migrate(tx.client, &found, &key.fingerprint()))?;
         found = tx.wait(schema::look(tx.client))?;
-        check_key(&found, key, &refuse)?;
+        check_key(&tx, &found, key, &refuse)?;
         if version > 0 {
             (settings.tell)(&format!(
                 "store {address}: brought from version {version} to version {}; an older radmfa cannot open it any more",
@@ -197,23 +196,25 @@ fn check(session: &mut Session, settings: &Settings, key: &Keyring) -> Result<()
             ));
         }
     }
-    let mut wrapped = Vec::new();
-    for row in tx.rows("SELECT name, value FROM meta WHERE name LIKE 'key/%'", &[])? {
-        let name: &str = row.try_get(0)?;
-        let fingerprint = name.strip_prefix(EARLIER).unwrap_or(name).to_owned();
-        wrapped.push(Wrapped { fingerprint, sealed: row.try_get(1)? });
-    }
-    key.learn(&wrapped);
+    tx.wait(keys::learn(tx.client, key))?;
     Ok(())
 }
 
-fn check_key(found: &Found, key: &Keyring, refuse: &dyn Fn(String, &str) -> Trouble) -> Result<(), Trouble> {
+fn check_key(
+    tx: &Tx<'_>,
+    found: &Found,
+    key: &Keyring,
+    refuse: &dyn Fn(String, &str) -> Trouble,
+) -> Result<(), Trouble> {
     match found {
-        Found::Store(_, wanted) if *wanted != key.fingerprint() => {
+        Found::Store(version, wanted) if *wanted != key.fingerprint() => {
+            let given = print_fingerprint(&key.fingerprint());
+            let name = format!("{}{given}", keys::EARLIER);
+            let earlier = *version > 0 && tx.row("SELECT 1 FROM meta WHERE name = $1", &[&name])?.is_some();
             let what = format!(
-                "was sealed with another key: it wants the one with fingerprint {}, and was given {}",
+                "was sealed with another key: it wants the one with fingerprint {}, and was given {}{given}",
                 print_fingerprint(wanted),
-                print_fingerprint(&key.fingerprint())
+                if earlier { "the one from before `store rekey`, " } else { "" },
             );
             Err(refuse(what, "name the key that the other servers have: --seal-key file:PATH"))
         }

@@ -21,6 +21,7 @@ use tokio_postgres::{Client, ToStatement};
 
 use self::writer::Writer;
 use super::commit::Author;
+use super::keys;
 use super::link::{ATTEMPT, Door, Link, Remedy};
 use super::parking::{self, Sealed};
 use super::rows::{self, Odd};
@@ -424,7 +425,15 @@ impl Shared {
 
     async fn read(&self, link: Arc<Link>, query: &UserQuery) -> Result<UserAnswer, Odd> {
         let found = link.client.query(&link.user, &[&query.user.as_str()]).await?;
-        let account = rows::account(&found, query, &self.key, self.suspect.load(Ordering::Relaxed))?;
+        let read = || rows::account(&found, query, &self.key, self.suspect.load(Ordering::Relaxed));
+        let account = match read() {
+            // Sealed with a key that a rekey has brought since the last look, perhaps.
+            Err(Odd::Damaged(_)) => {
+                keys::learn(&link.client, &self.key).await?;
+                read()?
+            }
+            read => read?,
+        };
         let owns = account.as_ref().is_some_and(|account| !account.tokens.is_empty());
         let resembles =
             query.look_alikes && !owns && resembles(&link.client, &link.resembles, &query.user).await?;
@@ -443,7 +452,7 @@ impl Shared {
         drop(answer.send(Ok(found.iter().filter_map(pair).collect())));
     }
 
-    /// Shows others that this server runs.
+    /// Shows others that this server runs, and looks what keys the store has by now.
     async fn beat(self: Arc<Self>, author: Author) {
         let mut said = false;
         for beat in 1_u64.. {
@@ -457,6 +466,9 @@ impl Shared {
             if beaten == Some(Ok(false)) && !std::mem::replace(&mut said, true) {
                 say_usurped();
             }
+            let key = &self.key;
+            let _next_time =
+                self.reading(0, |link| async move { keys::learn(&link.client, key).await }).await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The battery on a real PostgreSQL, and what only a database that several share can show.
 
+mod rekey;
 mod server;
 mod wire;
 

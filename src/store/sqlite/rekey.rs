@@ -8,7 +8,6 @@
 //! for some milliseconds; the key file changes at once, after everything is re-sealed and before the store wants the new key,
 //! and either key opens the store in between.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use crate::store::StoreFault;
 use crate::store::act::Act;
 use crate::store::admin::AdminFault;
 use crate::store::keyring::print_fingerprint;
+use crate::store::rekey::Report;
 use crate::store::seal::{Purpose, SealKey};
 
 /// How long a chunk may hold the write lock, and how long the lock is left free then.
@@ -47,27 +47,6 @@ struct Sealed {
 /// Everything that is sealed. Every table has a growing number, `id`, and every value is bound to its owner's name.
 const SEALED: &[Sealed] =
     &[Sealed { table: "token", owner: "serial", value: "seed", purpose: Purpose::TokenSeed }];
-
-/// What was done.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The printed fingerprint of the key that the store wanted before.
-    pub before: String,
-    /// The printed fingerprint of the key that it wants now.
-    pub now: String,
-    /// Values that have been re-sealed.
-    pub resealed: u64,
-    /// A rekey begun earlier was finished.
-    pub resumed: bool,
-    /// Owners of values that no key opens; they were left as they are.
-    pub damaged: Vec<String>,
-    /// The key file, where the key lies beside the store.
-    pub key: Option<PathBuf>,
-    /// Where the key file from before is kept.
-    pub kept: Option<PathBuf>,
-    /// Somebody else had the store open: as long as a server runs on, the store tells it the new key.
-    pub shared: bool,
-}
 
 /// Gives the store that `settings` name another key: `new`, or a random one. `progress` hears how many of how many values are
 /// done; `false` from it stops, to be gone on with later.
