@@ -14,6 +14,7 @@ use crate::config::flags::StoreFlags;
 use crate::delivery::ntfy::{is_drawn, topic};
 use crate::delivery::web_push::subscription::Subscription;
 use crate::engine::special::Device as Known;
+use crate::portal::device::public_key as device_key;
 use crate::store::admin::{Admin, UserFilter};
 use crate::store::user_act::UserAct;
 
@@ -37,6 +38,9 @@ enum Action {
         /// Where the channel finds it; for ntfy a new topic, which is printed
         #[arg(long, value_name = "ADDRESS")]
         address: Option<String>,
+        /// What it signs its answers with: a public key of the curve P-256, base64url of 65 octets
+        #[arg(long, value_name = "KEY", value_parser = public_key, requires = "address")]
+        key: Option<[u8; 65]>,
         /// What it is called (the address; ntfy where that is a topic)
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
@@ -71,18 +75,15 @@ enum Action {
 impl Device {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.action {
-            Action::Add { user, channel, address, name, store } => {
+            Action::Add { user, channel, address, key, name, store } => {
                 let topic = if address.is_none() { Some(Topic::draw(&channel, &store)?) } else { None };
                 let address = address
                     .unwrap_or_else(|| topic.as_ref().map(|topic| topic.0.clone()).unwrap_or_default());
                 let called = if topic.is_some() { "ntfy" } else { &address };
+                let key = key.as_ref().map(<[u8; 65]>::as_slice);
                 let name = name.unwrap_or_else(|| called.chars().take(NAME_MAX).collect());
-                let act = UserAct::AddDevice {
-                    name: &name,
-                    channel: channel.clone(),
-                    address: &address,
-                    key: None,
-                };
+                let act =
+                    UserAct::AddDevice { name: &name, channel: channel.clone(), address: &address, key };
                 open(&store, Missing::Refuse)?.act_for(&user, &act).map_err(Failure::from)?;
                 say(format!("added device {name} of {user}, reached by channel {channel}"))?;
                 topic.map_or(Ok(()), |topic| topic.tell())
@@ -178,6 +179,10 @@ fn list(admin: &mut dyn Admin, user: Option<UserName>, all: bool) -> anyhow::Res
 
 fn status(device: &Known) -> String {
     device.revoked.map_or("active".to_owned(), |moment| format!("revoked {moment}"))
+}
+
+fn public_key(text: &str) -> Result<[u8; 65], String> {
+    device_key(text).ok_or_else(|| "takes a point of the curve P-256: base64url of 65 octets".to_owned())
 }
 
 fn label(text: &str) -> Result<Label, String> {

@@ -72,7 +72,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
         server.stop();
         return Err(clash);
     }
-    let portal = match open_portal(effective, &server) {
+    let portal = match open_portal(effective, &server, desk.as_ref()) {
         Ok(portal) => portal,
         Err(fault) => {
             server.stop();
@@ -92,9 +92,15 @@ fn open_desk(effective: &Effective, opened: &Opened, settings: &Settings) -> any
     Ok(Some(Desk::new(admin)))
 }
 
-fn open_portal(effective: &Effective, server: &Server) -> anyhow::Result<Option<Portal>> {
-    let (Some(settings), Some(answers)) = (&effective.portal, server.answers()) else { return Ok(None) };
-    Ok(Some(Portal::open(settings, answers)?))
+fn open_portal(
+    effective: &Effective,
+    server: &Server,
+    desk: Option<&Desk>,
+) -> anyhow::Result<Option<Portal>> {
+    let (Some(settings), Some(answers), Some(desk)) = (&effective.portal, server.answers(), desk) else {
+        return Ok(None);
+    };
+    Ok(Some(Portal::open(settings, answers, desk.clone())?))
 }
 
 /// A clock that went back would make spent codes look new.

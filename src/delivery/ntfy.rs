@@ -144,7 +144,9 @@ impl Ntfy {
     /// Where a button leads.
     fn link(&self, order: &Order<'_>, question: &Question, act: Act) -> String {
         let token = self.actions.token(question.reference, act);
-        format!("{}/a/{token}", order.portal)
+        // A page is shown to whoever opens it; a button is pressed by the app.
+        let path = if act == Act::Open { "a" } else { "device/api/act" };
+        format!("{}/{path}/{token}", order.portal)
     }
 }
 

@@ -9,6 +9,7 @@
 //! is looked up for a caller who has proved nothing; every page is made by `web/`, which alone sets headers and cookies.
 
 pub mod desk;
+pub mod device;
 mod inbound;
 mod push;
 mod reply;
@@ -24,6 +25,8 @@ use axum::Router;
 use axum::routing::{any, post};
 use ipnet::IpNet;
 
+use self::desk::Desk;
+use self::device::{Devices, Offers};
 pub use self::serving::Fault;
 use self::serving::{Listen, Serving};
 use self::web::Web;
@@ -50,7 +53,7 @@ pub struct Portal {
 
 impl Portal {
     /// Listens; when this returns, the first request is answered.
-    pub fn open(settings: &Settings, answers: Answers) -> Result<Portal, Fault> {
+    pub fn open(settings: &Settings, answers: Answers, desk: Desk) -> Result<Portal, Fault> {
         let web = Web::new("portal", &settings.public_url, answers.clock())?;
         let listen = Listen {
             name: "portal",
@@ -58,7 +61,7 @@ impl Portal {
             tls: settings.tls.clone(),
             proxies: Arc::clone(&settings.proxies),
         };
-        Ok(Portal { serving: Serving::open(&listen, router(answers, &web))? })
+        Ok(Portal { serving: Serving::open(&listen, router(answers, desk, &web))? })
     }
 
     /// The address that is listened on, a port that the system chose filled in.
@@ -68,11 +71,13 @@ impl Portal {
     }
 }
 
-fn router(answers: Answers, web: &Web) -> Router {
+fn router(answers: Answers, desk: Desk, web: &Web) -> Router {
+    let devices = Devices { answers: answers.clone(), desk, offers: Offers::default() };
     let routes = Router::new()
         .route("/push/{channel}", post(push::answer))
         .route("/sms/{channel}", any(inbound::text))
         .route("/voice/{channel}", any(inbound::call))
-        .with_state(answers);
+        .with_state(answers)
+        .merge(device::routes(devices));
     web.finish(routes)
 }

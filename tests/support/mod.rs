@@ -43,6 +43,7 @@ pub mod ocserv;
 pub mod openvpn;
 pub mod pam;
 pub mod process;
+pub mod push_service;
 pub mod pyrad;
 pub mod radclient;
 pub mod radmfa;

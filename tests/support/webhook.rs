@@ -104,12 +104,21 @@ pub fn seconds_now() -> u64 {
 
 /// POSTs `body` to `url` with these headers; the status, and the body of the answer.
 pub fn post(url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+    ask("POST", url, headers, body)
+}
+
+/// The same of what is there.
+pub fn get(url: &str) -> (u16, String) {
+    ask("GET", url, &[], "")
+}
+
+fn ask(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
     let mut request = format!(
-        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        "{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
     );
     for (name, value) in headers {

@@ -48,8 +48,10 @@ fn published(provider: &Provider, delivery: Delivery) -> (Result<Handed, String>
 
 /// The token at the end of a button's URL, and what it is good for.
 fn act(action: &serde_json::Value) -> Act {
-    let token = action["url"].as_str().unwrap().strip_prefix("https://mfa.example.com/a/").unwrap();
+    let url = action["url"].as_str().unwrap().strip_prefix("https://mfa.example.com/").unwrap();
+    let (path, token) = url.rsplit_once('/').unwrap();
     let (reference, act) = Actions::new([9; 32]).read(token).unwrap();
+    assert_eq!(path, if act == Act::Open { "a" } else { "device/api/act" });
     assert_eq!(reference, REFERENCE);
     act
 }

@@ -1,0 +1,326 @@
+//! `/device`: what a web page on a user's phone asks and answers. Devices of channels of `type = "web"`, and buttons of ntfy.
+//!
+//! ```text
+//! register (a secret that works once, the new key's signature) ─► Desk: the user has a device
+//! questions (signed by the device's key) ─► what is asked of it    answer (signed) ─► Answers ─► login
+//! ```
+//! A device is named by the store's number, its key never leaves the phone, and its signature stands over the whole of what it asks or
+//! says, at most a minute old. Invariants: whoever shows no good signature learns nothing, not even whether there is such a user; an answer
+//! counts for the question of the device that signed it; a device that was taken back is told so by its own key alone.
+
+mod offers;
+mod page;
+mod proof;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+pub use self::offers::{Offer, Offers};
+pub use self::proof::public_key;
+use self::proof::{Signed, signed_by};
+use super::desk::{Desk, Fault, Person, Through};
+use super::reply;
+use super::request::read;
+use crate::base::name::UserName;
+use crate::base::time::UnixTime;
+use crate::delivery::actions::Act;
+use crate::delivery::web_push::subscription::Subscription;
+use crate::engine::asking::Reference;
+use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::special::Device as Known;
+use crate::engine::step::Answer;
+use crate::server::answers::{Answers, Outcome};
+use crate::store::admin::AdminFault;
+use crate::store::user_act::UserAct;
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Devices {
+    /// The way to logins.
+    pub answers: Answers,
+    /// The way to the store.
+    pub desk: Desk,
+    /// Who may register.
+    pub offers: Offers,
+}
+
+/// What is signed may be so old, or so far ahead, when it arrives.
+const FRESH: Duration = Duration::from_mins(1);
+/// The longest name of a device, in characters.
+const NAME_MAX: usize = 32;
+
+/// The routes beneath `/device`.
+pub(super) fn routes(devices: Devices) -> Router {
+    Router::new()
+        .route("/device", get(page::show))
+        .route("/device/sw.js", get(page::worker))
+        .route("/device/manifest.webmanifest", get(page::manifest))
+        .route("/device/api/about", get(about))
+        .route("/device/api/register", post(register))
+        .route("/device/api/questions", post(questions))
+        .route("/device/api/answer", post(answer))
+        .route("/device/api/act/{token}", post(act))
+        .with_state(devices)
+}
+
+/// `GET /device/api/about`: what a browser subscribes for, and the server's clock.
+async fn about(State(devices): State<Devices>) -> Response<Body> {
+    let key = devices.answers.web_push().map(|web| web.key.as_ref().to_owned());
+    said(&json!({ "key": key, "now": devices.answers.now().secs() }))
+}
+
+/// A browser that wants to become a device.
+#[derive(Deserialize)]
+struct Registration {
+    secret: String,
+    name: String,
+    key: String,
+    endpoint: String,
+    p256dh: String,
+    auth: String,
+    signature: String,
+}
+
+/// `POST /device/api/register`
+async fn register(State(devices): State<Devices>, request: Request<Body>) -> Response<Body> {
+    let Some(asked) = body::<Registration>(request).await else { return reply::malformed() };
+    let Some(web) = devices.answers.web_push() else { return refused(StatusCode::CONFLICT, "no-channel") };
+    let Some(key) = public_key(&asked.key) else { return reply::malformed() };
+    let signed = ["radmfa register", &asked.secret, &asked.key, &asked.endpoint];
+    if !signed_by(&key, &Signed(&signed), &asked.signature) {
+        return reply::forbidden();
+    }
+    let Some(subscription) = Subscription::new(&asked.endpoint, &asked.p256dh, &asked.auth) else {
+        return reply::malformed();
+    };
+    // Said before the secret is used up: another browser may have better luck.
+    if web.places.admit(&subscription.endpoint).is_none() {
+        return refused(StatusCode::CONFLICT, "push-service-not-listed");
+    }
+    let Some(Offer { user, by }) = devices.offers.take(&asked.secret, devices.answers.clock().mono()) else {
+        return reply::forbidden();
+    };
+    let name: String = asked.name.trim().chars().take(NAME_MAX).collect();
+    let person = Person { name: by, through: Through::Portal };
+    let (owner, called) = (user.clone(), name.clone());
+    let kept = devices.desk.act(&person, None, move |admin| {
+        let address = subscription.print();
+        let act = UserAct::AddDevice {
+            name: &called,
+            channel: web.channel.clone(),
+            address: &address,
+            key: Some(&key),
+        };
+        admin.act_for(&owner, &act)?;
+        let query = UserQuery { user: owner.clone(), seeds: false, look_alikes: false };
+        let UserAnswer::Found(account) = admin.account(&query) else {
+            return Err(AdminFault::Missing(format!("user {owner}")));
+        };
+        let newest = account.special.as_ref().and_then(|special| {
+            special
+                .active_devices()
+                .filter(|device| device.key.as_deref() == Some(&key))
+                .last()
+                .map(|device| device.id)
+        });
+        newest.ok_or_else(|| AdminFault::Missing("device that was added".to_owned()))
+    });
+    match kept.await {
+        Ok(device) => said(&json!({ "device": device.to_string(), "user": user.as_str(), "name": name })),
+        Err(Fault::Store(AdminFault::Invalid(_))) => refused(StatusCode::CONFLICT, "not-added"),
+        Err(fault) => {
+            tracing::warn!(%fault, "a device could not be added");
+            refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+        }
+    }
+}
+
+/// A device that asks what there is to answer.
+#[derive(Deserialize)]
+struct Asked {
+    user: String,
+    device: String,
+    time: String,
+    signature: String,
+}
+
+/// `POST /device/api/questions`
+async fn questions(State(devices): State<Devices>, request: Request<Body>) -> Response<Body> {
+    let Some(asked) = body::<Asked>(request).await else { return reply::malformed() };
+    let Asked { user, device, time, signature } = &asked;
+    let signed = ["radmfa questions", user, device, time];
+    let known = match devices.known(&asked.user, device, time, &signed, signature).await {
+        Ok(known) if known.is_active() => known,
+        Ok(_) => return reply::outcome(Outcome::NotActive),
+        Err(unproven) => return unproven.said(),
+    };
+    let found = UserName::canonical(user.as_bytes()).ok().and_then(|user| devices.answers.question_of(&user));
+    let of_device = |reference: &Reference| {
+        devices.answers.sight(*reference).is_some_and(|sight| sight.device == Some(known.id))
+    };
+    let shown =
+        found.filter(of_device).and_then(|reference| Some((reference, devices.answers.show(reference)?)));
+    let list: Vec<serde_json::Value> = shown
+        .into_iter()
+        .filter(|(_, shown)| shown.open)
+        .map(|(reference, shown)| {
+            json!({
+                "id": reference.to_string(), "user": shown.user.as_str(), "client": shown.client.as_str(),
+                "station": shown.station.as_deref(), "server": shown.server.as_str(), "match": shown.matching.word(),
+                "choices": shown.choices, "asked": shown.asked.secs(), "expires": shown.expires.secs(),
+            })
+        })
+        .collect();
+    said(&json!({ "now": devices.answers.now().secs(), "name": &*known.name, "questions": list }))
+}
+
+/// A device's answer.
+#[derive(Deserialize)]
+struct Answered {
+    user: String,
+    device: String,
+    id: String,
+    verdict: Verdict,
+    #[serde(default)]
+    number: String,
+    time: String,
+    signature: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Approve,
+    Deny,
+    Fraud,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Approve => "approve",
+            Verdict::Deny => "deny",
+            Verdict::Fraud => "fraud",
+        }
+    }
+}
+
+/// `POST /device/api/answer`
+async fn answer(State(devices): State<Devices>, request: Request<Body>) -> Response<Body> {
+    let Some(said) = body::<Answered>(request).await else { return reply::malformed() };
+    let Answered { user, device, id, number, time, signature, .. } = &said;
+    let signed = ["radmfa answer", user, device, id, said.verdict.word(), number, time];
+    let known = match devices.known(user, device, time, &signed, signature).await {
+        Ok(known) => known,
+        Err(unproven) => return unproven.said(),
+    };
+    let Some(reference) = Reference::parse(id) else { return reply::malformed() };
+    let Some(sight) = devices.answers.sight(reference) else {
+        let late = if known.is_active() { Outcome::Late } else { Outcome::NotActive };
+        return reply::outcome(late);
+    };
+    if sight.device != Some(known.id) {
+        // Another device's question, or one of somebody else's.
+        if known.is_active() {
+            devices.answers.forged(known.channel.as_str());
+            return reply::forbidden();
+        }
+        return reply::outcome(Outcome::NotActive);
+    }
+    let verdict = match said.verdict {
+        Verdict::Approve => Answer::Approved(number.trim().parse().ok()),
+        Verdict::Deny => Answer::Denied,
+        Verdict::Fraud => Answer::Fraud,
+    };
+    reply::outcome(devices.answers.answer(reference, verdict).await)
+}
+
+/// `POST /device/api/act/TOKEN`: a button in a message. The token is all the proof there is.
+async fn act(State(devices): State<Devices>, Path(token): Path<String>) -> Response<Body> {
+    let Some((reference, act)) = devices.answers.action(&token) else { return reply::forbidden() };
+    let answer = match act {
+        Act::Approve => Answer::Approved(None),
+        Act::Deny => Answer::Denied,
+        Act::Open => return reply::malformed(),
+    };
+    reply::outcome(devices.answers.answer(reference, answer).await)
+}
+
+/// Why nobody knows who asks.
+#[derive(Clone, Copy, Debug)]
+enum Unproven {
+    /// It is no device's signature, of late.
+    Nobody,
+    /// The store cannot be asked.
+    Unknown,
+}
+
+impl Unproven {
+    fn said(self) -> Response<Body> {
+        match self {
+            Unproven::Nobody => reply::forbidden(),
+            Unproven::Unknown => reply::outcome(Outcome::Unavailable),
+        }
+    }
+}
+
+impl Devices {
+    /// The device that has signed, of late; it may have been taken back.
+    async fn known(
+        &self,
+        user: &str,
+        device: &str,
+        time: &str,
+        signed: &[&str],
+        signature: &str,
+    ) -> Result<Known, Unproven> {
+        let plain = time.len() <= 12 && time.bytes().all(|octet| octet.is_ascii_digit());
+        let now = self.answers.now();
+        let at = time.parse().ok().filter(|_| plain).map(UnixTime::from_secs);
+        if at.is_none_or(|at| at.since(now).max(now.since(at)) > FRESH) {
+            return Err(Unproven::Nobody);
+        }
+        let (Ok(user), Ok(id)) = (UserName::canonical(user.as_bytes()), device.parse::<i64>()) else {
+            return Err(Unproven::Nobody);
+        };
+        let account = match self.answers.user(user).await {
+            UserAnswer::Found(account) => account,
+            UserAnswer::Unknown { .. } => return Err(Unproven::Nobody),
+            UserAnswer::Unavailable => return Err(Unproven::Unknown),
+        };
+        let known = account
+            .special
+            .as_ref()
+            .and_then(|special| special.devices.iter().find(|device| device.id == id))
+            .filter(|device| {
+                device.key.as_ref().is_some_and(|key| signed_by(key, &Signed(signed), signature))
+            });
+        known.cloned().ok_or(Unproven::Nobody)
+    }
+}
+
+/// A body of JSON; `None` for anything else, or one that is too long or too slow.
+async fn body<T: DeserializeOwned>(request: Request<Body>) -> Option<T> {
+    serde_json::from_slice(&read(request).await?.body).ok()
+}
+
+fn said(value: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(value.to_string()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refused(status: StatusCode, word: &'static str) -> Response<Body> {
+    reply::of(status, word)
+}
