@@ -7,6 +7,7 @@ use std::path::Path;
 
 use radmfa::config::schema::TOP;
 use radmfa::engine::reason::Reason;
+use radmfa::portal::metrics::FAMILIES;
 use radmfa::server::profile::PROFILES;
 use radmfa::wire::DropReason;
 
@@ -93,6 +94,24 @@ fn the_gateways_have_every_profile_with_what_it_sets() {
             assert!(row.contains(cell), "{row} lacks {cell}");
         }
     }
+}
+
+#[test]
+fn the_page_of_metrics_has_every_family_with_its_kind_its_labels_and_what_it_says() {
+    let page = document("docs/reference/metrics.md");
+    let mut wanted: Vec<String> = Vec::new();
+    for family in &FAMILIES {
+        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        wanted.push(format!(
+            "| `{}` | {} | {} | {} |",
+            family.name,
+            family.kind,
+            labels.join(", "),
+            family.help
+        ));
+    }
+    let found: Vec<&str> = page.lines().filter(|line| line.starts_with("| `radmfa_")).collect();
+    assert_eq!(found, wanted);
 }
 
 /// The page of reasons as it is generated.

@@ -9,6 +9,7 @@ pub mod crockford;
 pub mod name;
 pub mod phone;
 pub mod secret;
+pub mod span;
 pub mod system;
 pub mod table;
 pub mod text;

@@ -44,6 +44,33 @@ pub fn is_unprintable(character: char) -> bool {
             | '\u{E0000}'..='\u{E0FFF}')
 }
 
+/// `text` on one line, whatever could move a cursor replaced.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect()
+}
+
+/// `1,234,567`.
+#[must_use]
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 token`, `2 tokens`.
+#[must_use]
+pub fn count(number: usize, thing: &str) -> String {
+    let grouped = grouped(number);
+    if number == 1 { format!("{grouped} {thing}") } else { format!("{grouped} {thing}s") }
+}
+
 /// Lower-case hexadecimal digits of `octets`.
 #[must_use]
 pub fn hex(octets: &[u8]) -> String {

@@ -6,7 +6,6 @@ use serde_json::json;
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, note, say};
 use super::store::{Missing, entropy, open, said};
-use super::user::show::account;
 use super::user::user_name;
 use crate::base::name::{Label, UserName};
 use crate::base::system::random;
@@ -15,6 +14,7 @@ use crate::delivery::ntfy::{is_drawn, topic};
 use crate::delivery::web_push::subscription::Subscription;
 use crate::engine::special::Device as Known;
 use crate::portal::device::public_key as device_key;
+use crate::server::hindrance::account;
 use crate::store::admin::{Admin, UserFilter};
 use crate::store::user_act::UserAct;
 
@@ -160,7 +160,7 @@ fn list(admin: &mut dyn Admin, user: Option<UserName>, all: bool) -> anyhow::Res
         everybody.into_iter().map(|details| details.name).collect()
     };
     for user in users {
-        let special = account(admin, &user)?.special;
+        let special = account(admin, &user).map_err(Failure::from)?.special;
         let devices = special.iter().flat_map(|special| &special.devices);
         for device in devices.filter(|device| all || device.is_active()) {
             listing.row([

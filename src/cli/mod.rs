@@ -4,6 +4,7 @@
 //! standard error as `error: …` and `  hint: …`. Exit codes: 0 fine, 1 failed, 2 usage or configuration. This is the only
 //! module that uses `anyhow`, and the only one that prints.
 
+mod admin;
 mod audit;
 mod channel;
 mod check;
@@ -55,6 +56,7 @@ enum Command {
     User(user::User),
     Token(token::Token),
     Device(device::Device),
+    Admin(admin::Admin),
     Client(client::Client),
     Report(report::Report),
     Audit(audit::Audit),
@@ -87,6 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Device(command) => command.run(),
+        Command::Admin(command) => command.run(),
         Command::Client(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Audit(command) => command.run(),

@@ -11,7 +11,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
 
-use crate::base::text::is_unprintable;
+pub(crate) use crate::base::text::{count, grouped, printable};
 use crate::server::line::tame;
 
 /// How a list is printed.
@@ -115,11 +115,6 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// `text` on one line, whatever could move a cursor replaced.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect()
-}
-
 /// Prints one line, or several, for people.
 pub(crate) fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
@@ -145,25 +140,6 @@ pub(crate) fn progress_bar(rows: usize, thing: &str, doing: &str) -> ProgressBar
     bar.set_message(doing.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// `1,234,567`.
-pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// `1 token`, `2 tokens`.
-pub(crate) fn count(number: usize, thing: &str) -> String {
-    let grouped = grouped(number);
-    if number == 1 { format!("{grouped} {thing}") } else { format!("{grouped} {thing}s") }
 }
 
 #[cfg(test)]

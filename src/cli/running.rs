@@ -13,6 +13,7 @@ use crate::dictionary::{Attribute, Dictionary, Encryption};
 use crate::engine::rule::Rule;
 use crate::portal::Portal;
 use crate::portal::desk::Desk;
+use crate::portal::metrics::Metrics;
 use crate::primary::Kinds;
 use crate::primary::settings::Kind;
 use crate::server::record::Journal;
@@ -29,6 +30,7 @@ const CLOCK_SLACK: Duration = Duration::from_mins(1);
 /// What runs. Dropped, the portal ends first: no answer then finds a server that is gone.
 pub(crate) struct Running {
     portal: Option<Portal>,
+    metrics: Option<Metrics>,
     /// Outlives whoever uses it, so that it ends on no thread that serves.
     desk: Option<Desk>,
     pub(crate) server: Server,
@@ -38,6 +40,7 @@ impl Running {
     /// Ends both; how many logins were parked is answered.
     pub(crate) fn stop(self) -> usize {
         drop(self.portal);
+        drop(self.metrics);
         drop(self.desk);
         self.server.stop()
     }
@@ -72,15 +75,26 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
         server.stop();
         return Err(clash);
     }
-    let portal = match open_portal(effective, &server, desk.as_ref()) {
-        Ok(portal) => portal,
+    let listeners = open_portal(effective, &server, desk.as_ref())
+        .and_then(|portal| open_metrics(effective, &server).map(|metrics| (portal, metrics)));
+    let (portal, metrics) = match listeners {
+        Ok(listeners) => listeners,
         Err(fault) => {
             server.stop();
             return Err(fault);
         }
     };
     announce(effective, &server, portal.as_ref(), &settings.place);
-    Ok(Running { portal, desk, server })
+    if let Some(metrics) = &metrics {
+        tracing::info!("metrics on {}", metrics.address());
+    }
+    tracing::info!("ready");
+    Ok(Running { portal, metrics, desk, server })
+}
+
+fn open_metrics(effective: &Effective, server: &Server) -> anyhow::Result<Option<Metrics>> {
+    let Some(settings) = &effective.metrics else { return Ok(None) };
+    Ok(Some(Metrics::open(settings, server.pulse())?))
 }
 
 /// The pages' way to the store, where there are pages.
@@ -155,7 +169,6 @@ fn announce(effective: &Effective, server: &Server, portal: Option<&Portal>, pla
         tracing::info!("portal on {} by {how}, reached as {}", portal.address(), settings.public_url);
     }
     tracing::info!("store {place}");
-    tracing::info!("ready");
 }
 
 /// A client in a line.

@@ -13,8 +13,18 @@ use crate::config::{self, Effective, Surroundings};
 use crate::server::Server;
 
 /// What a reload does not take in. A changed listen, store or server-name is refused outright.
-const RESTART: [&str; 9] =
-    ["workers", "dictionary", "seal-key", "log-format", "log-level", "limits", "audit", "control", "portal"];
+const RESTART: [&str; 10] = [
+    "workers",
+    "dictionary",
+    "seal-key",
+    "log-format",
+    "log-level",
+    "limits",
+    "audit",
+    "control",
+    "portal",
+    "metrics",
+];
 
 /// Run the server
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, count, say};
 use super::store::{Missing, clock, open};
-use super::user::show::account;
 use super::user::user_name;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
@@ -17,6 +16,7 @@ use crate::config::flags::StoreFlags;
 use crate::engine::record::LoginId;
 use crate::engine::remember::Session as Remembered;
 use crate::engine::special::Special;
+use crate::server::hindrance::account;
 use crate::store::admin::{Admin, AdminFault};
 use crate::store::user_act::UserAct;
 
@@ -65,7 +65,8 @@ impl Session {
                 let mut admin = open(&store, Missing::Refuse)?;
                 let users = match user {
                     Some(name) => {
-                        let special = account(&mut *admin, &name)?.special.unwrap_or_default();
+                        let special =
+                            account(&mut *admin, &name).map_err(Failure::from)?.special.unwrap_or_default();
                         vec![(name, special)]
                     }
                     None => admin.remembered().map_err(Failure::from)?,
@@ -126,7 +127,7 @@ impl End {
                     .hint("radmfa session list")
                     .into());
             }
-            Err(fault) => return Err(fault),
+            Err(fault) => return Err(Failure::from(fault).into()),
         };
         let ended = open_ones(&special, clock().unix()).count();
         admin.act_for(&name, &UserAct::EndSessions { which: None, why }).map_err(Failure::from)?;

@@ -15,7 +15,7 @@
 //! Invariants: a configuration is taken whole or not at all; everything that is wrong with it is said at once, each with
 //! the place where it was written; no secret is shown.
 
-pub mod asked;
+mod asked;
 mod asking;
 mod audit;
 mod channel;
@@ -27,6 +27,7 @@ pub mod flags;
 mod front;
 mod limits;
 mod lockout;
+mod metrics;
 mod origin;
 mod peer;
 mod policy;
@@ -79,6 +80,8 @@ pub struct Effective {
     pub delivery: channels::settings::Settings,
     /// Where answers from phones come in; `None` for nowhere.
     pub portal: Option<crate::portal::Settings>,
+    /// Where metrics are served; `None` for nowhere.
+    pub metrics: Option<crate::portal::metrics::Settings>,
     /// `sqlite:PATH` or `memory:`.
     pub store: String,
     /// Where the sealing key is kept; `None`: beside the store.
@@ -110,7 +113,7 @@ pub struct StoreSettings {
     /// Which personal fields rows of the trail keep.
     pub recording: crate::store::packed::Recording,
     /// What is said of those who log in.
-    pub people: asked::People,
+    pub people: server::people::People,
 }
 
 /// `log-format`.

@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    asking, audit, channel, client, control, limits, lockout, peer, policy, portal, primary, rule, sending,
-    top,
+    asking, audit, channel, client, control, limits, lockout, metrics, peer, policy, portal, primary, rule,
+    sending, top,
 };
 
 /// A key of a table.
@@ -78,6 +78,12 @@ pub static TOP: &[Top] = &[
     ),
     table("lockout", Kind::Table, "When a user has to wait after wrong codes", &[lockout::KEYS]),
     table("audit", Kind::Table, "What the audit trail keeps, and where it is sent", &[audit::KEYS]),
+    table(
+        "metrics",
+        Kind::Table,
+        "Where metrics and the server's health are served over HTTP",
+        &[metrics::KEYS],
+    ),
     table("limits", Kind::Table, "Bounds of the tables in memory", &[limits::KEYS]),
     table("control", Kind::Table, "How commands reach a running server", &[control::KEYS]),
     top::DICTIONARY,

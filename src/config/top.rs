@@ -14,7 +14,7 @@ use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
     Effective, LogFormat, LogLevel, StoreSettings, asked, asking, audit, client, control, delivery, front,
-    limits, lockout, peer, portal, primary, rule, sending,
+    limits, lockout, metrics, peer, portal, primary, rule, sending,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
@@ -182,6 +182,11 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     if table.entry("portal").is_some() {
         sections.push(reader.finish());
     }
+    let mut reader = Reader::new(section("metrics", findings), "metrics", around, findings);
+    let metrics = metrics::decode(&mut reader);
+    if table.entry("metrics").is_some() {
+        sections.push(reader.finish());
+    }
     let own = delivery::Own {
         server: server_name.as_ref(),
         language: &language,
@@ -238,11 +243,13 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
             limits,
             affinity,
             peers: peers.into_iter().map(|decoded| decoded.peer).collect(),
+            people: Arc::new(asked::decode(table, around)),
             control,
         },
         primaries,
         delivery: delivery?,
         portal,
+        metrics,
         store: store?,
         seal_key,
         rules,

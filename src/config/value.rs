@@ -14,6 +14,7 @@ use super::schema::nearest;
 use super::secret::SecretSource;
 use super::tree::{Form, Scalar};
 use crate::base::name::Label;
+pub(crate) use crate::base::span::{parse_span, show_span};
 use crate::base::text::is_unprintable;
 use crate::base::time::UnixTime;
 
@@ -86,33 +87,6 @@ pub(super) fn duration(bounds: RangeInclusive<Duration>) -> impl Fn(&Scalar) -> 
     }
 }
 
-/// A whole number and `ms`, `s`, `m`, `h` or `d`.
-pub(crate) fn parse_span(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: u64 = number.parse().ok()?;
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(milliseconds).map(Duration::from_millis)
-}
-
-/// A duration in the largest unit that expresses it whole.
-pub(crate) fn show_span(span: Duration) -> String {
-    let milliseconds = span.as_millis();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if milliseconds >= size && milliseconds.is_multiple_of(size) {
-            return format!("{}{unit}", milliseconds / size);
-        }
-    }
-    if milliseconds == 0 { "0s".into() } else { format!("{milliseconds}ms") }
-}
-
 /// One of a few words, each with what it stands for.
 pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Scalar) -> Parsed<T> {
     move |scalar| {
@@ -170,6 +144,18 @@ pub(super) fn listen(scalar: &Scalar) -> Parsed<SocketAddr> {
             )
         },
     )
+}
+
+/// An address to listen on for this machine alone, unless another is said: a port alone is one of 127.0.0.1.
+pub(super) fn local(scalar: &Scalar) -> Parsed<SocketAddr> {
+    let text = text(scalar)?;
+    let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    text.parse().or_else(|_| text.parse().map(local)).map_err(|_| {
+        Bad::new(
+            format!("takes an address and a port, not {}", said(scalar)),
+            "such as 127.0.0.1:9464, or 9464 alone for a port of this machine",
+        )
+    })
 }
 
 /// A server: a host name or an address, and a port other than 0 where it is not 1812.

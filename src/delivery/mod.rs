@@ -150,6 +150,27 @@ struct Channel {
     way: Open,
     /// The tick of its last failure since it last worked; 0: none.
     failed: AtomicU64,
+    counts: Counts,
+}
+
+/// How often a channel's provider took a message, and how often it did not.
+#[derive(Default)]
+struct Counts {
+    taken: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What a channel was given to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// The channel.
+    pub name: Label,
+    /// What it brings.
+    pub kind: Kind,
+    /// Messages that its provider took.
+    pub taken: u64,
+    /// Messages that it did not take, or not in time.
+    pub failed: u64,
 }
 
 enum Open {
@@ -231,7 +252,8 @@ impl Channels {
                         Open::Smpp(end)
                     }
                 };
-                Ok(Channel { settings: settings.clone(), way, failed: AtomicU64::new(0) })
+                let counts = Counts::default();
+                Ok(Channel { settings: settings.clone(), way, failed: AtomicU64::new(0), counts })
             })
             .collect::<Result<Vec<_>, Fault>>()?;
         let inner = Arc::new(Inner {
@@ -257,6 +279,29 @@ impl Channels {
     /// Every channel: its name, what it brings, and how.
     pub fn list(&self) -> impl Iterator<Item = &ChannelSettings> {
         self.inner.channels.iter().map(|channel| &channel.settings)
+    }
+
+    /// What each was given to send.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        let of = |channel: &Channel| Traffic {
+            name: channel.settings.name.clone(),
+            kind: channel.settings.kind,
+            taken: channel.counts.taken.load(Ordering::Relaxed),
+            failed: channel.counts.failed.load(Ordering::Relaxed),
+        };
+        self.inner.channels.iter().map(of).collect()
+    }
+
+    /// Goes on from what `before` had counted by now, of channels of the same names.
+    pub fn go_on_from(&self, before: &Channels) {
+        for known in before.traffic() {
+            let Some(channel) = self.inner.place(&known.name).and_then(|at| self.inner.channels.get(at))
+            else {
+                continue;
+            };
+            channel.counts.taken.fetch_add(known.taken, Ordering::Relaxed);
+            channel.counts.failed.fetch_add(known.failed, Ordering::Relaxed);
+        }
     }
 
     /// Sends, beginning at once; the future tells how it went. Dropping it does not call the message back. It may be polled
@@ -406,6 +451,8 @@ impl Inner {
         let outcome = self.hand_over(channel, delivery).await;
         let now = self.means.clock.mono();
         channel.failed.store(if outcome.is_ok() { 0 } else { now.0 }, Ordering::Relaxed);
+        let count = if outcome.is_ok() { &channel.counts.taken } else { &channel.counts.failed };
+        count.fetch_add(1, Ordering::Relaxed);
         Trial { outcome, took: now.since(began) }
     }
 

@@ -1,4 +1,4 @@
-//! What users are told of things that were done in their name, so that nobody else does them unnoticed. Mails alone; English
+//! What users are told of things that were done in their name, so that nobody else does them unnoticed. English
 //! and Hungarian are built in.
 
 use crate::engine::delivery::Notice;
@@ -33,6 +33,20 @@ const BUILT_IN: &[(Notice, &str, &str, &str)] = &[
         "Az adminisztrátor új tartalék kódokat készített neked. A korábbiak többé nem élnek.\n\nHa nem kérted, szólj az \
          ügyfélszolgálatnak.\n",
     ),
+    (
+        Notice::PhoneChanged,
+        "en",
+        "Your telephone number was changed",
+        "Your telephone number at {app} was changed, and codes will go to another one. If you did not ask for it, tell your help \
+         desk at once.\n",
+    ),
+    (
+        Notice::PhoneChanged,
+        "hu",
+        "Megváltozott a telefonszámod",
+        "Megváltozott a telefonszámod ({app}), a kódok máshova fognak menni. Ha nem te kérted, azonnal szólj az \
+         ügyfélszolgálatnak.\n",
+    ),
 ];
 
 /// Subject and text of `notice` for somebody who speaks the first of `languages` that there is; English otherwise.
@@ -49,7 +63,7 @@ mod tests {
 
     #[test]
     fn every_notice_has_words_in_english_that_hold_no_code() {
-        for notice in [Notice::RecoveryUsed, Notice::RecoveryIssued] {
+        for notice in [Notice::RecoveryUsed, Notice::RecoveryIssued, Notice::PhoneChanged] {
             let (subject, text) = words(notice, &["tlh"]);
             assert!(!subject.is_empty() && text.contains("help desk"));
             assert_ne!(words(notice, &["tlh", "hu"]), (subject, text));

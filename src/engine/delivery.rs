@@ -120,6 +120,8 @@ pub enum Notice {
     RecoveryIssued,
     /// A recovery code let somebody in.
     RecoveryUsed,
+    /// The help desk changed the telephone number: told at the old one.
+    PhoneChanged,
 }
 
 /// How a delivery went.

@@ -98,6 +98,8 @@ pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<O
                 offers.extend(pushes(account, policy));
                 continue;
             }
+            // Somebody else has changed the number of late, and might be who asks for the code.
+            Factor::Sent(Kind::Sms | Kind::Voice) if holds_phone(account, now) => continue,
             Factor::Sent(kind) => {
                 let Some(to) = address(account.contact.as_deref(), kind, policy.sending.as_deref()) else {
                     continue;
@@ -113,6 +115,10 @@ pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<O
         offers.push(Offer::new(Factor::Token, None));
     }
     offers
+}
+
+fn holds_phone(account: &Account, now: UnixTime) -> bool {
+    account.special.as_ref().is_some_and(|special| special.holds_phone(now).is_some())
 }
 
 /// A push to each device, where there is a way.

@@ -39,6 +39,7 @@ pub mod reason;
 pub mod record;
 mod recovery;
 pub mod remember;
+pub mod role;
 pub mod rule;
 pub mod sending;
 pub mod special;

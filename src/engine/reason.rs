@@ -174,6 +174,14 @@ reasons! {
     DeviceAdded = "device-added",
     /// An admin took a device back: its answers count no more.
     DeviceRevoked = "device-revoked",
+    /// An admin gave the user a role at the admins' pages, or took it away.
+    RoleChanged = "role-changed",
+    /// The user's telephone number was changed by somebody else, and no code goes to the new one for a while.
+    PhoneHeld = "phone-held",
+    /// An admin made a token of the interface for programs.
+    ApiTokenAdded = "api-token-added",
+    /// An admin revoked a token of the interface for programs.
+    ApiTokenRevoked = "api-token-revoked",
     /// An admin checked a code of a token; it was right, and is used up.
     TokenVerified = "token-verified",
     /// An admin brought a token back in step by two of its codes in a row, which are used up.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::record::Consumed;
 use super::remember::Session;
+use super::role::Role;
 use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -35,6 +36,10 @@ pub struct Special {
     pub devices: Vec<Device>,
     /// When an admin last unlocked the user: wrong passwords from before are forgiven.
     pub unlocked: Option<UnixTime>,
+    /// What the user may do at the admins' pages.
+    pub role: Option<Role>,
+    /// Until this moment no code goes to the telephone number, which somebody else has changed.
+    pub phone_held: Option<UnixTime>,
 }
 
 /// For so long a user is blocked who says on the phone that somebody else is logging in.
@@ -157,6 +162,12 @@ impl Special {
     #[must_use]
     pub fn blocked(&self, now: UnixTime) -> Option<&Block> {
         self.block.as_ref().filter(|block| now < block.until)
+    }
+
+    /// Until when no code goes to the telephone number, where that holds at `now`.
+    #[must_use]
+    pub fn holds_phone(&self, now: UnixTime) -> Option<UnixTime> {
+        self.phone_held.filter(|until| now < *until)
     }
 
     /// The devices whose answers count, oldest first.

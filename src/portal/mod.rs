@@ -11,6 +11,7 @@
 pub mod desk;
 pub mod device;
 mod inbound;
+pub mod metrics;
 mod push;
 mod reply;
 mod request;

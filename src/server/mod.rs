@@ -20,16 +20,21 @@ pub mod duplicates;
 pub mod floods;
 pub mod front;
 mod herald;
+pub mod hindrance;
 mod intents;
 pub mod line;
 pub mod manners;
 pub mod node;
 mod notices;
 mod outbox;
+pub mod past;
 pub mod peers;
+pub mod people;
 pub mod phones;
 pub mod pipeline;
+pub mod posture;
 pub mod profile;
+pub mod pulse;
 mod push_key;
 mod receipts;
 pub mod record;
@@ -58,6 +63,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::base::system::{Clock, random};
 use crate::delivery::actions::Actions;
@@ -79,6 +85,8 @@ use floods::Floods;
 use front::Front;
 use node::Node;
 use peers::{Replays, Witnesses};
+use pulse::Pulse;
+use pulse::counts::Counts;
 use receipts::Receipts;
 use record::Journal;
 use settings::{Affinity, Settings};
@@ -259,6 +267,8 @@ impl Server {
             clock,
             journal,
             tracer,
+            counts: Counts::new(names(settings)),
+            listening: AtomicUsize::new(0),
             delayed: AtomicUsize::new(0),
             vapid: lent.vapid.clone(),
             actions: Arc::clone(&lent.actions),
@@ -302,6 +312,13 @@ impl Server {
         Some(Front::new(self.workers.first()?.commands.clone()))
     }
 
+    /// How it stands, for whoever watches it.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        let sockets = self.addresses.len() * self.workers.len();
+        Pulse::new(Arc::clone(&self.shared), Arc::clone(&self.primaries), sockets)
+    }
+
     /// Logins under way, those that wait for a code included.
     pub fn logins(&self) -> usize {
         self.shared.node.logins()
@@ -338,7 +355,9 @@ impl Server {
             worker.commands.send(Command::ChangeOver).map_err(|_| gone())?;
         }
         self.shared.ratchet.replace(raised);
+        self.shared.counts.configure(names(settings));
         let before = self.shared.live.load();
+        live.channels.go_on_from(&before.channels);
         for gateway in live.clients.all() {
             if let Some(known) = before.clients.named(&gateway.name) {
                 gateway.manner.resume(&known.manner.habit());
@@ -443,6 +462,11 @@ fn mint(settings: &Settings, key: &Secret, others: &[Secret]) -> Mint {
         Affinity::Shared => mint.sharing(key, others),
         Affinity::Deny | Affinity::Relay => mint,
     }
+}
+
+/// What logins come from: gateways and pages.
+fn names(settings: &Settings) -> impl Iterator<Item = Label> {
+    settings.clients.iter().chain(&settings.fronts).map(|client| client.name.clone())
 }
 
 /// The control socket. One that nobody insists on may be missing: logins matter more.

@@ -24,8 +24,9 @@ use super::affinity::{Mint, RoundHasher, RoundId};
 use super::intents::Intents;
 use super::peers::RELAY_PATIENCE;
 use super::phones::Phones;
+use super::pulse::{LiveLogin, UnderWay};
 use super::slot::{Brought, Original, Slot, turn_away};
-use crate::base::name::Label;
+use crate::base::name::{Label, UserName};
 use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_peer::relay;
@@ -75,6 +76,34 @@ impl Node {
     /// Logins that are being worked on at this moment.
     pub fn busy(&self) -> usize {
         self.slots.iter().filter(|slot| slot.is_busy()).count()
+    }
+
+    /// Logins under way, by what they wait for.
+    pub fn under_way(&self) -> UnderWay {
+        let mut found = UnderWay::default();
+        for slot in &self.slots {
+            *match state(&slot) {
+                "working" => &mut found.working,
+                "shared" => &mut found.shared,
+                "held" => &mut found.held,
+                _ => &mut found.parked,
+            } += 1;
+        }
+        found
+    }
+
+    /// Logins under way, of `user` alone where one is named, in no order.
+    pub fn live(&self, user: Option<&UserName>, now: Tick) -> Vec<LiveLogin> {
+        let wanted = |slot: &Slot| user.is_none() || slot.facts.user.as_ref() == user;
+        let live = self.slots.iter().filter(|slot| wanted(slot)).map(|slot| LiveLogin {
+            login: slot.facts.id,
+            user: slot.facts.user.clone(),
+            client: slot.facts.client.clone(),
+            station: slot.facts.station.clone(),
+            age: now.since(slot.facts.began),
+            state: state(&slot),
+        });
+        live.collect()
     }
 
     /// Logins that end with this process: all but those that wait where other servers go on with them.
@@ -314,5 +343,18 @@ impl Node {
             self.phones.release(&asking.user, round);
         }
         Some(slot)
+    }
+}
+
+/// What a login waits for, in a word.
+fn state(slot: &Slot) -> &'static str {
+    if slot.is_busy() {
+        "working"
+    } else if slot.is_away() {
+        "shared"
+    } else if slot.is_held() {
+        "held"
+    } else {
+        "parked"
     }
 }

@@ -242,6 +242,7 @@ impl Worker {
         let answer = self.keep(record, answer_by).await;
         if let (Verdict::Retried, CommitAnswer::Done(recorded)) = (row.verdict, &answer) {
             self.shared.journal.login(&row, Some(recorded.sequence()));
+            self.shared.counts.login(&row, true);
         }
         answer
     }
@@ -258,6 +259,7 @@ impl Worker {
     /// Records an alarm, and says so in the log.
     async fn alarm(&self, record: Record, answer_by: Tick) -> CommitAnswer {
         let row = Arc::clone(&record.row);
+        self.shared.counts.alarm(row.reason);
         let answer = self.keep(record, answer_by).await;
         let sequence = match &answer {
             CommitAnswer::Done(recorded) => Some(recorded.sequence()),
@@ -333,7 +335,12 @@ impl Worker {
     ) -> Option<Ask> {
         self.step(|env, out| {
             let ask = go(env, out);
-            out.retain(|output| !matches!(output, Output::Ended { .. }));
+            out.retain(|output| {
+                let Output::Ended { row, .. } = output else { return true };
+                // The row of the whole flood will say it.
+                self.shared.counts.login(row, true);
+                false
+            });
             ask
         })
     }
@@ -347,6 +354,7 @@ impl Worker {
             Output::Tell { caller, said, not_before } => self.tell(caller, said, not_before, now),
             Output::Ended { row, sequence } => {
                 self.shared.journal.login(&row, sequence);
+                self.shared.counts.login(&row, sequence.is_some());
                 if row.reason == Reason::RecoveryAccepted && sequence.is_some() {
                     self.tell_user(&row);
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::people::People;
 use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub affinity: Affinity,
     /// The other servers.
     pub peers: Vec<Peer>,
+    /// What is said of those who log in, for whoever is asked why somebody cannot.
+    pub people: Arc<People>,
     /// Where commands reach the server while it runs; `None` for nowhere.
     pub control: Option<Control>,
 }

@@ -20,6 +20,8 @@ use super::front::Knocking;
 use super::node::{Node, Origin};
 use super::outbox::Outbox;
 use super::peers::{Peers, Relays, Replays, Witnesses};
+use super::people::People;
+use super::pulse::counts::Counts;
 use super::record::Journal;
 use super::socket::{Letter, Listening};
 use super::sprays::Sprays;
@@ -54,6 +56,9 @@ pub(super) struct Live {
     pub(super) peers: Peers,
     /// One for all clients.
     pub(super) lockout: Lockout,
+    /// For whoever watches: what was said of the clients, and of those who log in.
+    pub(super) said: Arc<[server::Client]>,
+    pub(super) people: Arc<People>,
 }
 
 impl Live {
@@ -65,6 +70,8 @@ impl Live {
             channels,
             peers: Peers::new(settings),
             lockout,
+            said: settings.clients.clone().into(),
+            people: Arc::clone(&settings.people),
         }
     }
 }
@@ -84,6 +91,9 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal: Journal,
     pub(super) tracer: Arc<Tracer>,
+    pub(super) counts: Counts,
+    /// Sockets that are listened on.
+    pub(super) listening: AtomicUsize,
     /// Replies that wait for their time.
     pub(super) delayed: AtomicUsize,
     /// What pushes to browsers are signed with; `None` where none go out.
@@ -249,6 +259,7 @@ impl Worker {
 
     async fn listen(self: Arc<Self>, place: usize) {
         let Some(socket) = self.sockets.get(place) else { return };
+        let _listens = Listens::begin(&self.shared.listening);
         let mut buffer = [0_u8; MAX_PACKET + 1];
         loop {
             if let Err(fault) = socket.readable().await {
@@ -374,6 +385,22 @@ impl Worker {
                 worker.shared.ratchet.unraise(address);
             }
         });
+    }
+}
+
+/// A socket that is listened on, until this is dropped.
+struct Listens<'a>(&'a AtomicUsize);
+
+impl Listens<'_> {
+    fn begin(count: &AtomicUsize) -> Listens<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Listens(count)
+    }
+}
+
+impl Drop for Listens<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

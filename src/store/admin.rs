@@ -16,7 +16,7 @@ pub use self::tokens::{NewToken, Replacement, SERIAL_MAX, TokenDetails, TokenFie
 pub use self::users::{GROUPS_MAX, UserDetails, UserFields, UserRow};
 
 use super::StoreFault;
-use super::act::Origin;
+use super::act::{Act, Origin};
 use super::report::Reports;
 use super::trail::Trail;
 use super::user_act::UserAct;
@@ -56,18 +56,23 @@ pub trait Admin: Send {
     /// Does something for a user, with its row in the trail. Nothing is done where it makes no sense.
     fn act_for(&mut self, name: &UserName, act: &UserAct<'_>) -> Result<(), AdminFault>;
 
-    /// Users who have a remembered factor, by name, with what is special about them. What its time has ended may be among it.
-    fn remembered(&mut self) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
+    /// Users who have this, by name, with what is special about them. What its time has ended may be among it.
+    fn users_with(&mut self, what: Having) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
         let mut found = Vec::new();
         for user in self.users(&UserFilter::default())? {
             let query = UserQuery { user: user.name, seeds: false, look_alikes: false };
             if let UserAnswer::Found(account) = self.account(&query)
-                && let Some(special) = account.special.filter(|special| !special.sessions.is_empty())
+                && let Some(special) = account.special.filter(|special| what.is_in(special))
             {
                 found.push((account.name, special));
             }
         }
         Ok(found)
+    }
+
+    /// Users who have a remembered factor.
+    fn remembered(&mut self) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
+        self.users_with(Having::Session)
     }
 
     /// Adds a token, to a user that is there or to nobody. [`AdminFault::Exists`] where the serial is taken.
@@ -168,9 +173,37 @@ pub trait Admin: Send {
     /// The same unless something was noted under `name` before, by whatever server; answers what stands there now.
     fn memo_once(&mut self, name: &str, text: &str) -> Result<String, AdminFault>;
 
+    /// Changes what is noted under `name` as `edit` does, with the row of `act`, in one transaction.
+    fn change_memo(
+        &mut self,
+        name: &str,
+        edit: &mut dyn FnMut(Option<&str>) -> Result<String, AdminFault>,
+        act: Act,
+    ) -> Result<(), AdminFault>;
+
     /// Lets `address` of `client`, or every address of it, go without Message-Authenticator again. Answers how many
     /// were raised. A running server keeps what it has in memory until it reads them again.
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault>;
+}
+
+/// Something that few users have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Having {
+    /// A remembered factor.
+    Session,
+    /// A role at the admins' pages.
+    Role,
+}
+
+impl Having {
+    /// Whether it is among what is special about a user.
+    #[must_use]
+    pub fn is_in(self, special: &Special) -> bool {
+        match self {
+            Having::Session => !special.sessions.is_empty(),
+            Having::Role => special.role.is_some(),
+        }
+    }
 }
 
 /// Which users to list.

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod admin;
+pub mod api_tokens;
 #[cfg(test)]
 mod battery;
 mod budget;
@@ -81,9 +82,23 @@ pub trait Logins: Send + Sync {
         Pending::Ready(Claimed::Unavailable)
     }
 
+    /// How it keeps up with what it is asked.
+    fn strain(&self) -> Strain {
+        Strain::default()
+    }
+
     /// The login that had this intent has ended. Whoever began afterwards may claim it; for those that began before it is
     /// [`Claimed::Over`] until the claim's time ends. Nobody waits for this.
     fn release(&self, _intent: [u8; 16], _login: LoginId) {}
+}
+
+/// How a store keeps up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strain {
+    /// How much was asked and is not answered.
+    pub waiting: usize,
+    /// It cannot be reached, or what it was last given to write it could not.
+    pub away: bool,
 }
 
 /// Why the store cannot do what was asked, for an admin to read.

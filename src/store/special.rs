@@ -8,6 +8,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::TokenId;
 use crate::engine::record::{LoginId, Method};
 use crate::engine::remember::Session;
+use crate::engine::role::Role;
 use crate::engine::special::{Block, Bypass, Device, Pin, Recovery, Special};
 use crate::factor::keyed::KeyedHash;
 
@@ -32,6 +33,10 @@ struct Written {
     devices: Vec<WrittenDevice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unlocked: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone_held: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,7 +105,18 @@ pub(super) fn write(special: &Special) -> Option<String> {
     if *special == Special::default() {
         return None;
     }
-    let Special { block, bypasses, recovery, pin, pins_before, sessions, devices, unlocked } = special;
+    let Special {
+        block,
+        bypasses,
+        recovery,
+        pin,
+        pins_before,
+        sessions,
+        devices,
+        unlocked,
+        role,
+        phone_held,
+    } = special;
     let text = |hash: &KeyedHash| hex(&hash.0);
     let written = Written {
         block: block.as_ref().map(|block| WrittenBlock {
@@ -144,6 +160,8 @@ pub(super) fn write(special: &Special) -> Option<String> {
             })
             .collect(),
         unlocked: unlocked.map(|time| time.0),
+        role: role.map(|role| role.code().to_owned()),
+        phone_held: phone_held.map(|time| time.0),
     };
     #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
     Some(serde_json::to_string(&written).expect("JSON"))
@@ -151,8 +169,18 @@ pub(super) fn write(special: &Special) -> Option<String> {
 
 /// Back from [`write`]; `None` for anything else.
 pub(super) fn read(text: &str) -> Option<Special> {
-    let Written { block, bypasses, recovery, pin, pins_before, sessions, devices, unlocked } =
-        serde_json::from_str(text).ok()?;
+    let Written {
+        block,
+        bypasses,
+        recovery,
+        pin,
+        pins_before,
+        sessions,
+        devices,
+        unlocked,
+        role,
+        phone_held,
+    } = serde_json::from_str(text).ok()?;
     let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
     Some(Special {
         block: block.map(|block| Block {
@@ -207,6 +235,11 @@ pub(super) fn read(text: &str) -> Option<Special> {
             })
             .collect::<Option<_>>()?,
         unlocked: unlocked.map(UnixTime),
+        role: match role {
+            None => None,
+            Some(role) => Some(Role::parse(&role)?),
+        },
+        phone_held: phone_held.map(UnixTime),
     })
 }
 
@@ -276,6 +309,8 @@ mod tests {
             pins_before: vec![KeyedHash([3; 32])],
             sessions: [Some(TokenId(9)), None].map(session).into(),
             unlocked: Some(UnixTime(7)),
+            role: Some(Role::HelpDesk),
+            phone_held: Some(UnixTime(9)),
         };
         let text = write(&special).unwrap();
         assert_eq!(read(&text), Some(special));
@@ -289,6 +324,7 @@ mod tests {
             r#"{"pins-before":["00"]}"#,
             &text.replace("vpn", "v p"),
             &text.replace("\"email\"", "\"pigeon\""),
+            &text.replace("helpdesk", "king"),
         ] {
             assert_eq!(read(damaged), None, "{damaged}");
         }

@@ -14,6 +14,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
 use crate::engine::reason::Reason;
 use crate::engine::record::{LoginId, Method, Tally};
+use crate::engine::role::Role;
 use crate::engine::special::{Block, Bypass, Device, HashKey, HashKeys, Pin, Recovery, Special};
 use crate::factor::pin;
 use crate::factor::recovery::RecoveryCode;
@@ -28,6 +29,9 @@ pub const BYPASS_MOST: Duration = Duration::from_hours(24);
 pub const BYPASSES_MAX: usize = 16;
 /// How long a user may be blocked: ten years.
 pub const BLOCK_MOST: Duration = Duration::from_hours(24 * 3653);
+
+/// How long no code may go to a telephone number that somebody else changed: thirty days.
+pub const HOLD_MOST: Duration = Duration::from_hours(24 * 30);
 
 /// How long an unlock is remembered: no wrong password counts for longer.
 const FORGIVEN: Duration = Duration::from_hours(24);
@@ -91,6 +95,16 @@ pub enum UserAct<'a> {
         /// What it signs its answers with, where it does: a public key of the curve P-256, 65 octets.
         key: Option<&'a [u8]>,
     },
+    /// The user may do this at the admins' pages from now on, and what the role before allowed no more.
+    SetRole {
+        /// `None`: nothing.
+        role: Option<Role>,
+    },
+    /// No code goes to the user's telephone number for so long from now, at most [`HOLD_MOST`]; zero ends that.
+    HoldPhone {
+        /// How long.
+        span: Duration,
+    },
     /// The answers of the active device of this name, or number, count no more.
     RevokeDevice {
         /// Which one.
@@ -135,6 +149,8 @@ impl UserAct<'_> {
             UserAct::EndSessions { .. } => Reason::SessionEnded,
             UserAct::AddDevice { .. } => Reason::DeviceAdded,
             UserAct::RevokeDevice { .. } | UserAct::DeviceGone { .. } => Reason::DeviceRevoked,
+            UserAct::SetRole { .. } => Reason::RoleChanged,
+            UserAct::HoldPhone { .. } => Reason::PhoneHeld,
         }
     }
 
@@ -165,6 +181,9 @@ impl UserAct<'_> {
             UserAct::AddDevice { name, channel, .. } => format!("{name} by {channel}"),
             UserAct::RevokeDevice { device } => (*device).to_owned(),
             UserAct::DeviceGone { device } => format!("{device}: its push service does not know it any more"),
+            UserAct::SetRole { role } => role.map_or("none", Role::code).to_owned(),
+            UserAct::HoldPhone { span } if span.is_zero() => "no more".to_owned(),
+            UserAct::HoldPhone { span } => format!("until {}", now + *span),
         }
     }
 
@@ -180,6 +199,7 @@ impl UserAct<'_> {
         special.bypasses.retain(|bypass| now < bypass.until);
         special.block.take_if(|block| block.until <= now);
         special.sessions.retain(|session| now < session.until);
+        special.phone_held.take_if(|until| *until <= now);
         special.unlocked.take_if(|unlocked| now.since(*unlocked) > FORGIVEN);
         match self {
             UserAct::Block { span, why } => {
@@ -260,6 +280,22 @@ impl UserAct<'_> {
                     revoked: None,
                 };
                 add_device(special, device, now)?;
+            }
+            UserAct::SetRole { role } => {
+                if special.role == *role {
+                    let what = role.map_or_else(
+                        || "the user has no role".to_owned(),
+                        |role| format!("the user is {role} already"),
+                    );
+                    return Err(AdminFault::Invalid(what));
+                }
+                special.role = *role;
+            }
+            UserAct::HoldPhone { span } => {
+                if *span > HOLD_MOST {
+                    return Err(AdminFault::Invalid("a number is held for thirty days at most".to_owned()));
+                }
+                special.phone_held = (!span.is_zero()).then(|| now + *span);
             }
             UserAct::RevokeDevice { device } => {
                 let number = device.parse::<i64>().ok();

@@ -12,7 +12,8 @@ use super::words::{Word, span};
 
 /// `block alice 2h`, `unblock alice`, `recovery alice CODE CODE`, `bypass alice 300s client=nas station=NET`,
 /// `cancel-bypasses alice`, `pin alice 2580`, `no-pin alice`, `end-sessions alice`, `device alice phone`, which is found at
-/// `alice-phone`, `revoke alice phone`.
+/// `alice-phone`, `revoke alice phone`,
+/// `hold-phone alice 24h`.
 pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) -> Result<(), String> {
     let first = || rest.first().map(Word::text).ok_or("a word is missing");
     let codes: Vec<_> = rest.iter().filter_map(|word| RecoveryCode::parse(&word.value)).collect();
@@ -37,6 +38,7 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
             key: None,
         },
         "revoke" => UserAct::RevokeDevice { device: &first_word },
+        "hold-phone" => UserAct::HoldPhone { span: span(&first()?)? },
         "cancel-bypasses" => UserAct::CancelBypasses,
         "pin" => UserAct::SetPin(&pin),
         "no-pin" => UserAct::RemovePin,

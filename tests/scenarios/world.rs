@@ -251,6 +251,7 @@ impl World {
     /// The server called `name` is a peer, and `affinity` holds.
     pub fn with_peer(&mut self, peer: &str, affinity: Affinity) {
         self.peers = Peers::new(&Settings {
+            people: Arc::default(),
             server_name: Label::new("mfa-a").unwrap(),
             listen: Vec::new(),
             workers: 1,

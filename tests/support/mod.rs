@@ -39,6 +39,7 @@ pub mod accounting;
 pub mod code;
 pub mod freeradius;
 pub mod gateway;
+pub mod http;
 pub mod ocserv;
 pub mod openvpn;
 pub mod pam;

@@ -10,18 +10,18 @@ mod walk;
 use super::failure::Failure;
 use super::output::{Format, note, printable};
 use super::store::{Missing, clock, entropy, machine, open, said, wrong};
-use super::user::past::Past;
-use super::user::show::{Hindrance, hindrances};
 use super::user::{group_name, user_name};
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::time::UnixTime;
-use crate::config::asked::Asked;
 use crate::config::flags::ServeFlags;
 use crate::config::{self, Effective, Said};
 use crate::engine::account::Account;
 use crate::engine::lockout::{Standing, standing};
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::rule::{Match, Miss, Rule};
+use crate::server::hindrance::{Hindrance, hindrances};
+use crate::server::past::Past;
+use crate::server::people::Asked;
 use crate::server::settings::{Client, MessageAuthenticator};
 use walk::{Outcome, Walked};
 
@@ -152,7 +152,7 @@ fn answer<'a>(
     let hindrances = match &account {
         None => Vec::new(),
         Some(account) => {
-            let past = Past::read(&mut *admin, account, &people, now)?;
+            let past = Past::read(&mut *admin, account, &people, now).map_err(Failure::from)?;
             hindrances(account, &people, &past, now)
         }
     };

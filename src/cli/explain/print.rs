@@ -9,11 +9,11 @@ use super::{Answer, Judged};
 use crate::base::name::GroupName;
 use crate::cli::output::{count, printable, say};
 use crate::cli::session::open_ones;
-use crate::cli::user::show::Hindrance;
 use crate::config::Said;
 use crate::engine::account::Token;
 use crate::engine::lockout::Standing;
 use crate::engine::rule::{Miss, Rule};
+use crate::server::hindrance::Hindrance;
 
 /// Why a rule does not match.
 pub(super) fn miss(rule: &Rule, miss: Miss) -> String {

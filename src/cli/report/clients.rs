@@ -1,7 +1,6 @@
 //! `radmfa report clients`: how safely each gateway speaks and how it asks, and what would make it better.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -14,11 +13,8 @@ use crate::cli::store::{clock, entropy, machine, warn, wrong};
 use crate::cli::when::moment;
 use crate::config::flags::ServeFlags;
 use crate::config::{self, show_span};
-use crate::engine::sending::HELD;
-use crate::server::manners::{Habit, memo};
+use crate::server::posture::Posture;
 use crate::server::settings::{Client, MessageAuthenticator};
-use crate::store::admin::Admin;
-use crate::store::report::{By, Filter};
 use crate::store::{self, Place, Settings};
 
 /// Show each client's posture, with a sentence of advice
@@ -37,18 +33,6 @@ pub(crate) struct Clients {
     format: FormatFlag,
     #[command(flatten)]
     serve: ServeFlags,
-}
-
-/// What is known of one client.
-struct Known<'a> {
-    client: &'a Client,
-    /// Addresses that have shown a Message-Authenticator.
-    seen: Vec<String>,
-    protocols: Vec<String>,
-    logins: u64,
-    habit: Habit,
-    /// The longest that a factor of its users may take of one request.
-    factor: Duration,
 }
 
 impl Clients {
@@ -88,8 +72,9 @@ impl Clients {
         ]);
         let wanted = |client: &&Client| named.is_empty() || named.contains(client.name.as_str());
         for client in clients.iter().filter(wanted) {
-            let known = self.know(client, slowest, &mut *admin).map_err(Failure::from)?;
-            let Known { seen, protocols, logins, habit, factor, .. } = &known;
+            let span = (self.since, self.until);
+            let known = Posture::of(client, slowest, span, &mut *admin).map_err(Failure::from)?;
+            let Posture { seen, protocols, logins, habit, factor, .. } = &known;
             let time = |moment: u64| json!((moment > 0).then(|| UnixTime(moment).to_string()));
             listing.row([
                 json!(client.name.as_str()),
@@ -114,111 +99,5 @@ impl Clients {
             ]);
         }
         listing.print(self.format.format)
-    }
-
-    fn know<'a>(
-        &self,
-        client: &'a Client,
-        slowest: Option<Duration>,
-        admin: &mut dyn Admin,
-    ) -> Result<Known<'a>, store::admin::AdminFault> {
-        let postures = admin.postures()?.into_iter().filter(|posture| posture.client == client.name);
-        let seen = postures.map(|posture| posture.address.to_string()).collect();
-        let habit = Habit::read(admin.memo(&memo(&client.name))?.as_deref());
-        let filter = Filter {
-            since: self.since,
-            until: self.until,
-            client: Some(client.name.as_str().to_owned()),
-            ..Filter::default()
-        };
-        let sums = admin.reports().sums(&filter, By::Protocol)?;
-        let logins = sums.iter().map(|sum| sum.accepted + sum.rejected).sum();
-        let protocols = sums.into_iter().map(|sum| sum.key).collect();
-        // A code that is sent holds the request until a provider has it, a token's holds it not at all.
-        let sends = client.policy.sending.is_some() && client.policy.admission.challenge;
-        let factor = slowest.filter(|_| sends).unwrap_or_default().min(HELD);
-        Ok(Known { client, seen, protocols, logins, habit, factor })
-    }
-}
-
-/// Days in which something that was seen still matters.
-const LATELY: Duration = Duration::from_hours(30 * 24);
-/// Logins below which how many packets come again says nothing.
-const ENOUGH: u64 = 20;
-
-impl Known<'_> {
-    /// What to do about a client, gravest first; that all is well where nothing is to be done.
-    fn advice(&self, now: UnixTime) -> Vec<String> {
-        let Known { client, seen, protocols, logins, habit, factor } = self;
-        let lately = |moment: u64| moment > 0 && now.since(UnixTime(moment)) < LATELY;
-        let mut advice: Vec<String> = Vec::new();
-        let mut say = |applies: bool, what: &str| {
-            if applies {
-                advice.push(what.to_owned());
-            }
-        };
-        let posture = client.message_authenticator;
-        say(client.secret.len() < 16, "Give it a longer secret: 16 octets or more (openssl rand -hex 32).");
-        say(
-            posture == MessageAuthenticator::Optional,
-            "Set message-authenticator = auto: without it a reply can be forged (CVE-2024-3596).",
-        );
-        say(
-            posture == MessageAuthenticator::Auto && seen.is_empty() && *logins > 0,
-            "It sends no Message-Authenticator: update the gateway, or have it send one (CVE-2024-3596).",
-        );
-        say(
-            posture != MessageAuthenticator::Required && !seen.is_empty() && lately(habit.unsigned),
-            "Some of its addresses still ask without Message-Authenticator: have them send it, then set \
-             message-authenticator = required.",
-        );
-        say(
-            posture == MessageAuthenticator::Auto && !seen.is_empty() && !lately(habit.unsigned),
-            "It sends Message-Authenticator: set message-authenticator = required.",
-        );
-        say(
-            lately(habit.proxy_state) && !client.limit_proxy_state,
-            "A proxy stands before it: have that send Message-Authenticator, then set limit-proxy-state = true.",
-        );
-        say(
-            !lately(habit.proxy_state) && !client.limit_proxy_state,
-            "No Proxy-State comes from it: set limit-proxy-state = true.",
-        );
-        say(
-            protocols.iter().any(|protocol| !matches!(protocol.as_str(), "pap" | "none")),
-            "It tries other credentials than PAP, which are refused: set it to PAP.",
-        );
-        let patience = client.policy.admission.patience;
-        let within = client.policy.admission.answer_within();
-        if within < *factor {
-            advice.push(format!(
-                "A message may take {} to leave, and its patience leaves {}: raise its timeout, and patience to timeout × tries.",
-                show_span(*factor),
-                show_span(within)
-            ));
-        }
-        if let Some(interval) = habit.interval() {
-            let often = *logins >= ENOUGH && habit.repeats * 10 >= *logins;
-            if interval > patience {
-                advice.push(format!(
-                    "It waits {} before it asks again, longer than patience ({}): raise patience to timeout × tries.",
-                    show_span(interval),
-                    show_span(patience)
-                ));
-            } else if interval < Duration::from_secs(1) {
-                advice.push(format!(
-                    "It asks again after {}: raise its timeout to 3 s or more.",
-                    show_span(interval)
-                ));
-            } else if often {
-                advice.push(
-                    "Many of its packets come again: look whether answers are slow (report auth) or lost on the way.".to_owned(),
-                );
-            }
-        }
-        if advice.is_empty() {
-            advice.push("Nothing is to be done.".to_owned());
-        }
-        advice
     }
 }

@@ -10,11 +10,11 @@ use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing};
 use crate::cli::store::{Missing, clock, open, said};
-use crate::cli::user::past::Past;
-use crate::cli::user::show::{Hindrance, account, hindrances};
 use crate::cli::user::user_name;
 use crate::cli::when::moment;
 use crate::config::flags::StoreFlags;
+use crate::server::hindrance::{Hindrance, account, hindrances};
+use crate::server::past::Past;
 use crate::store::admin::UserFilter;
 
 /// Users read at a time.
@@ -56,11 +56,11 @@ impl Locked {
         loop {
             let users = admin.users(&filter).map_err(Failure::from)?;
             for user in users.iter().filter(|user| self.user.as_ref().is_none_or(|name| *name == user.name)) {
-                let account = account(&mut *admin, &user.name)?;
+                let account = account(&mut *admin, &user.name).map_err(Failure::from)?;
                 // Since when somebody is disabled stands in the trail alone.
                 let mut past = Past::default();
                 if account.disabled {
-                    past.read_acts(&mut *admin, &user.name)?;
+                    past.read_acts(&mut *admin, &user.name).map_err(Failure::from)?;
                 }
                 for hindrance in hindrances(&account, &settings.people, &past, now) {
                     if is_of_this_report(&hindrance) && self.takes(hindrance.since()) {
@@ -101,6 +101,7 @@ fn is_of_this_report(hindrance: &Hindrance) -> bool {
         | Hindrance::NoToken { .. }
         | Hindrance::NoUsableToken { .. }
         | Hindrance::NoPin { .. }
-        | Hindrance::PinExpired { .. } => false,
+        | Hindrance::PinExpired { .. }
+        | Hindrance::PhoneHeld { .. } => false,
     }
 }

@@ -8,10 +8,10 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{note, printable, say};
 use crate::cli::store::said;
 use crate::cli::why::Why;
-use crate::config::asked::{Asked, People};
 use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
 use crate::factor::oath::{self, Moving};
+use crate::server::people::{Asked, People};
 
 /// Check a code of a token; a right one is used up
 ///

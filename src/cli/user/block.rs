@@ -58,6 +58,6 @@ impl Unblock {
 }
 
 /// A time on the command line.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
     config::span(text).ok_or_else(|| "takes a number with a unit, such as 300s, 12h or 90d".to_owned())
 }

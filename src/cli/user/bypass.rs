@@ -7,8 +7,6 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use super::block::span;
-use super::past::Past;
-use super::show::{account, hindrances};
 use super::user_name;
 use crate::base::name::{Label, UserName};
 use crate::cli::failure::Failure;
@@ -16,6 +14,8 @@ use crate::cli::output::{FormatFlag, Listing, note, say};
 use crate::cli::store::{clock, said};
 use crate::cli::why::{Why, why};
 use crate::config::flags::StoreFlags;
+use crate::server::hindrance::{account, hindrances};
+use crate::server::past::Past;
 use crate::store::admin::Admin;
 use crate::store::user_act::UserAct;
 
@@ -80,8 +80,8 @@ impl Bypass {
         if !known.is_empty() && known.iter().all(|asked| asked.client != client) {
             note(format!("warning: the configuration has no client {client}; nobody comes in by this"));
         }
-        let account = account(&mut *admin, &name)?;
-        let past = Past::read(&mut *admin, &account, &settings.people, now)?;
+        let account = account(&mut *admin, &name).map_err(Failure::from)?;
+        let past = Past::read(&mut *admin, &account, &settings.people, now).map_err(Failure::from)?;
         for hindrance in hindrances(&account, &settings.people, &past, now) {
             if hindrance.bars_a_bypass() {
                 note(format!("warning: {name} cannot log in all the same: {}", hindrance.sentence()));
@@ -93,7 +93,7 @@ impl Bypass {
 
 fn listing(admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<Listing> {
     let now = clock().unix();
-    let special = account(admin, name)?.special;
+    let special = account(admin, name).map_err(Failure::from)?.special;
     let mut listing = Listing::new(&["client", "station", "since", "until", "reason"]);
     let open = special.iter().flat_map(|special| &special.bypasses);
     for bypass in open.filter(|bypass| now < bypass.until) {

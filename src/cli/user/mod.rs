@@ -1,14 +1,13 @@
 //! `radmfa user`: who may log in, and what is known of them.
 
-mod block;
+pub(crate) mod block;
 mod bypass;
 mod erase;
 mod groups;
 mod import;
-pub(crate) mod past;
 mod pin;
 mod recovery;
-pub(crate) mod show;
+mod show;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -142,7 +141,7 @@ enum Action {
 /// The local password, for clients whose primary is `type=local`. Without any of these there is none.
 #[derive(Debug, clap::Args)]
 #[group(id = "password_flags", multiple = false)]
-struct PasswordFlags {
+pub(crate) struct PasswordFlags {
     /// Ask for a local password at the terminal
     #[arg(long)]
     password: bool,
@@ -292,14 +291,20 @@ impl User {
 }
 
 impl PasswordFlags {
-    fn hash(&self) -> anyhow::Result<Option<Arc<str>>> {
+    /// The hash of the password that they say; `None` where they say none.
+    pub(crate) fn hash(&self) -> anyhow::Result<Option<Arc<str>>> {
         let password = match &self.password_file {
             Some(path) => input::secret_file(path)?,
             None if self.password_stdin => input::secret_stdin()?,
-            None if self.password => input::ask_new_password("--password-file FILE or --password-stdin")?,
+            None if self.password => return Self::ask().map(Some),
             None => return Ok(None),
         };
         password_hash(&password).map(Some)
+    }
+
+    /// The hash of a password that is asked for at the terminal.
+    pub(crate) fn ask() -> anyhow::Result<Arc<str>> {
+        password_hash(&input::ask_new_password("--password-file FILE or --password-stdin")?)
     }
 }
 

@@ -2,45 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::past::Past;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Listing, count, printable, say};
 use crate::cli::session::open_ones;
 use crate::cli::store::{Missing, clock, open, said};
-use crate::config::asked::People;
 use crate::config::flags::StoreFlags;
 use crate::config::show_span;
-use crate::engine::account::Account;
-use crate::engine::lockout::{Standing, standing};
-use crate::engine::policy::PinWanted;
-use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::special::Special;
-use crate::store::admin::{Admin, UserDetails};
-
-/// Why a user cannot log in now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hindrance {
-    Disabled { since: Option<UnixTime> },
-    Blocked { since: UnixTime, until: UnixTime, why: String },
-    Locked { since: UnixTime, failures: u32 },
-    Waits { since: UnixTime, until: UnixTime, failures: u32 },
-    Withheld { since: UnixTime, until: UnixTime },
-    NoToken { since: Option<UnixTime> },
-    NoUsableToken { since: Option<UnixTime> },
-    NoPin { since: Option<UnixTime>, places: Vec<String> },
-    PinExpired { since: UnixTime, place: String },
-}
+use crate::server::hindrance::{Hindrance, account, hindrances};
+use crate::server::past::Past;
+use crate::store::admin::UserDetails;
 
 pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow::Result<()> {
     let settings = said(store)?;
     let mut admin = open(store, Missing::Refuse)?;
     let user = admin.user(name).map_err(Failure::from)?;
     let of_late = admin.failures_of_late(name).map_err(Failure::from)?;
-    let account = account(&mut *admin, name)?;
+    let account = account(&mut *admin, name).map_err(Failure::from)?;
     let now = clock().unix();
-    let past = Past::read(&mut *admin, &account, &settings.people, now)?;
+    let past = Past::read(&mut *admin, &account, &settings.people, now).map_err(Failure::from)?;
     let hindrances = hindrances(&account, &settings.people, &past, now);
     let special = account.special.unwrap_or_default();
     if format == Format::Table {
@@ -58,147 +40,6 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
     let mut cells = cells.chain(more_cells(&special, &hindrances, now));
     listing.row(std::array::from_fn::<_, 21, _>(|_| cells.next().unwrap_or_default()));
     listing.print(format)
-}
-
-/// The user as a login finds it.
-pub(crate) fn account(admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<Account> {
-    let query = UserQuery { user: name.clone(), seeds: false, look_alikes: false };
-    match admin.account(&query) {
-        UserAnswer::Found(account) => Ok(account),
-        UserAnswer::Unknown { .. } => Err(Failure::failed(format!("there is no user {name}")).into()),
-        UserAnswer::Unavailable => Err(Failure::failed("the store cannot be read").into()),
-    }
-}
-
-/// Everything that keeps the user out at `now`, gravest first.
-pub(crate) fn hindrances(account: &Account, people: &People, past: &Past, now: UnixTime) -> Vec<Hindrance> {
-    let mut found = Vec::new();
-    if account.disabled {
-        found.push(Hindrance::Disabled { since: past.disabled });
-    }
-    let special = account.special.as_deref();
-    if let Some(block) = special.and_then(|special| special.blocked(now)) {
-        let why = printable(&block.why);
-        found.push(Hindrance::Blocked { since: block.since, until: block.until, why });
-    }
-    let (since, failures) = (account.last_failure, account.failures);
-    match standing(&people.lockout, account.guesses(now), failures, since, now) {
-        Standing::Free => {}
-        Standing::Locked => found.push(Hindrance::Locked { since, failures }),
-        Standing::Waits(until) => found.push(Hindrance::Waits { since, until, failures }),
-    }
-    if let Some((since, until)) = past.withheld {
-        found.push(Hindrance::Withheld { since, until });
-    }
-    if !account.can_be_asked(now) && !people.reaches(account) {
-        let ended = account.tokens.iter().filter(|token| token.enabled).filter_map(|token| token.expires);
-        let since = ended.chain(past.token_lost).max();
-        let enrolled = account.is_enrolled();
-        found.push(if enrolled { Hindrance::NoUsableToken { since } } else { Hindrance::NoToken { since } });
-    }
-    let wanted = people.asked.iter().filter(|asked| asked.login.pin == PinWanted::WithCode);
-    let mut wanted = wanted.filter(|asked| asked.concerns(account)).peekable();
-    match special.and_then(|special| special.pin.as_ref()) {
-        None if wanted.peek().is_some() => {
-            let places = wanted.map(|asked| printable(&asked.place())).collect();
-            found.push(Hindrance::NoPin { since: past.pin_removed, places });
-        }
-        None => {}
-        Some(pin) => found.extend(wanted.filter_map(|asked| {
-            let age = asked.login.pin_max_age.filter(|age| now.since(pin.since) > *age)?;
-            Some(Hindrance::PinExpired { since: pin.since + age, place: printable(&asked.place()) })
-        })),
-    }
-    found
-}
-
-impl Hindrance {
-    /// Whether an open bypass does not help.
-    pub(super) fn bars_a_bypass(&self) -> bool {
-        matches!(
-            self,
-            Hindrance::Disabled { .. }
-                | Hindrance::Blocked { .. }
-                | Hindrance::Locked { .. }
-                | Hindrance::Withheld { .. }
-        )
-    }
-
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Hindrance::Disabled { .. } => "disabled",
-            Hindrance::Blocked { .. } => "blocked",
-            Hindrance::Locked { .. } => "locked",
-            Hindrance::Waits { .. } => "waits",
-            Hindrance::Withheld { .. } => "password-withheld",
-            Hindrance::NoToken { .. } => "no-token",
-            Hindrance::NoUsableToken { .. } => "no-usable-token",
-            Hindrance::NoPin { .. } => "no-pin",
-            Hindrance::PinExpired { .. } => "pin-expired",
-        }
-    }
-
-    pub(crate) fn since(&self) -> Option<UnixTime> {
-        match self {
-            Hindrance::Blocked { since, .. }
-            | Hindrance::Locked { since, .. }
-            | Hindrance::Waits { since, .. }
-            | Hindrance::Withheld { since, .. }
-            | Hindrance::PinExpired { since, .. } => Some(*since),
-            Hindrance::Disabled { since }
-            | Hindrance::NoToken { since }
-            | Hindrance::NoUsableToken { since }
-            | Hindrance::NoPin { since, .. } => *since,
-        }
-    }
-
-    pub(crate) fn until(&self) -> Option<UnixTime> {
-        match self {
-            Hindrance::Blocked { until, .. }
-            | Hindrance::Waits { until, .. }
-            | Hindrance::Withheld { until, .. } => Some(*until),
-            _ => None,
-        }
-    }
-
-    /// For people.
-    pub(crate) fn sentence(&self) -> String {
-        let after =
-            |since: &Option<UnixTime>| since.map(|since| format!(" since {since}")).unwrap_or_default();
-        match self {
-            Hindrance::Disabled { since } => format!("disabled by an admin{}", after(since)),
-            Hindrance::Blocked { since, until, why } => {
-                format!("blocked since {since} until {until}: {why}")
-            }
-            Hindrance::Locked { since, failures } => {
-                let wrong = count(*failures as usize, "wrong code");
-                format!("locked since {since}, after {wrong} in a row: radmfa user unlock")
-            }
-            Hindrance::Waits { since, until, failures } => {
-                let wrong = count(*failures as usize, "wrong code");
-                format!("has to wait until {until}, after {wrong}, the last at {since}")
-            }
-            Hindrance::Withheld { since, until } => format!(
-                "passwords are held back from the directory since {since} until {until}, after too many wrong ones: \
-                 radmfa user unlock"
-            ),
-            Hindrance::NoToken { since } => {
-                format!("owns no token{}: let in only where a client has unenrolled = allow", after(since))
-            }
-            Hindrance::NoUsableToken { since } => {
-                format!(
-                    "every token is disabled, has expired or is not good yet{}, and no recovery code is left",
-                    after(since)
-                )
-            }
-            Hindrance::NoPin { since, places } => {
-                format!("has no PIN{}, which is wanted at {}", after(since), places.join(", "))
-            }
-            Hindrance::PinExpired { since, place } => {
-                format!("the PIN is too old at {place} since {since}: radmfa user set --pin")
-            }
-        }
-    }
 }
 
 /// What `user list` does not have.
@@ -257,6 +98,12 @@ fn table(
         line("in 30 days", &count(of_late as usize, "wrong code"))?;
     }
     line("created", &user.created.to_string())?;
+    if let Some(role) = special.role {
+        line("role", role.code())?;
+    }
+    if let Some(until) = special.holds_phone(now) {
+        line("phone", &format!("changed; codes go to it from {until} on"))?;
+    }
     let tokens: Vec<String> = user.tokens.iter().map(|serial| printable(serial)).collect();
     line("tokens", &if tokens.is_empty() { "none".into() } else { tokens.join(", ") })?;
     if let Some(code) = special.recovery.first() {
@@ -285,95 +132,4 @@ fn table(
         line("cannot log in", &hindrance.sentence())?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::base::name::Label;
-    use crate::config::asked::Asked;
-    use crate::engine::account::{Token, TokenId, UserId};
-    use crate::engine::policy::{Lockout, LoginPolicy, Policy};
-    use crate::engine::special::{Block, Pin};
-    use crate::factor::keyed::KeyedHash;
-    use crate::factor::oath::Parameters;
-
-    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
-
-    fn account() -> Account {
-        let token = Token {
-            id: TokenId(1),
-            serial: "T-1".into(),
-            enabled: true,
-            parameters: Parameters::default(),
-            last_step: None,
-            drift: None,
-            expires: None,
-            starts: None,
-            seed: None,
-        };
-        Account {
-            id: UserId(1),
-            name: UserName::canonical(b"alice").unwrap(),
-            disabled: false,
-            password_hash: None,
-            failures: 0,
-            last_failure: UnixTime(0),
-            tokens: vec![token],
-            groups: None,
-            contact: None,
-            special: None,
-            keys: None,
-            resembles_another: false,
-            clock_suspect: false,
-        }
-    }
-
-    fn codes(account: &Account, pins: Vec<(&str, Option<Duration>)>) -> Vec<&'static str> {
-        let asked = pins.into_iter().map(|(client, pin_max_age)| {
-            let client = Label::new(client).unwrap();
-            let login = Policy::resolve(client.clone(), Lockout::default(), &[]).login;
-            let login = LoginPolicy { pin: PinWanted::WithCode, pin_max_age, ..login };
-            Asked { client, rule: None, login }
-        });
-        let people = People { asked: asked.collect(), ..People::default() };
-        hindrances(account, &people, &Past::default(), NOW).iter().map(Hindrance::code).collect()
-    }
-
-    #[test]
-    fn whoever_may_log_in_is_hindered_by_nothing() {
-        assert!(codes(&account(), Vec::new()).is_empty());
-        let over = Block { since: UnixTime(0), until: NOW, why: "".into() };
-        let special = Some(Arc::new(Special { block: Some(over), ..Special::default() }));
-        assert!(codes(&Account { special, ..account() }, Vec::new()).is_empty());
-    }
-
-    #[test]
-    fn everything_that_keeps_a_user_out_is_said() {
-        let block = Block { since: UnixTime(0), until: NOW + Duration::from_secs(1), why: "left".into() };
-        let special = Some(Arc::new(Special { block: Some(block), ..Special::default() }));
-        let (disabled, tokens) = (true, Vec::new());
-        let (failures, last_failure) = (50, NOW);
-        let out = Account { disabled, failures, last_failure, tokens, special, ..account() };
-        assert_eq!(codes(&out, Vec::new()), ["disabled", "blocked", "locked", "no-token"]);
-        let off = vec![Token { enabled: false, ..account().tokens.remove(0) }];
-        let waits = Account { failures: 5, last_failure: NOW, tokens: off, ..account() };
-        assert_eq!(codes(&waits, Vec::new()), ["waits", "no-usable-token"]);
-    }
-
-    #[test]
-    fn a_pin_is_too_old_where_a_client_says_so() {
-        let day = Duration::from_hours(24);
-        let pins = || vec![("vpn", Some(day)), ("wifi", None)];
-        assert_eq!(codes(&account(), pins()), ["no-pin"]);
-        let at = |since| {
-            let pin = Some(Pin { hash: KeyedHash([0; 32]), since });
-            Account { special: Some(Arc::new(Special { pin, ..Special::default() })), ..account() }
-        };
-        assert!(codes(&at(NOW - day), pins()).is_empty());
-        assert_eq!(codes(&at(NOW - 2 * day), pins()), ["pin-expired"]);
-    }
 }

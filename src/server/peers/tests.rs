@@ -43,6 +43,7 @@ fn at(unix: UnixTime, entropy: &mut dyn Entropy) -> Env<'_> {
 /// The server called `own`, whose only peer, at 192.0.2.9, is the one called `other`.
 fn server(own: &str, other: &str, secret: &str) -> Peers {
     Peers::new(&Settings {
+        people: Arc::default(),
         server_name: name(own),
         listen: Vec::new(),
         workers: 1,

@@ -108,6 +108,7 @@ impl Server {
                     secret: Secret::from("between the servers"),
                 };
                 let settings = Settings {
+                    people: Arc::default(),
                     server_name: name(place),
                     listen: Vec::new(),
                     workers: 1,

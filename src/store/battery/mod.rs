@@ -28,6 +28,7 @@ mod files;
 mod logins;
 mod parking;
 mod reports;
+mod roles;
 mod sessions;
 mod tokens;
 
@@ -36,6 +37,7 @@ pub(super) use files::*;
 pub(super) use logins::*;
 pub(super) use parking::*;
 pub(super) use reports::*;
+pub(super) use roles::*;
 pub(super) use sessions::*;
 pub(super) use tokens::*;
 
@@ -223,6 +225,9 @@ macro_rules! battery {
             a_remembered_factor_outlives_a_restart_and_is_ended_once
             what_an_admin_changes_ends_what_is_remembered_for_good
             a_file_of_users_ends_what_is_remembered_of_those_it_changes
+            a_role_is_given_listed_taken_away_and_recorded
+            a_changed_number_is_held_for_its_time
+            a_token_of_a_program_is_found_by_its_secret_until_its_time_or_its_end
             the_trail_reads_newest_first_and_outlives_its_users
             a_raised_address_stays_raised_until_an_admin_relaxes_it
             an_import_makes_users_and_tokens_and_once_more_changes_nothing

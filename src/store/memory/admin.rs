@@ -398,6 +398,19 @@ impl Admin for MemoryStore {
         Ok(self.lock().memos.entry(name.to_owned()).or_insert_with(|| text.to_owned()).clone())
     }
 
+    fn change_memo(
+        &mut self,
+        name: &str,
+        edit: &mut dyn FnMut(Option<&str>) -> Result<String, AdminFault>,
+        act: Act,
+    ) -> Result<(), AdminFault> {
+        let mut state = self.lock();
+        let text = edit(state.memos.get(name).map(String::as_str))?;
+        state.memos.insert(name.to_owned(), text);
+        self.act(&mut state, act);
+        Ok(())
+    }
+
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {
         let mut state = self.lock();
         let before = state.postures.len();

@@ -7,6 +7,7 @@ use super::rows;
 use super::session::{Trouble, Tx};
 use crate::base::name::UserName;
 use crate::engine::special::Special;
+use crate::store::admin::Having;
 use crate::store::session::Ends;
 
 /// Takes out of what is special about the user with number `user`, if there is one, what a change ends. Call it in the
@@ -22,12 +23,12 @@ pub(super) fn end(tx: &Tx<'_>, user: Option<i64>, ends: Ends<'_>) -> Result<(), 
     Ok(())
 }
 
-/// The users who have a remembered factor, by name, with what is special about them.
-pub(super) fn who(tx: &Tx<'_>) -> Result<Vec<(UserName, Arc<Special>)>, Trouble> {
+/// The users who have this, by name, with what is special about them.
+pub(super) fn who(tx: &Tx<'_>, what: Having) -> Result<Vec<(UserName, Arc<Special>)>, Trouble> {
     let mut who = Vec::new();
     let sql = "SELECT name, special FROM account WHERE special IS NOT NULL ORDER BY name";
     for row in tx.rows(sql, &[])? {
-        let special = rows::special_of(row.try_get(1)?)?.filter(|special| !special.sessions.is_empty());
+        let special = rows::special_of(row.try_get(1)?)?.filter(|special| what.is_in(special));
         if let (Some(name), Some(special)) = (rows::name(row.try_get(0)?), special) {
             who.push((name, special));
         }

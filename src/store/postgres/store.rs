@@ -38,7 +38,7 @@ use crate::store::keyring::Keyring;
 use crate::store::packed::Packer;
 use crate::store::parking::{Claim, Claimed, LOGIN_MAX, Parking, Spot, Told, Unparked, seal_told};
 use crate::store::pending::Pending;
-use crate::store::{Logins, StoreFault};
+use crate::store::{Logins, StoreFault, Strain};
 
 /// The most records in one transaction.
 const GROUP_MAX: usize = 256;
@@ -251,6 +251,11 @@ impl Logins for PostgresStore {
 
     fn claim(&self, claim: Claim) -> Pending<Claimed> {
         self.ask(|| Claimed::Unavailable, |asker| Job::Claim(claim, asker))
+    }
+
+    fn strain(&self) -> Strain {
+        let Shared { waiting, away, .. } = &*self.shared;
+        Strain { waiting: waiting.load(Ordering::Relaxed), away: away.load(Ordering::Relaxed) != 0 }
     }
 
     fn release(&self, intent: [u8; 16], login: LoginId) {

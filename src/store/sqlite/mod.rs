@@ -313,6 +313,10 @@ impl Logins for SqliteStore {
         Pending::Later(Box::pin(async move { answer.await.unwrap_or(false) }))
     }
 
+    fn strain(&self) -> super::Strain {
+        self.queue.strain()
+    }
+
     fn raised(&self) -> Result<Vec<(Label, IpAddr)>, StoreFault> {
         let postures = tables::postures(&self.checker()).map_err(|error| self.file.fault(&error))?;
         Ok(postures.into_iter().map(|posture| (posture.client, posture.address)).collect())

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::base::name::Label;
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::engine::record::{CommitAnswer, Record};
+use crate::store::Strain;
 
 /// The most records in one transaction.
 pub(super) const GROUP_MAX: usize = 512;
@@ -48,6 +50,8 @@ impl Job {
 pub(super) struct Queue {
     state: Mutex<State>,
     bell: Condvar,
+    /// The last group could not be written.
+    failing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -131,6 +135,16 @@ impl Queue {
         let count = state.jobs.len().min(GROUP_MAX);
         buffer.extend(state.jobs.drain(..count));
         Turn::Work
+    }
+
+    /// How a group went.
+    pub(super) fn wrote(&self, well: bool) {
+        self.failing.store(!well, Ordering::Relaxed);
+    }
+
+    /// How the writer keeps up.
+    pub(super) fn strain(&self) -> Strain {
+        Strain { waiting: self.lock().jobs.len(), away: self.failing.load(Ordering::Relaxed) }
     }
 
     /// No more is taken; what waits is still done.

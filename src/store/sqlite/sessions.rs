@@ -8,6 +8,7 @@ use super::rows::{self, visible};
 use crate::base::name::UserName;
 use crate::engine::account::UserId;
 use crate::engine::special::Special;
+use crate::store::admin::Having;
 use crate::store::session::Ends;
 
 /// Takes out of what is special about the user with number `user`, if there is one, what a change ends. Call it in the
@@ -22,13 +23,20 @@ pub(super) fn end(connection: &Connection, user: Option<i64>, ends: Ends<'_>) ->
     Ok(())
 }
 
-/// The users who have a remembered factor, by name, with what is special about them.
-pub(super) fn who(connection: &Connection) -> rusqlite::Result<Vec<(UserName, Arc<Special>)>> {
-    let mut statement = connection.prepare_cached(concat!(
-        "SELECT name, special FROM user WHERE json_array_length(special, '$.sessions') > 0 AND ",
-        visible!("batch"),
-        " ORDER BY name"
-    ))?;
+/// The users who have this, by name, with what is special about them.
+pub(super) fn who(connection: &Connection, what: Having) -> rusqlite::Result<Vec<(UserName, Arc<Special>)>> {
+    let mut statement = connection.prepare_cached(match what {
+        Having::Session => concat!(
+            "SELECT name, special FROM user WHERE json_array_length(special, '$.sessions') > 0 AND ",
+            visible!("batch"),
+            " ORDER BY name"
+        ),
+        Having::Role => concat!(
+            "SELECT name, special FROM user WHERE json_extract(special, '$.role') IS NOT NULL AND ",
+            visible!("batch"),
+            " ORDER BY name"
+        ),
+    })?;
     let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, rows::special_of(row, 1)?)))?;
     let mut who = Vec::new();
     for row in found {

@@ -115,7 +115,11 @@ impl Writer {
             let result = match turn {
                 Turn::Closed => return,
                 Turn::Idle => self.snapshot(),
-                Turn::Work => self.group(&mut jobs),
+                Turn::Work => {
+                    let result = self.group(&mut jobs);
+                    self.queue.wrote(result.is_ok());
+                    result
+                }
             };
             if let Err(error) = result {
                 super::file::log_unwritten(&error);

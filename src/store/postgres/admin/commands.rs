@@ -23,8 +23,8 @@ use crate::engine::record::{CommitAnswer, Record, Tally};
 use crate::engine::special::Special;
 use crate::store::act::{Act, Origin};
 use crate::store::admin::{
-    Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
-    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
+    Admin, AdminFault, AuditFilter, AuditRow, Having, ImportReport, NewToken, Posture, Replacement,
+    TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
 use crate::store::columns::{int, nat};
 use crate::store::fold::{COUNTED_DAYS, day_of};
@@ -125,8 +125,8 @@ impl Admin for PostgresAdmin {
         })
     }
 
-    fn remembered(&mut self) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
-        self.read(sessions::who)
+    fn users_with(&mut self, what: Having) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
+        self.read(|tx| sessions::who(tx, what))
     }
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
@@ -394,6 +394,25 @@ impl Admin for PostgresAdmin {
         let kept = self.session.tx().and_then(|tx| tx.run(sql, &[&whole, &octets]));
         self.blame(kept.map(drop))?;
         self.memo(name)?.ok_or_else(|| AdminFault::Missing(format!("note {name}")))
+    }
+
+    fn change_memo(
+        &mut self,
+        name: &str,
+        edit: &mut dyn FnMut(Option<&str>) -> Result<String, AdminFault>,
+        act: Act,
+    ) -> Result<(), AdminFault> {
+        let name = format!("memo/{name}");
+        self.change(|tx, pen| {
+            let row = tx.row("SELECT value FROM meta WHERE name = $1 FOR UPDATE", &[&name])?;
+            let octets: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose()?;
+            let before = octets.and_then(|octets| String::from_utf8(octets).ok());
+            let octets = edit(before.as_deref())?.into_bytes();
+            let sql = "INSERT INTO meta (name, value) VALUES ($1, $2)
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            tx.run(sql, &[&name, &octets])?;
+            pen.act(tx, act.clone())
+        })
     }
 
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {

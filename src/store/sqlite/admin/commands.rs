@@ -24,8 +24,8 @@ use crate::engine::record::{CommitAnswer, Record};
 use crate::engine::special::Special;
 use crate::store::act::{Act, Origin};
 use crate::store::admin::{
-    Admin, AdminFault, AuditFilter, AuditRow, ImportReport, NewToken, Posture, Replacement, TokenDetails,
-    TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
+    Admin, AdminFault, AuditFilter, AuditRow, Having, ImportReport, NewToken, Posture, Replacement,
+    TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
 use crate::store::report::Reports;
 use crate::store::seal::Purpose;
@@ -145,8 +145,8 @@ impl Admin for SqliteAdmin {
         user_act::act_for(self, name, act)
     }
 
-    fn remembered(&mut self) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
-        self.blame(sessions::who(&self.connection).map_err(Trouble::Sql))
+    fn users_with(&mut self, what: Having) -> Result<Vec<(UserName, Arc<Special>)>, AdminFault> {
+        self.blame(sessions::who(&self.connection, what).map_err(Trouble::Sql))
     }
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
@@ -440,6 +440,22 @@ impl Admin for SqliteAdmin {
             ON CONFLICT DO UPDATE SET value = value RETURNING value";
         let kept = self.connection.query_row(sql, [name, text], |row| row.get(0));
         self.blame(kept.map_err(Trouble::Sql))
+    }
+
+    fn change_memo(
+        &mut self,
+        name: &str,
+        edit: &mut dyn FnMut(Option<&str>) -> Result<String, AdminFault>,
+        act: Act,
+    ) -> Result<(), AdminFault> {
+        self.change(|transaction, pen| {
+            let sql = "SELECT value FROM meta WHERE name = 'memo/' || ?1";
+            let before: Option<String> = transaction.query_row(sql, [name], |row| row.get(0)).optional()?;
+            let text = edit(before.as_deref())?;
+            let sql = "REPLACE INTO meta (name, value) VALUES ('memo/' || ?1, ?2)";
+            transaction.execute(sql, [name, &text])?;
+            Ok(pen.act(transaction, act)?)
+        })
     }
 
     fn relax(&mut self, client: &Label, address: Option<IpAddr>) -> Result<usize, AdminFault> {

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
+use super::people::People;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
-use crate::cli::failure::Failure;
-use crate::config::asked::People;
 use crate::engine::account::Account;
 use crate::engine::policy::PinWanted;
 use crate::engine::reason::Reason;
-use crate::store::admin::{Admin, AuditFilter, AuditRow};
+use crate::store::admin::{Admin, AdminFault, AuditFilter, AuditRow};
 use crate::store::report::Filter;
 
 /// Rows of the user that are read at most, newest first.
@@ -20,26 +19,26 @@ const PAGE: usize = 500;
 
 /// Since when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Past {
+pub struct Past {
     /// An admin disabled the user.
-    pub(super) disabled: Option<UnixTime>,
+    pub disabled: Option<UnixTime>,
     /// A token of the user's was disabled, removed, taken back or replaced.
-    pub(super) token_lost: Option<UnixTime>,
+    pub token_lost: Option<UnixTime>,
     /// The PIN was taken away.
-    pub(super) pin_removed: Option<UnixTime>,
+    pub pin_removed: Option<UnixTime>,
     /// Passwords are held back, and until when.
-    pub(super) withheld: Option<(UnixTime, UnixTime)>,
+    pub withheld: Option<(UnixTime, UnixTime)>,
 }
 
 impl Past {
     /// Reads what matters for somebody in this standing: most users cost no look at what admins did to them, which may first
     /// have to bring the roll-ups up to date.
-    pub(crate) fn read(
+    pub fn read(
         admin: &mut dyn Admin,
         account: &Account,
         people: &People,
         now: UnixTime,
-    ) -> anyhow::Result<Past> {
+    ) -> Result<Past, AdminFault> {
         let mut past = Past::default();
         if account.disabled || !account.can_be_asked(now) || lacks_pin(account, people) {
             past.read_acts(admin, &account.name)?;
@@ -48,22 +47,22 @@ impl Past {
             let user = Some(account.name.clone());
             let filter =
                 AuditFilter { since: Some(now - window), user, limit: PAGE, ..AuditFilter::default() };
-            let rows = admin.audit(&filter).map_err(Failure::from)?;
+            let rows = admin.audit(&filter)?;
             past.withheld = withheld(&rows, window).filter(|(_, until)| now < *until);
         }
         Ok(past)
     }
 
     /// When an admin last did each.
-    pub(crate) fn read_acts(&mut self, admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<()> {
+    pub fn read_acts(&mut self, admin: &mut dyn Admin, name: &UserName) -> Result<(), AdminFault> {
         let reports = admin.reports();
-        reports.catch_up(&mut |_, _| {}).map_err(Failure::from)?;
+        reports.catch_up(&mut |_, _| {})?;
         let noted =
             Filter { user: Some(name.clone()), result: Some("noted".to_owned()), ..Filter::default() };
         let mut before = None;
         let mut read = 0;
         'rows: while read < ROWS_MAX {
-            let rows = reports.rows(&noted, before, PAGE).map_err(Failure::from)?;
+            let rows = reports.rows(&noted, before, PAGE)?;
             let Some(last) = rows.last() else { break };
             before = Some(last.sequence);
             read += rows.len();
