@@ -22,6 +22,7 @@ pub mod people;
 pub mod postgres;
 pub mod rekey;
 pub mod report;
+mod rollup;
 pub mod seal;
 mod session;
 mod special;

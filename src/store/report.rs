@@ -69,6 +69,16 @@ pub struct Sum {
     pub users: Option<u64>,
 }
 
+impl Sum {
+    /// Adds what another one counts.
+    pub(super) fn add(&mut self, other: &Sum) {
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.retried += other.retried;
+        self.factors += other.factors;
+    }
+}
+
 /// The reading side of a store's trail.
 pub trait Reports {
     /// Brings the roll-ups up to the newest row. `progress` hears how many rows of how many are done.

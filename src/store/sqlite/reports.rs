@@ -11,11 +11,12 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::admin::{SqliteAdmin, Trouble};
 use super::keeper::checkpoint;
-use super::rollup::{self, Progress, SPAN};
+use super::rollup::{self, Progress};
 use super::rows::{self, CHAIN, int, nat};
 use crate::base::name::UserName;
 use crate::store::admin::{AdminFault, AuditRow};
 use crate::store::report::{By, DAY, Filter, HOUR, NO_FACTOR, Reports, Sum, country, moment};
+use crate::store::rollup::Days;
 
 impl Reports for SqliteAdmin {
     fn catch_up(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), AdminFault> {
@@ -157,7 +158,7 @@ fn int_max() -> u64 {
 
 /// The days, as a JSON array, on which `user` has rows that fit.
 fn days_of(connection: &Connection, filter: &Filter, user: &UserName) -> rusqlite::Result<String> {
-    let Some(days) = Days::of(connection, filter)? else { return Ok("[]".to_owned()) };
+    let Some(days) = known_days(connection, filter)? else { return Ok("[]".to_owned()) };
     let mut wanted = Wanted::everywhere(filter);
     wanted.and("day IN (SELECT value FROM json_each(?))", array(days.first..days.end).into());
     wanted.and("user = ?", user.as_str().to_owned().into());
@@ -214,35 +215,8 @@ impl Wanted {
 }
 
 /// The days of a filter that anything is known of.
-#[derive(Clone, Copy)]
-struct Days {
-    first: u64,
-    /// The day after the last.
-    end: u64,
-    /// Nothing is known of later days, so that a span that goes on beyond `end` is whole.
-    open: bool,
-}
-
-impl Days {
-    fn of(connection: &Connection, filter: &Filter) -> rusqlite::Result<Option<Days>> {
-        let Some([first, last]) = rollup::days(connection)? else { return Ok(None) };
-        let Filter { since, until, .. } = filter.rounded(DAY);
-        let first = since.map_or(first, |since| first.max(since.0 / DAY));
-        let wanted = until.map_or(u64::MAX, |until| until.0 / DAY);
-        let (end, open) = (wanted.min(last + 1), wanted > last);
-        Ok((first < end).then_some(Days { first, end, open }))
-    }
-
-    /// Spans that lie within them whole, and the days beside those.
-    fn split(self) -> (Vec<u64>, Vec<u64>) {
-        let Days { first, end, open } = self;
-        let low = first.div_ceil(SPAN);
-        let high = if open { end.div_ceil(SPAN) } else { end / SPAN };
-        if low >= high {
-            return (Vec::new(), (first..end).collect());
-        }
-        ((low..high).collect(), (first..low * SPAN).chain((high * SPAN).min(end)..end).collect())
-    }
+fn known_days(connection: &Connection, filter: &Filter) -> rusqlite::Result<Option<Days>> {
+    Ok(Days::of(rollup::days(connection)?, filter))
 }
 
 /// Reads what is told apart by users, unit by unit in the order of its table, so that nothing has to be sorted: `columns` of
@@ -253,7 +227,7 @@ fn each(
     (columns, rest): (&str, &str),
     take: &mut dyn FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
-    let Some(days) = Days::of(connection, filter)? else { return Ok(()) };
+    let Some(days) = known_days(connection, filter)? else { return Ok(()) };
     let (spans, days) = days.split();
     let mut wanted = Wanted::everywhere(filter);
     if let Some(user) = &filter.user {
@@ -433,7 +407,7 @@ fn user_sums(connection: &Connection, filter: &Filter, by: By) -> rusqlite::Resu
 
 /// The days of one user.
 fn days_of_user(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Sum>> {
-    let Some(days) = Days::of(connection, filter)? else { return Ok(Vec::new()) };
+    let Some(days) = known_days(connection, filter)? else { return Ok(Vec::new()) };
     let mut wanted = Wanted::everywhere(filter);
     wanted.and("day IN (SELECT value FROM json_each(?))", array(days.first..days.end).into());
     if let Some(user) = &filter.user {
@@ -465,14 +439,4 @@ fn country_sums(connection: &Connection, users: &HashMap<String, Sum>) -> rusqli
         sum.users = sum.users.map(|users| users + u64::from(one.accepted > 0));
     }
     Ok(sums.into_values().collect())
-}
-
-impl Sum {
-    /// Adds what another one counts.
-    fn add(&mut self, other: &Sum) {
-        self.accepted += other.accepted;
-        self.rejected += other.rejected;
-        self.retried += other.retried;
-        self.factors += other.factors;
-    }
 }

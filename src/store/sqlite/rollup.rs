@@ -8,17 +8,15 @@
 //! all of them say everything. Whoever makes them, a server's keeper or a report, takes a step in one short transaction,
 //! and only from where the last one ended.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::rows::{self, CHAIN, int, nat};
 use super::trail::ends;
 use crate::store::admin::AuditRow;
-use crate::store::report::{DAY, HOUR};
-
-/// Days that are rolled up together for each user.
-pub(super) const SPAN: u64 = 32;
+use crate::store::report::DAY;
+use crate::store::rollup::{SPAN, Sums, cells};
 
 /// Rows rolled up in one transaction, which holds the write lock for some milliseconds.
 const STEP: i64 = 1_000;
@@ -65,7 +63,7 @@ pub(super) fn step(connection: &mut Connection) -> rusqlite::Result<Progress> {
     let mut ours = false;
     // Somebody else may have taken the same step meanwhile, or have erased somebody who stands in what was read.
     if number(&transaction, "reported")? == reported && number(&transaction, "erasures")? == erasures {
-        sums.keep(&transaction)?;
+        keep(&sums, &transaction)?;
         let mut user = transaction.prepare_cached("INSERT OR IGNORE INTO trail_user VALUES (?1, ?2)")?;
         let mut login = transaction.prepare_cached("INSERT OR IGNORE INTO trail_login VALUES (?1, ?2)")?;
         let mut users: Vec<_> =
@@ -114,82 +112,53 @@ fn read(connection: &Connection, after: u64) -> rusqlite::Result<Vec<AuditRow>> 
     statement.query_map([CHAIN, int(after), STEP], rows::audit_row)?.collect()
 }
 
-/// Hour or day, and what else a count is told apart by.
-type Key<'a> = (u64, [&'a str; 5]);
-
-#[derive(Default)]
-struct Sums<'a> {
-    hours: HashMap<Key<'a>, (u64, u64, u64)>,
-    users: HashMap<Key<'a>, u64>,
-}
-
-impl<'a> Sums<'a> {
-    fn add(&mut self, row: &'a AuditRow) {
-        let key = [&*row.client, &*row.method, &*row.verdict, &*row.reason, &*row.protocol];
-        let hour = self.hours.entry((row.time.0 / HOUR, key)).or_insert((0, row.sequence, row.sequence));
-        *hour = (hour.0 + u64::from(row.count), hour.1, row.sequence);
-        if let Some(user) = &row.user {
-            let key = [user, &*row.client, &*row.method, &*row.verdict, &*row.reason];
-            *self.users.entry((row.time.0 / DAY, key)).or_default() += u64::from(row.count);
-        }
+/// Adds what some rows add up to.
+fn keep(sums: &Sums<'_>, connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rollup VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
+             count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last)",
+    )?;
+    for ((hour, [client, method, verdict, reason, protocol]), (count, first, last)) in &sums.hours {
+        let (hour, count, first, last) = (int(*hour), int(*count), int(*first), int(*last));
+        statement.execute(params![hour, client, method, verdict, reason, protocol, count, first, last])?;
     }
-
-    fn keep(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO rollup VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
-                 count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last)",
-        )?;
-        for ((hour, [client, method, verdict, reason, protocol]), (count, first, last)) in &self.hours {
-            let (hour, count, first, last) = (int(*hour), int(*count), int(*first), int(*last));
-            statement
-                .execute(params![hour, client, method, verdict, reason, protocol, count, first, last])?;
-        }
-        self.keep_active(connection)?;
-        let add = |table: &str, unit: u64| -> rusqlite::Result<()> {
-            let mut statement = connection.prepare_cached(&format!(
-                "INSERT INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET count = count + excluded.count"
-            ))?;
-            let mut sums: BTreeMap<Key<'_>, u64> = BTreeMap::new();
-            for ((day, key), count) in &self.users {
-                *sums.entry((day / unit, *key)).or_default() += count;
-            }
-            for ((time, [user, client, method, verdict, reason]), count) in &sums {
-                statement.execute(params![int(*time), user, client, method, verdict, reason, int(*count)])?;
-            }
-            Ok(())
-        };
-        add("rollup_user", 1)?;
-        add("rollup_span", SPAN)
-    }
-
-    /// Counts users who were let in for the first time that day, there, so. To be called before these rows are in
-    /// `rollup_user`, which says where a user was let in before.
-    fn keep_active(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let accepted = self.users.keys().filter(|(_, [.., verdict, _])| *verdict == "accepted");
-        let mut ways: BTreeMap<(u64, &str), HashSet<(&str, &str)>> = BTreeMap::new();
-        for (day, [user, client, method, ..]) in accepted {
-            ways.entry((*day, user)).or_default().insert((client, method));
-        }
-        let mut count = connection.prepare_cached(
-            "INSERT INTO rollup_active VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET users = users + excluded.users",
-        )?;
-        let mut first: BTreeMap<(u64, &str, &str), i64> = BTreeMap::new();
-        for ((day, user), ways) in &ways {
-            let known = ways_in(connection, *day, user)?;
-            let known: HashSet<(&str, &str)> = known.iter().map(|(c, m)| (c.as_str(), m.as_str())).collect();
-            let before = cells(&known);
-            for (client, method) in cells(ways) {
-                if !before.contains(&(client, method)) {
-                    *first.entry((*day, client, method)).or_default() += 1;
-                }
-            }
-        }
-        for ((day, client, method), users) in first {
-            count.execute(params![int(day), client, method, users])?;
+    keep_active(sums, connection)?;
+    let add = |table: &str, unit: u64| -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(&format!(
+            "INSERT INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+        ))?;
+        for ((time, [user, client, method, verdict, reason]), count) in &sums.by_days(unit) {
+            statement.execute(params![int(*time), user, client, method, verdict, reason, int(*count)])?;
         }
         Ok(())
+    };
+    add("rollup_user", 1)?;
+    add("rollup_span", SPAN)
+}
+
+/// Counts users who were let in for the first time that day, there, so. To be called before these rows are in
+/// `rollup_user`, which says where a user was let in before.
+fn keep_active(sums: &Sums<'_>, connection: &Connection) -> rusqlite::Result<()> {
+    let mut count = connection.prepare_cached(
+        "INSERT INTO rollup_active VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET users = users + excluded.users",
+    )?;
+    let mut first: BTreeMap<(u64, &str, &str), i64> = BTreeMap::new();
+    let ways = sums.ways();
+    for ((day, user), ways) in &ways {
+        let known = ways_in(connection, *day, user)?;
+        let known: HashSet<(&str, &str)> = known.iter().map(|(c, m)| (c.as_str(), m.as_str())).collect();
+        let before = cells(&known);
+        for (client, method) in cells(ways) {
+            if !before.contains(&(client, method)) {
+                *first.entry((*day, client, method)).or_default() += 1;
+            }
+        }
     }
+    for ((day, client, method), users) in first {
+        count.execute(params![int(day), client, method, users])?;
+    }
+    Ok(())
 }
 
 /// At which client and with which method `user` was let in on `day`, as `rollup_user` says.
@@ -198,13 +167,6 @@ fn ways_in(connection: &Connection, day: u64, user: &str) -> rusqlite::Result<Ve
         "SELECT DISTINCT client, method FROM rollup_user WHERE day = ?1 AND user = ?2 AND verdict = 'accepted'",
     )?;
     statement.query_map(params![int(day), user], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-}
-
-/// The cells of `rollup_active` that somebody who was let in so counts in; `""` is any.
-fn cells<'a>(ways: &HashSet<(&'a str, &'a str)>) -> HashSet<(&'a str, &'a str)> {
-    ways.iter()
-        .flat_map(|(client, method)| [(*client, *method), (*client, ""), ("", *method), ("", "")])
-        .collect()
 }
 
 /// Every day that anything is rolled up of.
