@@ -130,6 +130,52 @@ fn a_store_file_moves_into_a_database_with_all_that_was_spent() {
 }
 
 #[test]
+fn a_database_becomes_a_store_file_again_with_all_that_was_spent() {
+    let scratch = Scratch::new("postgres-back");
+    let users = [User::named("alice"), User::named("bob"), User::named("carol")];
+    let primary = FreeRadius::primary(&scratch, &users);
+    let place = Place::new(&scratch);
+    place.import_tokens(&scratch, &users);
+    place.ok(&scratch, &["user", "block", "bob", "--for", "1h", "--reason", "away"]);
+    let file = format!("sqlite:{}", scratch.join("back/radmfa.db").display());
+    let copy = || Radmfa::run(&scratch, &["store", "copy", &place.url, &file, "--seal-key", &place.key]);
+    let (code, other) = (users[0].code(), users[2].code());
+    {
+        let (a, b) = (place.serve(&scratch, "mfa-a", &primary), place.serve(&scratch, "mfa-b", &primary));
+        assert_eq!(log_in(&a, &users[0], &code), Code::ACCESS_ACCEPT);
+        assert_eq!(log_in(&b, &users[2], &other), Code::ACCESS_ACCEPT);
+        let early = copy();
+        assert_eq!(early.status.code(), Some(1), "{}", early.transcript());
+        assert!(early.stderr.contains("servers run on it"), "{}", early.transcript());
+        assert!(!scratch.join("back/radmfa.db").exists());
+    }
+    let done = copy().expect_success("store copy").stdout;
+    for said in ["3 users", "3 tokens", "start one server on the file", "compared"] {
+        assert!(done.contains(said), "{said}: {done}");
+    }
+    assert!(!done.contains("hunter2"));
+    let on_file = |command: &[&str]| {
+        let ran = Radmfa::run(&scratch, &[command, &["--store", &file]].concat());
+        ran.expect_success(&command.join(" ")).stdout
+    };
+    for list in [["user", "list", "--format", "json"], ["token", "list", "--format", "json"]] {
+        assert_eq!(on_file(&list), place.ok(&scratch, &list));
+    }
+    let usage = ["report", "usage", "--by", "user", "--format", "csv"];
+    assert_eq!(on_file(&usage), place.ok(&scratch, &usage));
+    assert!(on_file(&["audit", "verify"]).contains("holds together"));
+    let left: Vec<_> = std::fs::read_dir(scratch.join("back")).unwrap().flatten().collect();
+    assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().contains("draft")), "{left:?}");
+    let arguments = ["--server-name", "mfa-a", "--store", &file, "--primary", &upstream(&primary)];
+    let radmfa = Radmfa::serve(&scratch, &arguments);
+    assert_eq!(log_in(&radmfa, &users[0], &code), Code::ACCESS_CHALLENGE, "spent at one server");
+    assert_eq!(log_in(&radmfa, &users[2], &other), Code::ACCESS_CHALLENGE, "and at the other");
+    assert_eq!(log_in(&radmfa, &users[1], &users[1].code()), Code::ACCESS_REJECT, "who was blocked is");
+    let again = copy();
+    assert!(again.stderr.contains("is there already"), "{}", again.transcript());
+}
+
+#[test]
 fn a_store_gets_a_new_key_while_two_servers_let_users_in() {
     let scratch = Scratch::new("postgres-rekey");
     let users: Vec<User> = (0..6).map(|number| User::named(&format!("user{number}"))).collect();

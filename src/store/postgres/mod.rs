@@ -12,6 +12,7 @@
 
 pub mod address;
 mod admin;
+pub mod back;
 mod commit;
 pub mod copy;
 mod events;
@@ -24,6 +25,7 @@ mod parking;
 mod people;
 pub mod rekey;
 mod reports;
+mod rollup;
 mod rows;
 mod schema;
 mod seat;

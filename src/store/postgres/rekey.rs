@@ -146,7 +146,7 @@ fn listened(admin: &mut PostgresAdmin) -> Result<bool, AdminFault> {
 }
 
 /// The chains of servers that run, or were killed, and how often each one's heart has beaten.
-fn hearts(tx: &Tx<'_>) -> Result<Vec<(i64, i64)>, Trouble> {
+pub(super) fn hearts(tx: &Tx<'_>) -> Result<Vec<(i64, i64)>, Trouble> {
     let found = tx.rows("SELECT chain, beat FROM chain WHERE incarnation IS NOT NULL", &[])?;
     found.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

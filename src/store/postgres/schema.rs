@@ -6,10 +6,12 @@
 //! chain's times [`CHAIN_ROWS`] and its place there. `account` and `token` hold what rows add up to, written with the row
 //! that changes it. `counter` gives out numbers that are never used again. `removed` keeps the last steps of tokens that are
 //! gone, for those that come back under the same serial; a `period` of 0 is a counter. `parked` has logins that wait for their
-//! users, for any server to take, and `claim` what they mean to send.
+//! users, for any server to take, and `claim` what they mean to send. What reports read is in [`rollup::TABLES`].
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+
+use super::rollup;
 
 /// The number of this schema.
 pub(super) const VERSION: i32 = 1;
@@ -33,7 +35,6 @@ const MIGRATIONS: &[&str] = &[
          beat BIGINT NOT NULL,
          head BIGINT NOT NULL,
          mac BYTEA NOT NULL,
-         reported BIGINT NOT NULL,
          forwarded BIGINT,
          forwarded_commands BIGINT
      );
@@ -104,8 +105,8 @@ const MIGRATIONS: &[&str] = &[
      CREATE INDEX parked_until ON parked (until);
      CREATE TABLE claim (intent BYTEA PRIMARY KEY, login BIGINT NOT NULL, until BIGINT NOT NULL, told BYTEA, ended BIGINT);
      CREATE INDEX claim_until ON claim (until);
-     INSERT INTO chain (chain, name, id, beat, head, mac, reported)
-         VALUES (0, '', -1, 0, 0, decode('0000000000000000000000000000000000000000000000000000000000000000', 'hex'), 0);"#,
+     INSERT INTO chain (chain, name, id, beat, head, mac)
+         VALUES (0, '', -1, 0, 0, decode('0000000000000000000000000000000000000000000000000000000000000000', 'hex'));"#,
 ];
 
 /// What a database is to us.
@@ -161,6 +162,9 @@ async fn steps(client: &Client, from: i32, fingerprint: &[u8]) -> Result<(), tok
     }
     for sql in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
         client.batch_execute(sql).await?;
+    }
+    if from == 0 {
+        client.batch_execute(rollup::TABLES).await?;
     }
     if from == 0 {
         client.execute("INSERT INTO radmfa VALUES (1, $1, $2)", &[&VERSION, &fingerprint]).await?;

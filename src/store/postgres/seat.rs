@@ -99,8 +99,8 @@ async fn make(client: &Client, name: &Label) -> Result<(), Taken> {
     if let Some(other) = client.query_opt(sql, &[&id, &name.as_str()]).await? {
         return Err(Taken::Alike(other.try_get(0)?));
     }
-    let sql = "INSERT INTO chain (chain, name, id, beat, head, mac, reported)
-        SELECT max(chain) + 1, $1, $2, 0, 0, $3, 0 FROM chain";
+    let sql = "INSERT INTO chain (chain, name, id, beat, head, mac)
+        SELECT max(chain) + 1, $1, $2, 0, 0, $3 FROM chain";
     match client.execute(sql, &[&name.as_str(), &id, &GENESIS.as_slice()]).await {
         // Another server made its own at the same moment, or ours.
         Err(error) if error.code() != Some(&SqlState::UNIQUE_VIOLATION) => Err(error.into()),

@@ -8,6 +8,7 @@
 //! meanwhile, and nothing has to be done when it comes back. Invariants: a record whose asker has gone before its
 //! transaction began is not appended; what is asked over a connection that reads may be asked twice.
 
+mod keeper;
 mod writer;
 
 use std::net::IpAddr;
@@ -290,6 +291,7 @@ impl Shared {
         let writer = tokio::spawn(writer.run());
         let beats = tokio::spawn(Arc::clone(&self).beat(author));
         let looks = tokio::spawn(Arc::clone(&self).look_now_and_then());
+        let rolls = tokio::spawn(keeper::run(self.door.clone()));
         while let Some(job) = jobs.recv().await {
             match job {
                 Job::Find(query, asker) => drop(tokio::spawn(Arc::clone(&self).find(query, asker))),
@@ -309,6 +311,7 @@ impl Shared {
         let _panicked = writer.await;
         beats.abort();
         looks.abort();
+        rolls.abort();
         // A name that is not given back is found out to be free by whoever takes it next, a few seconds later.
         if let Ok(Ok(client)) = tokio::time::timeout(ATTEMPT, self.door.connect()).await {
             let _away = tokio::time::timeout(ATTEMPT, seat::leave(&client, author)).await;

@@ -1,6 +1,7 @@
 //! The battery on a real PostgreSQL, and what only a database that several share can show.
 
 mod rekey;
+mod rollup;
 mod server;
 mod wire;
 

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 
 use super::admin::PostgresAdmin;
 use super::events::{self, Events, audit_row};
+use super::rollup;
 use super::rows::Odd;
 use super::schema::{CHAIN_ROWS, COMMANDS};
 use super::session::{Trouble, Tx};
@@ -93,6 +94,9 @@ impl Trail for PostgresAdmin {
                     pruned += tx.all_or_nothing(|| prune(&tx, &key, chain, (time, now), left))?;
                 }
             }
+            if pruned < most {
+                tx.wait(rollup::prune(tx.client, time))?;
+            }
             Ok(pruned)
         });
         self.blame(pruned)
@@ -110,7 +114,11 @@ impl Trail for PostgresAdmin {
             pen.act(tx, Act::new(Reason::UserErased).on_number(UserId(id)))?;
             Ok((true, tokens))
         })?;
-        let erased = self.session.tx().and_then(|tx| erase(&tx, name, progress));
+        let erased = self.session.tx().and_then(|tx| {
+            let erased = erase(&tx, name, progress)?;
+            tx.wait(rollup::forget(tx.client, name.as_str()))?;
+            Ok(erased)
+        });
         let rows = self.blame(erased)?;
         if !known && rows == 0 {
             return Err(AdminFault::no_user(name));

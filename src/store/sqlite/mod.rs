@@ -18,6 +18,7 @@ mod draft;
 pub(in crate::store) mod drain;
 mod failures;
 mod file;
+pub(in crate::store) mod fill;
 pub mod glance;
 mod hold;
 mod hot;
