@@ -299,11 +299,14 @@ fn judge(
     let ahead = round.ahead.take();
     let (failures, last) = (account.failures, account.last_failure);
     let standing = lockout::standing(&facts.policy.lockout, round.guesses, failures, last, env.unix);
+    // What the policy does not ask for is no second factor, wherever it is typed: behind a password, or beside a question.
+    let takes_codes = facts.policy.login.takes_codes();
     let judgement = match round.sent {
-        Some(_) => Judgement::Wrong,
-        None => codes::compare(account, code, &facts.policy.login, ahead, env.unix),
+        None if takes_codes => codes::compare(account, code, &facts.policy.login, ahead, env.unix),
+        _ => Judgement::Wrong,
     };
-    let recovered = recovery::find(account, code.expose());
+    let recovered =
+        if takes_codes { recovery::find(account, code.expose()) } else { recovery::Found::Nothing };
     let (reason, device, tally) = match (standing, &judgement) {
         // Compared all the same, so that a wait takes the time of a comparison.
         (Standing::Waits(_), _) => (Reason::BackOff, None, Tally::Keep),

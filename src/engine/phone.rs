@@ -24,6 +24,7 @@ use super::lockout::{self, Standing};
 use super::login::{Facts, refuse, refuse_row};
 use super::methods::{self, Factor};
 use super::parked::{CodeRound, Parked, Stage};
+use super::policy::LoginPolicy;
 use super::prompt;
 use super::proof::FactorPassed;
 use super::question::UserQuery;
@@ -114,7 +115,7 @@ pub(super) fn delivered(
     asked: Box<Asked>,
     env: &mut Env<'_>,
 ) -> Step {
-    let line = line(&asked);
+    let line = line(&asked, &facts.policy.login);
     round.sent = None;
     round.asked = Some(asked);
     if facts.policy.admission.challenge {
@@ -125,18 +126,20 @@ pub(super) fn delivered(
 }
 
 /// What the prompt says.
-fn line(asked: &Asked) -> String {
-    const ON: &str = "then press OK here. Or type a code:";
+fn line(asked: &Asked, policy: &LoginPolicy) -> String {
+    let on = if policy.takes_codes() { "then press OK here. Or type a code:" } else { "then press OK here:" };
     match &asked.expects {
-        Expects::Number(number) => format!("Type {number} on your phone, {ON}"),
-        Expects::Approval => format!("Approve on your phone, {ON}"),
-        Expects::Code { .. } => format!("Answer our text to {}, {ON}", redact(&asked.to)),
-        Expects::Key { .. } => format!("We call {}. Press #, {ON}", redact(&asked.to)),
+        Expects::Number(number) => format!("Type {number} on your phone, {on}"),
+        Expects::Approval => format!("Approve on your phone, {on}"),
+        Expects::Code { .. } => format!("Answer our text to {}, {on}", redact(&asked.to)),
+        Expects::Key { .. } => format!("We call {}. Press #, {on}", redact(&asked.to)),
     }
 }
 
 /// Shown again where the gateway's patience ends before the user's.
 const NO_ANSWER_YET: &str = "No answer from your phone yet. Press OK to wait on, or type a code:";
+/// The same where no code lets anybody in.
+const NOTHING_YET: &str = "No answer from your phone yet. Press OK to wait on:";
 
 fn hold(facts: Box<Facts>, user: UserName, round: CodeRound, env: &Env<'_>) -> Step {
     let left = round.asked.as_ref().map_or(env.mono, |asked| asked.until);
@@ -203,6 +206,10 @@ pub(super) fn heard(
 ) -> Step {
     let Some(asked) = round.asked.as_mut() else { return refuse(&facts, Reason::InternalError, env) };
     facts.durations.typing += env.mono.since(since);
+    // Too late, though nobody has looked at the clock yet.
+    if env.mono >= asked.until {
+        return no_answer(&facts, &round, env);
+    }
     if asked.approved && !matches!(answer, Answer::Denied | Answer::Fraud) {
         return prompted(facts, user, round, env);
     }
@@ -225,7 +232,8 @@ pub(super) fn over(facts: Box<Facts>, user: UserName, mut round: CodeRound, env:
     if round.changes > sending::CHANGES_MAX {
         return refuse(&facts, Reason::TooManyRounds, env);
     }
-    ask_for_code(facts, user, round, NO_ANSWER_YET, env)
+    let text = if facts.policy.login.takes_codes() { NO_ANSWER_YET } else { NOTHING_YET };
+    ask_for_code(facts, user, round, text, env)
 }
 
 fn no_answer(facts: &Facts, round: &CodeRound, env: &mut Env<'_>) -> Step {

@@ -372,6 +372,12 @@ impl LoginPolicy {
         Arc::clone(&self.prompt)
     }
 
+    /// Whether a code of a token, or a recovery code in its place, lets anybody in.
+    #[must_use]
+    pub fn takes_codes(&self) -> bool {
+        self.methods.contains(&Factor::Token)
+    }
+
     /// The waiver that a rule gives, whoever the user is and whatever the user owns.
     #[must_use]
     pub fn waive_exempt(&self) -> Option<Waiver> {

@@ -340,7 +340,8 @@ impl Node {
             self.intents.release(intent, round, now);
         }
         if let Some(asking) = &slot.asking {
-            self.phones.release(&asking.user, round);
+            let first = asking.reference.and_then(|_| slot.first_request());
+            self.phones.release(&asking.user, round, first, now);
         }
         Some(slot)
     }

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::affinity::RoundId;
+use super::intents::JOINED;
+use super::slot::Original;
 use crate::base::name::{Label, UserName};
 use crate::base::phone::Phone;
 use crate::base::time::{Tick, UnixTime};
@@ -27,6 +29,8 @@ const STRIKES: usize = 3;
 const STRIKES_WITHIN: Duration = Duration::from_mins(10);
 /// … stop them for so long.
 const PAUSE: Duration = Duration::from_mins(15);
+/// So many of a user's logins that asked are known to tell their copies.
+const LATELY_MAX: usize = 4;
 /// For so long after its end a question is still known, to tell a late answer from a forged one.
 const KNOWN_AFTER: Duration = Duration::from_mins(10);
 /// So many ended questions are known at most; the oldest go first.
@@ -57,6 +61,9 @@ struct Person {
     paused_until: Option<Tick>,
     /// The question that they were asked last, while anybody waits for the answer.
     question: Option<Reference>,
+    /// The requests of logins that they were asked about, and when those asked no more: for as long as a copy of one may be
+    /// under way. At most [`LATELY_MAX`].
+    lately: Vec<(Original, Tick)>,
 }
 
 /// A question.
@@ -219,12 +226,16 @@ impl Phones {
         self.lock().end(reference, now);
     }
 
-    /// The login of `round` asks nobody any more.
-    pub(super) fn release(&self, user: &UserName, round: RoundId) {
+    /// The login of `round`, which began with `first`, asks nobody any more.
+    pub(super) fn release(&self, user: &UserName, round: RoundId, first: Option<Original>, now: Tick) {
         let mut inner = self.lock();
         if let Some(person) = inner.users.get_mut(user).filter(|person| person.asked == Some(round)) {
             person.asked = None;
             person.question = None;
+            if let Some(first) = first {
+                person.lately.truncate(LATELY_MAX - 1);
+                person.lately.insert(0, (first, now));
+            }
             if person.is_nobody() {
                 inner.users.remove(user);
             }
@@ -259,6 +270,11 @@ impl Phones {
         if person.is_nobody() {
             inner.users.remove(user);
         }
+    }
+
+    /// The requests of logins that `user` was asked about of late, and when those asked no more.
+    pub(super) fn lately(&self, user: &UserName) -> Vec<(Original, Tick)> {
+        self.lock().users.get(user).map(|person| person.lately.clone()).unwrap_or_default()
     }
 
     /// What may be known of a question.
@@ -333,6 +349,8 @@ impl Phones {
         inner.users.retain(|_, person| {
             person.strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
             person.paused_until.take_if(|until| *until <= now);
+            // A copy that began in time may take as long as a login to get here.
+            person.lately.retain(|(_, ended)| now <= *ended + JOINED);
             !person.is_nobody()
         });
     }
@@ -344,7 +362,8 @@ impl Phones {
 
 impl Person {
     fn is_nobody(&self) -> bool {
-        self.asked.is_none() && self.strikes.is_empty() && self.paused_until.is_none()
+        let recent = self.paused_until.is_some() || !self.lately.is_empty();
+        self.asked.is_none() && self.strikes.is_empty() && !recent
     }
 }
 
@@ -414,9 +433,9 @@ mod tests {
         assert_eq!(phones.claim(&name("u2"), ROUNDS[1], Kind::Push, after(0)), Claim::Yours);
         phones.moved(&user, None, ROUNDS[0], ROUNDS[2]);
         assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Of(ROUNDS[2]));
-        phones.release(&user, ROUNDS[0]);
+        phones.release(&user, ROUNDS[0], None, after(0));
         assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Of(ROUNDS[2]));
-        phones.release(&user, ROUNDS[2]);
+        phones.release(&user, ROUNDS[2], None, after(0));
         assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Yours);
     }
 
@@ -425,7 +444,7 @@ mod tests {
         let (phones, user) = (Phones::default(), name("u1"));
         let claim = |seconds| {
             let claim = phones.claim(&user, ROUNDS[0], Kind::Push, after(seconds));
-            phones.release(&user, ROUNDS[0]);
+            phones.release(&user, ROUNDS[0], None, after(0));
             claim
         };
         let ended = |reason, seconds| phones.ended(&user, Kind::Push, reason, after(seconds));
@@ -439,7 +458,7 @@ mod tests {
         ended(Reason::PhoneDenied, 605);
         assert_eq!(claim(606), Claim::Paused);
         assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Sms, after(606)), Claim::Yours, "a text is no push");
-        phones.release(&user, ROUNDS[0]);
+        phones.release(&user, ROUNDS[0], None, after(0));
         assert_eq!(claim(605 + 15 * 60), Claim::Yours);
         ended(Reason::PhoneDenied, 2000);
         ended(Reason::PhoneDenied, 2001);

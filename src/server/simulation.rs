@@ -5,28 +5,26 @@
 //! users ─ gateways ─ network ─ server: clients, wire, duplicates, Node ─ network ─ peers: the real relay
 //!                                   └─ the store in memory, one for all or one each, slow or away at times
 //! ```
-//! Invariants, checked on every run: never two Accepts for one code, never an Accept without password, factor and row, never
-//! a second message for one login, one reply to one request, and every login ends. Chance comes from a seed: a run that
+//! Invariants, checked on every run: never two Accepts for one code or for one phone's answer, never an Accept without
+//! password, factor and row, never a factor that the rules do not ask for, never a second message or question for one login,
+//! one reply to one request and before its gateway gives up, no code at the primary, and every login ends. Chance comes from a seed: a run that
 //! fails prints it, and `RADMFA_SIMULATION_SEED` plays it again, event by event. `RADMFA_SIMULATION_SECONDS` (3) says how
 //! long new seeds are tried.
 
 mod broken;
 mod check;
 mod dice;
+mod gateways;
 mod people;
+mod phones;
+mod plan;
 mod server;
 mod world;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use check::Fault;
-use dice::Dice;
 use world::World;
-
-use super::settings::Affinity;
-use crate::engine::delivery::Kind;
-use crate::engine::methods::Factor;
 
 /// What is wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,93 +38,13 @@ enum Broken {
     PolicyExempts,
     AnswersGetLost,
     GatewaysSayMoreEachTime,
-}
-
-/// What kind of world it is.
-struct Plan {
-    broken: Broken,
-    affinity: Affinity,
-    one_store: bool,
-    servers: usize,
-    gateways: usize,
-    people: usize,
-    logins: usize,
-    /// Milliseconds in which logins begin.
-    span: u64,
-    /// Clocks lie up to 90 s to either side.
-    skewed: bool,
-    /// Of a hundred: datagrams lost, sent twice, late; answers that take seconds; servers that end; stores that are away for
-    /// a time; passwords that nobody checks; messages that nobody sends; steps that go to two servers at once.
-    loss: u32,
-    twice: u32,
-    late: u32,
-    slow: u32,
-    crashes: u32,
-    outages: u32,
-    primary_away: u32,
-    undelivered: u32,
-    both: u32,
-    cuts: usize,
-    methods: Vec<Factor>,
-    gap: Duration,
-    tries: u8,
-    window: u8,
-    lifetime: Duration,
-    patience: Duration,
-    uniform: bool,
-}
-
-impl Plan {
-    fn draw(dice: &mut Dice, broken: Broken) -> Plan {
-        let affinity = dice.pick(&[Affinity::Deny, Affinity::Relay, Affinity::Shared, Affinity::Shared]);
-        let sms = Factor::Sent(Kind::Sms);
-        let methods = match dice.below(4) {
-            0 => vec![Factor::Token],
-            1 => vec![sms],
-            2 => vec![sms, Factor::Token],
-            _ => vec![Factor::Token, sms],
-        };
-        // Most worlds are in order but for a few things, so that logins get far enough to go wrong.
-        let mut rough = |odds: u32, most: u64| {
-            if dice.chance(odds) { u32::try_from(dice.number() % (most + 1)).unwrap() } else { 0 }
-        };
-        let (loss, twice, late, slow) = (rough(50, 25), rough(50, 20), rough(40, 30), rough(40, 8));
-        let (crashes, outages, primary_away) = (rough(40, 100), rough(25, 100), rough(20, 10));
-        let (undelivered, both, cuts) = (rough(30, 30), rough(40, 60), rough(30, 3));
-        Plan {
-            broken,
-            affinity,
-            one_store: dice.chance(50) || affinity == Affinity::Shared,
-            servers: dice.pick(&[1, 2, 2, 3, 4]),
-            gateways: 1 + dice.below(2),
-            people: 1 + dice.below(3),
-            logins: 3 + dice.below(8),
-            span: dice.pick(&[2000, 10_000, 60_000]),
-            skewed: dice.chance(50),
-            loss,
-            twice,
-            late,
-            slow,
-            crashes,
-            outages,
-            primary_away,
-            undelivered,
-            both,
-            cuts: usize::try_from(cuts).unwrap(),
-            methods,
-            gap: dice.pick(&[Duration::ZERO, Duration::from_secs(30)]),
-            tries: dice.pick(&[1, 3, 5]),
-            window: dice.pick(&[1, 4, 10]),
-            lifetime: dice.pick(&[Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(5)]),
-            patience: dice.pick(&[Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)]),
-            uniform: dice.chance(15),
-        }
-    }
-
-    /// Whether the first thing that a user is asked for is sent.
-    fn sends_first(&self) -> bool {
-        matches!(self.methods.first(), Some(Factor::Sent(_)))
-    }
+    GatewaysSayTheSame,
+    GatewaysGiveUpSooner,
+    AnswersAreNotProven,
+    StoreForgetsRevocations,
+    RulesReachTooFar,
+    RulesGetLost,
+    AppendIsOff,
 }
 
 /// What came of a seed.
@@ -150,7 +68,7 @@ fn play(seed: u64, broken: Broken, told: bool) -> Played {
 )]
 mod tests {
     use std::env;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -192,6 +110,18 @@ mod tests {
             "raced",
             "joined elsewhere",
             "dropped as pending",
+            "accepts by phone",
+            "accepts at once",
+            "approved",
+            "denied",
+            "answered wrong",
+            "late answers",
+            "forged",
+            "revoked",
+            "held",
+            "exempt",
+            "fraud-reported",
+            "login-pending",
         ] {
             assert!(counts.contains_key(what), "in {seed} seeds nothing was {what}: {counts:?}");
         }
@@ -254,5 +184,50 @@ mod tests {
     #[test]
     fn a_second_message_for_one_login_is_found() {
         is_found(Broken::GatewaysSayMoreEachTime, "message");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_proved_is_found() {
+        is_found(Broken::AnswersAreNotProven, "answer");
+    }
+
+    #[test]
+    fn a_device_that_answers_after_it_was_revoked_is_found() {
+        is_found(Broken::StoreForgetsRevocations, "answer");
+    }
+
+    #[test]
+    fn a_stranger_who_gets_the_verdict_of_somebody_else_s_phone_is_found() {
+        is_found(Broken::GatewaysSayTheSame, "verdict");
+    }
+
+    #[test]
+    fn a_request_that_is_held_for_too_long_is_found() {
+        is_found(Broken::GatewaysGiveUpSooner, "patience");
+    }
+
+    #[test]
+    fn a_second_question_for_one_login_is_found() {
+        is_found(Broken::GatewaysSayMoreEachTime, "question");
+    }
+
+    #[test]
+    fn a_rule_that_reaches_too_far_is_found() {
+        is_found(Broken::RulesReachTooFar, "factor");
+    }
+
+    #[test]
+    fn a_rule_that_gets_lost_is_found() {
+        is_found(Broken::RulesGetLost, "factor");
+    }
+
+    #[test]
+    fn a_code_that_the_primary_sees_is_found() {
+        is_found(Broken::AppendIsOff, "leak");
+    }
+
+    #[test]
+    fn a_second_try_that_is_refused_where_the_first_is_let_in_is_found() {
+        is_found(Broken::GatewaysSayMoreEachTime, "copy");
     }
 }

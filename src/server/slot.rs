@@ -331,7 +331,7 @@ impl Slot {
 }
 
 /// The request that a login works on.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Original {
     source: IpAddr,
     /// `None`: there is no credential, the gateway has checked it.

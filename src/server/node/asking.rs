@@ -3,6 +3,7 @@
 //! A join shares the verdict and the number that is shown, so only a copy of the same request with the same station joins.
 
 use super::super::affinity::RoundId;
+use super::super::intents::CROSSED;
 use super::super::phones::{Asking, Claim, Found, Shown, Sight};
 use super::{Ask, Node, Output, Ticket};
 use crate::base::name::UserName;
@@ -82,6 +83,11 @@ impl Node {
         let Some(user) = record.row.user.clone() else {
             return Some(Ask::Commit(record, Ticket { round, state }));
         };
+        if self.crossed(round, &user) {
+            // Its gateway has its answer, from the copy that was quicker.
+            self.close(round, env.mono);
+            return None;
+        }
         let conflict = match self.phones.claim(&user, round, kind, env.mono) {
             Claim::Yours => {
                 if let Some(mut slot) = self.slots.get_mut(&round) {
@@ -94,6 +100,17 @@ impl Node {
             Claim::Paused => Conflict::PushPaused,
         };
         self.go_on(round, env, out, |env| state.resume(CommitAnswer::Refused(conflict), env))
+    }
+
+    /// Whether the login of `round` is a copy of one that asked, and ended or went on without just now: it was slow to get here, or had left its gateway
+    /// before that heard of the end.
+    fn crossed(&self, round: RoundId, user: &UserName) -> bool {
+        let lately = self.phones.lately(user);
+        self.slots.get(&round).is_some_and(|slot| {
+            let copies =
+                |(first, ended): &(_, Tick)| slot.facts.began <= *ended + CROSSED && slot.repeats(first);
+            slot.asking.is_none() && lately.iter().any(copies)
+        })
     }
 
     /// Whether the login of `round` was a copy of that of `other`, and has become part of it.
@@ -137,10 +154,11 @@ impl Node {
         if slot.asking.as_ref().is_none_or(|asking| asking.reference == asks && asks.is_some()) {
             return;
         }
-        let asking = slot.asking.take();
+        let (asking, first) = (slot.asking.take(), slot.first_request());
         drop(slot);
         if let Some(asking) = asking {
-            self.phones.release(&asking.user, round);
+            let first = asking.reference.and(first);
+            self.phones.release(&asking.user, round, first, env.mono);
             self.over(&asking, env.mono);
         }
     }

@@ -18,7 +18,8 @@ pub(super) fn store_of(memory: &MemoryStore, aside: MemoryStore, broken: Broken)
         Broken::StoreForgetsSteps
         | Broken::StoreLosesRows
         | Broken::StoreGivesLoginsTwice
-        | Broken::StoreForgetsClaims => Arc::new(Flawed { memory: memory.clone(), aside, broken }),
+        | Broken::StoreForgetsClaims
+        | Broken::StoreForgetsRevocations => Arc::new(Flawed { memory: memory.clone(), aside, broken }),
         _ => Arc::new(memory.clone()),
     }
 }
@@ -36,6 +37,12 @@ impl Logins for Flawed {
             (self.broken, &mut found)
         {
             account.tokens.iter_mut().for_each(|token| token.last_step = None);
+        }
+        if let (Broken::StoreForgetsRevocations, Pending::Ready(UserAnswer::Found(account))) =
+            (self.broken, &mut found)
+            && let Some(special) = &mut account.special
+        {
+            Arc::make_mut(special).devices.iter_mut().for_each(|device| device.revoked = None);
         }
         found
     }

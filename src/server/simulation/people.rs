@@ -4,32 +4,44 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::check::Claim;
+use super::Broken;
+use super::check::{Claim, Request};
 use super::dice::Dice;
-use super::server::authenticator;
+use super::plan::{Plan, group, is_in_group, user};
+use super::server::{Server, authenticator};
 use super::world::{Doing, World};
-use super::{Broken, Plan};
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::system::Fixed;
 use crate::base::time::{Tick, UnixTime};
-use crate::engine::delivery::{Delivery, Message};
-use crate::engine::methods::Factor;
-use crate::engine::policy::{Lockout, Overrides, Policy, SendLimits, Sending};
+use crate::engine::append::Append;
+use crate::engine::delivery::{Delivery, Kind, Message};
 use crate::engine::record::LoginId;
 use crate::factor::oath::{self, Algorithm, Digits, Moving, Parameters};
-use crate::server::settings::{Client, MessageAuthenticator};
+use crate::server::affinity::RoundId;
 use crate::store::admin::{Admin, NewToken, UserFields};
 use crate::store::memory::MemoryStore;
+use crate::store::user_act::UserAct;
 use crate::wire::{
-    AttributeId, AttributeList, Code, HideKind, MaRule, RequestBuilder, SharedSecret, UpstreamReply, number,
+    AttributeId, AttributeList, Code, HideKind, MaRule, RequestBuilder, UpstreamReply, number,
 };
 
 fn totp() -> Parameters {
     Parameters { algorithm: Algorithm::Sha1, digits: Digits::SIX, moving: Moving::Time { interval: 30 } }
 }
 
+/// The stations that a rule exempts: those of the first attempts.
+pub(super) const EXEMPT: &str = "10.0.0.0/30";
+
+pub(super) fn is_exempt(station: &str) -> bool {
+    ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3"].contains(&station)
+}
+
+/// What a user's device is called.
+pub(super) const DEVICE: &str = "phone";
+
 pub(super) struct Person {
+    place: usize,
     pub(super) name: UserName,
     seed: Secret,
     serial: Arc<str>,
@@ -44,7 +56,8 @@ impl Person {
     pub(super) fn all(plan: &Plan, dice: &mut Dice) -> Vec<Person> {
         (0..plan.people)
             .map(|place| Person {
-                name: UserName::canonical(format!("user{place}").as_bytes()).unwrap(),
+                place,
+                name: user(place),
                 seed: Secret::new(authenticator(dice).repeat(2)),
                 serial: format!("T{place}").into(),
                 phone: format!("+3630123456{place}"),
@@ -55,11 +68,19 @@ impl Person {
     }
 
     pub(super) fn enrol(&self, store: &mut MemoryStore) {
-        let fields = UserFields { phone: Some(self.phone.as_str().into()), ..UserFields::default() };
+        let groups = is_in_group(self.place).then(|| Arc::from([group()]));
+        let fields = UserFields { phone: Some(self.phone.as_str().into()), groups, ..UserFields::default() };
         store.add_user(&self.name, &fields).unwrap();
         let token =
             NewToken::new(Arc::clone(&self.serial), Some(self.name.clone()), self.seed.clone(), totp());
         store.add_token(&token).unwrap();
+        self.enrol_device(store);
+    }
+
+    pub(super) fn enrol_device(&self, store: &mut MemoryStore) {
+        let channel = Label::new("app").unwrap();
+        let device = UserAct::AddDevice { name: DEVICE, channel, address: "somewhere", key: None };
+        store.act_for(&self.name, &device).unwrap();
     }
 
     pub(super) fn password(&self) -> Box<[u8]> {
@@ -71,70 +92,13 @@ impl Person {
     }
 }
 
-pub(super) struct Gateway {
-    place: usize,
-    pub(super) address: SocketAddr,
-    name: Label,
-    secret: Arc<SharedSecret>,
-    /// The ports that it has asked from.
-    ports: u16,
-}
-
-impl Gateway {
-    pub(super) fn all(plan: &Plan) -> Vec<Gateway> {
-        (0..plan.gateways)
-            .map(|place| Gateway {
-                place,
-                address: SocketAddr::from(([192, 0, 2, u8::try_from(place + 1).unwrap()], 0)),
-                name: Label::new(&format!("nas-{place}")).unwrap(),
-                secret: Arc::new(SharedSecret::new(secret(place))),
-                ports: 2000,
-            })
-            .collect()
-    }
-
-    /// As the servers know it.
-    pub(super) fn settings(&self, plan: &Plan) -> Client {
-        let limits = SendLimits { gap: plan.gap, ..SendLimits::default() };
-        let kind = crate::engine::delivery::Kind::Sms;
-        let overrides = Overrides {
-            methods: Some(plan.methods.clone().into()),
-            tries: Some(plan.tries),
-            window: Some(plan.window),
-            code_lifetime: Some(plan.lifetime),
-            patience: Some(plan.patience),
-            uniform_prompt: Some(plan.uniform),
-            sending: Some(Arc::new(Sending { ways: vec![(kind, plan.lifetime)], limits, asking: None })),
-            ..Overrides::default()
-        };
-        let mut policy = Policy::resolve(Label::new("up").unwrap(), Lockout::default(), &[&overrides]);
-        if plan.broken == Broken::PolicyExempts {
-            policy.login.exempt = Some(Label::new("everybody").unwrap());
-        }
-        Client {
-            name: self.name.clone(),
-            networks: vec![self.address.ip().into()],
-            secret: secret(self.place),
-            previous_secret: None,
-            message_authenticator: MessageAuthenticator::Auto,
-            limit_proxy_state: true,
-            send_message_authenticator: true,
-            profile: "generic",
-            policy: Arc::new(policy),
-            rules: None,
-        }
-    }
-}
-
-fn secret(place: usize) -> Secret {
-    Secret::new(format!("secret of gateway {place}").into_bytes())
-}
-
 /// What stands in a request's password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Typed {
     Password {
         right: bool,
+        /// What stands behind it.
+        behind: Option<Box<Typed>>,
     },
     /// The code of the user's app at this step of true time.
     App(u64),
@@ -142,8 +106,42 @@ pub(super) enum Typed {
     Message(LoginId, String),
     Wrong,
     /// The word for another method.
-    Word,
+    Word(Kind),
+    /// Nothing but that the phone has been answered.
+    Okay,
 }
+
+impl Typed {
+    /// The code, or whatever stands in its place.
+    pub(super) fn code(&self) -> &Typed {
+        match self {
+            Typed::Password { behind: Some(behind), .. } => behind,
+            typed => typed,
+        }
+    }
+
+    fn octets(&self, person: &Person, append: Append) -> Vec<u8> {
+        match self {
+            Typed::Password { right, behind } => {
+                let mut octets = if *right { person.password().into() } else { b"not the password".to_vec() };
+                if let Some(behind) = behind {
+                    octets.extend(matches!(append, Append::Behind(_)).then_some(MARK));
+                    octets.extend(behind.octets(person, append));
+                }
+                octets
+            }
+            Typed::App(step) => person.code(*step).into_bytes(),
+            Typed::Message(_, code) => code.clone().into_bytes(),
+            // Of no app and in no message: both have six digits.
+            Typed::Wrong => b"99999999".to_vec(),
+            Typed::Word(kind) => kind.word().into(),
+            Typed::Okay => b"ok".to_vec(),
+        }
+    }
+}
+
+/// What divides a password from the code behind it.
+pub(super) const MARK: u8 = b',';
 
 /// How a gateway asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,11 +162,17 @@ pub(super) struct Attempt {
     gateway: usize,
     right: bool,
     /// Who knows the password and looks over the user's shoulder.
-    thief: bool,
+    pub(super) thief: bool,
     again: Again,
     /// How likely a step goes to another server than the last.
     strays: u32,
     server: usize,
+    /// What it says of where it is: Calling-Station-Id.
+    pub(super) station: Option<String>,
+    /// NAS-Port.
+    port: u32,
+    /// The number that the gateway showed.
+    pub(super) shown: Option<u32>,
     pub(super) steps: Vec<Step>,
     /// The login whose challenge the user answers.
     pub(super) login: Option<LoginId>,
@@ -194,17 +198,28 @@ struct Asked {
 
 impl fmt::Debug for Attempt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Attempt { person, gateway, right, thief, again, server, .. } = self;
-        write!(
-            formatter,
-            "user{person} at gateway {gateway}, server {server}, password right {right}, thief {thief}, {again:?}"
-        )
+        let Attempt { person, gateway, server, station, right, thief, again, .. } = self;
+        write!(formatter, "user{person} at gateway {gateway}, server {server}, station {station:?}, ")?;
+        write!(formatter, "password right {right}, thief {thief}, {again:?}")
     }
 }
 
 impl Attempt {
-    pub(super) fn draw(plan: &Plan, dice: &mut Dice) -> Attempt {
+    pub(super) fn draw(plan: &Plan, dice: &mut Dice, place: usize) -> Attempt {
+        let (mut station, mut port) = (Some(format!("10.0.0.{place}")), u32::try_from(place).unwrap());
+        if dice.chance(plan.nosy) {
+            station = Some(format!("10.0.0.{}", dice.below(place + 1)));
+        }
+        if dice.chance(plan.silent) {
+            (station, port) = (None, 0);
+        }
+        if plan.broken == Broken::GatewaysSayTheSame {
+            (station, port) = (Some("10.0.0.0".to_owned()), 0);
+        }
         Attempt {
+            station,
+            port,
+            shown: None,
             person: dice.below(plan.people),
             gateway: dice.below(plan.gateways),
             right: dice.chance(85),
@@ -219,9 +234,14 @@ impl Attempt {
         }
     }
 
-    /// Words typed in it that ask for a message.
-    pub(super) fn words(&self) -> usize {
-        self.steps.iter().filter(|step| step.typed == Typed::Word).count()
+    /// Whether it asked for a push.
+    pub(super) fn wants_push(&self) -> bool {
+        self.words(Kind::Push) > 0
+    }
+
+    /// Words typed in it that ask for a message of this kind.
+    pub(super) fn words(&self, kind: Kind) -> usize {
+        self.steps.iter().filter(|step| *step.typed.code() == Typed::Word(kind)).count()
     }
 }
 
@@ -229,7 +249,9 @@ impl World {
     /// The password is typed.
     pub(super) fn begin(&mut self, attempt: usize) {
         let right = self.attempts[attempt].right;
-        self.enter(attempt, Typed::Password { right });
+        let behind =
+            (self.plan.append != Append::Never && self.dice.chance(80)).then(|| Box::new(self.code(attempt)));
+        self.enter(attempt, Typed::Password { right, behind });
     }
 
     /// The gateway's first datagram of a step.
@@ -254,18 +276,11 @@ impl World {
 
     /// Builds and sends a datagram of a step; from the port `from`, or from one of its own.
     fn request(&mut self, attempt: usize, step: usize, from: Option<SocketAddr>) {
-        let Attempt { person, gateway, server, ref steps, .. } = self.attempts[attempt];
+        let Attempt { person, gateway, server, ref steps, ref station, ref port, .. } =
+            self.attempts[attempt];
         let Step { typed, state, asked, .. } = &steps[step];
         let person = &self.people[person];
-        let entered: Vec<u8> = match typed {
-            Typed::Password { right: true } => person.password().into(),
-            Typed::Password { right: false } => b"not the password".to_vec(),
-            Typed::App(step) => person.code(*step).into_bytes(),
-            Typed::Message(_, code) => code.clone().into_bytes(),
-            // Of no app and in no message: both have six digits.
-            Typed::Wrong => b"99999999".to_vec(),
-            Typed::Word => b"sms".to_vec(),
-        };
+        let entered = typed.octets(person, self.plan.append);
         let mut attributes = AttributeList::new();
         attributes.push_text(number::USER_NAME, person.name.as_str()).unwrap();
         let id = AttributeId::Standard(number::USER_PASSWORD);
@@ -273,12 +288,14 @@ impl World {
         if let Some(state) = state {
             attributes.push(number::STATE, state).unwrap();
         }
-        // Each session says its own.
-        let mut station = format!("10.0.0.{attempt}");
-        if self.broken == Broken::GatewaysSayMoreEachTime {
-            station = format!("{station}.{}", asked.len());
+        if let Some(station) = station {
+            let mut station = station.clone();
+            if self.broken == Broken::GatewaysSayMoreEachTime {
+                station = format!("{station}.{}", asked.len());
+            }
+            attributes.push_text(number::CALLING_STATION_ID, &station).unwrap();
         }
-        attributes.push_text(number::CALLING_STATION_ID, &station).unwrap();
+        attributes.push_u32(number::NAS_PORT, *port).unwrap();
         let identifier = u8::try_from(self.dice.below(256)).unwrap();
         let authenticator = authenticator(&mut self.dice);
         let secret = Arc::clone(&self.gateways[gateway].secret);
@@ -351,22 +368,21 @@ impl World {
         let asked = self.attempts[attempt].steps[step].asked.iter().filter(|asked| is(asked));
         let read = asked
             .map(|asked| {
-                UpstreamReply::authenticate(
-                    datagram,
-                    identifier,
-                    &asked.authenticator,
-                    &secret,
-                    MaRule::Required,
-                )
-                .map(|reply| (reply.code(), reply.attributes().first(number::STATE).map(<[u8]>::to_vec)))
+                let authenticator = &asked.authenticator;
+                UpstreamReply::authenticate(datagram, identifier, authenticator, &secret, MaRule::Required)
+                    .map(|reply| {
+                        let state = reply.attributes().first(number::STATE).map(<[u8]>::to_vec);
+                        let shown = reply.attributes().first(number::REPLY_MESSAGE).and_then(number_in);
+                        (asked.server, (to, identifier, *authenticator), reply.code(), state, shown)
+                    })
             })
             .find_map(Result::ok);
-        let Some((code, state)) = read else {
+        let Some((server, request, code, state, shown)) = read else {
             return self.ledger.fault("reply", format!("attempt {attempt}: a reply does not authenticate"));
         };
         self.say(&format!("attempt {attempt} step {step} hears {code}"));
         if code == Code::ACCESS_ACCEPT {
-            self.accepted(attempt, step);
+            self.accepted(attempt, step, server, request);
         }
         let present = &mut self.attempts[attempt].steps[step];
         if std::mem::replace(&mut present.answered, true) {
@@ -380,12 +396,14 @@ impl World {
         if code != Code::ACCESS_CHALLENGE || step + 1 != self.attempts[attempt].steps.len() {
             return;
         }
-        let Some((owner, login)) = state.as_deref().and_then(in_state) else {
+        let Some((owner, round)) = state.as_deref().and_then(in_state) else {
             return self.ledger.fault("reply", format!("attempt {attempt}: a challenge without a State"));
         };
+        let login = self.ledger.login_of(round);
         let present = &mut self.attempts[attempt];
         present.login.get_or_insert(login);
         (present.owner, present.state) = (Some(owner), state);
+        present.shown = shown.or(present.shown);
         // Most answer, some late.
         if self.dice.chance(92) && step < 6 {
             let most = if self.dice.chance(10) { 120_000 } else { 9000 };
@@ -396,28 +414,38 @@ impl World {
 
     /// Whoever sits there answers the challenge of `step`.
     pub(super) fn types(&mut self, attempt: usize, step: usize) {
+        let login = self.attempts[attempt].login;
+        let asked = login.is_some_and(|login| self.rings.iter().any(|ring| ring.login == login));
+        let typed = match self.dice.below(100) {
+            ..12 if self.plan.takes_words() && step < 3 => Typed::Word(Kind::Sms),
+            ..20 if self.plan.asking.is_some() && !self.plan.uniform && step < 3 => Typed::Word(Kind::Push),
+            ..70 if asked => Typed::Okay,
+            _ => self.code(attempt),
+        };
+        self.enter(attempt, typed);
+    }
+
+    /// What whoever sits there takes for the code.
+    fn code(&mut self, attempt: usize) -> Typed {
         let Attempt { person: place, thief, login, .. } = self.attempts[attempt];
         let now = totp().step_at(self.unix().secs());
         let dice = self.dice.below(100);
         let person = &mut self.people[place];
         let message =
             person.messages.iter().rfind(|(of, _)| Some(*of) == login).or(person.messages.last()).cloned();
-        let typed = match (dice, message) {
+        match (dice, message) {
             (0..10, _) => Typed::Wrong,
             (10..18, _) => Typed::App(now - 3),
-            (18..26, _) if self.plan.words() && step < 3 => Typed::Word,
+            (18..24, _) if self.plan.takes_words() => Typed::Word(Kind::Sms),
             // Whatever was seen last, of whichever kind.
             (_, Some((login, code))) if thief && dice.is_multiple_of(2) => Typed::Message(login, code),
             _ if thief => person.typed.last().map_or(Typed::Wrong, |step| Typed::App(*step)),
-            (_, Some((login, code))) if self.attempts[attempt].login == Some(login) => {
-                Typed::Message(login, code)
-            }
+            (_, Some((of, code))) if login == Some(of) => Typed::Message(of, code),
             _ => {
                 person.typed.push(now);
                 Typed::App(now)
             }
-        };
-        self.enter(attempt, typed);
+        }
     }
 
     /// A message reaches its phone.
@@ -430,15 +458,32 @@ impl World {
     }
 
     /// Somebody was let in: that has to be right.
-    fn accepted(&mut self, attempt: usize, step: usize) {
+    fn accepted(&mut self, attempt: usize, step: usize, asked: usize, request: Request) {
         let found = &self.attempts[attempt];
         let typed = found.steps[step].typed.clone();
-        let (login, owner) = (found.login, found.owner);
-        let server = self.servers.iter().position(|server| Some(server_number(&server.name)) == owner);
+        // Of a first request whoever was asked has decided, and its login it was.
+        let later = found.steps[step].state.is_some();
+        let (login, server) = match (found.login, found.owner) {
+            (Some(login), Some(owner)) if later => {
+                let is = |server: &Server| server_number(&server.name) == owner;
+                (Some(login), self.servers.iter().position(is))
+            }
+            _ => (self.ledger.decided(asked, request), Some(asked)),
+        };
         let store = if self.plan.one_store { Some(0) } else { server };
         let trail = store.map(|store| self.servers[store].memory.trail()).unwrap_or_default();
-        let claim =
-            Claim { attempt, person: found.person, right: found.right, typed, login, store, crossed: server };
+        let allowed = self.plan.allowed(found.person, found.station.as_deref());
+        let claim = Claim {
+            attempt,
+            person: found.person,
+            right: found.right,
+            typed,
+            login,
+            store,
+            crossed: server,
+            allowed,
+            wants_push: found.wants_push(),
+        };
         self.ledger.accepted(&claim, &trail);
     }
 }
@@ -449,17 +494,15 @@ pub(super) fn server_number(name: &Label) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// The server that a State names, and the login whose first round it would be.
-fn in_state(state: &[u8]) -> Option<([u8; 4], LoginId)> {
+/// The server and the round that a State names.
+pub(super) fn in_state(state: &[u8]) -> Option<([u8; 4], RoundId)> {
     use base64::Engine as _;
     let plain = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(state).ok()?;
-    let server = *plain.get(1..)?.first_chunk()?;
-    let round = *plain.get(9..)?.first_chunk()?;
-    Some((server, LoginId::from_round(round)))
+    Some((*plain.get(1..)?.first_chunk()?, RoundId(*plain.get(9..)?.first_chunk()?)))
 }
 
-impl Plan {
-    fn words(&self) -> bool {
-        self.methods.contains(&Factor::Sent(crate::engine::delivery::Kind::Sms)) && !self.uniform
-    }
+/// The number that a prompt shows, to be typed on the phone.
+pub(super) fn number_in(message: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(message).ok()?;
+    text.strip_prefix("Type ")?.split(' ').next()?.parse().ok()
 }

@@ -9,16 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::asks::Open;
+use super::Broken;
 use super::broken::store_of;
+use super::check::REMEMBERED;
 use super::dice::Dice;
-use super::people::{Gateway, Person, server_number};
+use super::gateways::Gateway;
+use super::people::{Person, Typed, server_number};
+use super::plan::Plan;
 use super::world::{Doing, TrueClock, World};
-use super::{Broken, Plan};
 use crate::base::name::Label;
 use crate::base::secret::Secret;
 use crate::base::system::{Clock, Fixed, random};
 use crate::base::time::{Tick, UnixTime};
-use crate::engine::delivery::{Delivery, DeliveryId, Sent};
+use crate::engine::delivery::{Delivery, DeliveryId, Message, Sent};
 use crate::engine::record::LoginId;
 use crate::engine::step::{Env, Event};
 use crate::server::affinity::{Mint, RoundId};
@@ -35,7 +38,7 @@ use crate::store::pending::Pending;
 use crate::wire::{AccessRequest, DropReason, Parsed, ReplyTo};
 
 /// What a worker gives the store at least.
-const STORE_LEAST: Duration = Duration::from_millis(500);
+pub(super) const STORE_LEAST: Duration = Duration::from_millis(500);
 /// Where answers to what a server asks its peers come to: so many ports from this one on.
 const CROSSING: u16 = 30_000;
 
@@ -55,7 +58,7 @@ pub(super) struct Server {
     replays: Replays,
     duplicates: Duplicates,
     ratchet: Ratchet,
-    entropy: Fixed,
+    pub(super) entropy: Fixed,
     /// Milliseconds that its wall clock is off.
     skew: i64,
     started: Tick,
@@ -130,7 +133,7 @@ impl Server {
                     clients: Arc::clone(&clients),
                     peers: Peers::new(&settings),
                     replays: Replays::default(),
-                    duplicates: Duplicates::new(10_000, Duration::from_secs(10)),
+                    duplicates: Duplicates::new(10_000, REMEMBERED),
                     ratchet: Ratchet::default(),
                     entropy: Fixed { mono: Tick(0), unix: UnixTime(0), seed: dice.number() },
                     skew: if plan.skewed { i64::try_from(dice.below(180_001)).unwrap() - 90_000 } else { 0 },
@@ -159,7 +162,7 @@ impl Server {
         self.node = Node::new(mint(&self.name, &self.memory, self.settings.affinity), 1000);
         self.peers = Peers::new(&self.settings);
         self.replays = Replays::default();
-        self.duplicates = Duplicates::new(10_000, Duration::from_secs(10));
+        self.duplicates = Duplicates::new(10_000, REMEMBERED);
         self.ratchet = Ratchet::new(self.memory.raised().unwrap());
     }
 
@@ -172,7 +175,7 @@ impl Server {
     }
 
     /// Its clocks: the monotonic one began with the process.
-    fn clocks(&self, clock: &TrueClock) -> (Tick, UnixTime) {
+    pub(super) fn clocks(&self, clock: &TrueClock) -> (Tick, UnixTime) {
         let mono = Tick(0) + Duration::from_mins(1) + clock.mono().since(self.started);
         (mono, UnixTime(clock.unix().0.saturating_add_signed(self.skew)))
     }
@@ -180,7 +183,7 @@ impl Server {
 
 impl World {
     /// One step of a server's, with its clocks and randomness; then what comes of it.
-    fn step(
+    pub(super) fn step(
         &mut self,
         at: usize,
         answer_by: Option<Tick>,
@@ -191,11 +194,29 @@ impl World {
         let (mono, unix) = server.clocks(&self.clock);
         let mut env = Env { mono, unix, entropy: &mut server.entropy };
         let ask = go(&server.node, &server.peers, &mut env, &mut out);
+        self.told(at, &out);
         for output in out {
             self.carry_out(at, mono, output);
         }
         if let Some(ask) = ask {
             self.ask(at, ask, answer_by.unwrap_or(mono), mono);
+        }
+    }
+
+    /// Which login the Accepts among what came of a step are for.
+    fn told(&mut self, at: usize, out: &[Output]) {
+        let ended = out.iter().rev().find_map(|output| match output {
+            Output::Ended { row, .. } => Some(row.login),
+            _ => None,
+        });
+        let Some(login) = ended else { return };
+        let now = self.now();
+        self.ledger.ended(login, now);
+        for output in out {
+            if let Output::Reply { to, .. } = output {
+                let request = (to.key.source, to.key.identifier, to.authenticator);
+                self.ledger.decide(at, request, login);
+            }
         }
     }
 
@@ -275,9 +296,20 @@ impl World {
             }
             ask
         });
+        let (life, now) = (self.servers[at].life, self.now());
+        let request = (from, key.identifier, authenticator);
+        let (attempt, step) = self.asked_by(from, key.identifier);
         if let Some(login) = began {
-            let (attempt, _) = self.asked_by(from, key.identifier);
-            self.ledger.began(login, attempt);
+            self.firsts.insert(login, (life, request, now));
+            self.ledger.began(login, attempt, now);
+        }
+        if state.is_some() {
+            self.waits_for(at, life, request, now);
+        }
+        let present = &self.attempts[attempt];
+        let whole = matches!(present.steps[step].typed, Typed::Password { behind: Some(_), .. });
+        if whole && present.station.is_some() {
+            self.ledger.copied(attempt, (at, life), request, now);
         }
         Ok(())
     }
@@ -295,7 +327,10 @@ impl World {
                 }
             }
             Output::Released { intent, login } => self.servers[at].store.release(intent, login),
-            Output::Ended { row, .. } => self.ledger.count(row.reason.code()),
+            Output::Ended { row, .. } => {
+                self.say(&format!("{at} ends {}: {}", row.login, row.reason.code()));
+                self.ledger.count(row.reason.code());
+            }
             Output::Deliver { round, delivery } => self.deliver(at, round, &delivery),
             Output::Tell { .. } => unreachable!("nobody knocks at a page here"),
             Output::Oversized { .. } | Output::TurnedAway { .. } => {
@@ -312,8 +347,21 @@ impl World {
             self.later(takes, Doing::Delivered { at, life, round, id, sent: Sent::Failed });
             return;
         }
-        self.ledger.sent(delivery.login, (at, life));
-        self.bring(delivery);
+        if let Message::Ask(question) = &delivery.message {
+            let attempt = self.ledger.attempt(delivery.login);
+            // Without a station nobody knows a copy, and a user's word asks for another question.
+            let once = attempt
+                .map(|attempt| &self.attempts[attempt])
+                .is_some_and(|attempt| attempt.station.is_some() && attempt.words(delivery.kind) == 0);
+            self.say(&format!("{at} asks by {} for attempt {attempt:?}: {}", delivery.kind, delivery.login));
+            self.ledger.asked(delivery.login, (at, life), delivery.kind, once);
+            self.ring(at, delivery, question);
+        } else {
+            let attempt = self.ledger.attempt(delivery.login);
+            self.say(&format!("{at} sends by {} for attempt {attempt:?}: {}", delivery.kind, delivery.login));
+            self.ledger.sent(delivery.login, (at, life), delivery.kind);
+            self.bring(delivery);
+        }
         // Or the provider's answer is lost.
         if self.dice.chance(90) {
             let sent = Sent::Accepted { provider: Label::new("sink").unwrap(), reference: None };
@@ -330,10 +378,12 @@ impl World {
 
     /// A reply leaves.
     pub(super) fn leave(&mut self, at: usize, to: Origin, datagram: &Arc<[u8]>) {
+        let now = self.now();
         let server = &self.servers[at];
         let (mono, _) = server.clocks(&self.clock);
         server.duplicates.answered(to.key, &to.authenticator, datagram, mono);
-        self.ledger.left((at, server.life), &to, datagram);
+        self.ledger.left((at, server.life), &to, datagram, now);
+        self.shows(&to, datagram);
         self.send(datagram, to.key.local, to.key.source);
     }
 

@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::check::Ledger;
+use super::Broken;
+use super::check::{Ledger, Request};
 use super::dice::Dice;
-use super::people::{Attempt, Gateway, Person};
+use super::gateways::Gateway;
+use super::people::{Attempt, Person};
+use super::phones::Ring;
+use super::plan::Plan;
 use super::server::Server;
 use super::server::asks::Answer;
-use super::{Broken, Plan};
 use crate::base::system::Clock;
 use crate::base::time::{Tick, UnixTime};
 use crate::engine::delivery::{DeliveryId, Sent};
+use crate::engine::record::LoginId;
 use crate::server::affinity::RoundId;
 use crate::server::node::Origin;
 
@@ -76,6 +80,20 @@ pub(super) enum Doing {
         id: DeliveryId,
         sent: Sent,
     },
+    /// Somebody answers on the phone.
+    Answered {
+        ring: usize,
+    },
+    /// Somebody else does.
+    Forged {
+        ring: usize,
+    },
+    /// A request's gateway has waited for as long as it does.
+    Impatient {
+        at: usize,
+        life: u32,
+        request: Request,
+    },
     /// A carrier is sent again.
     Crosses {
         at: usize,
@@ -112,6 +130,9 @@ pub(super) struct World {
     pub(super) gateways: Vec<Gateway>,
     pub(super) people: Vec<Person>,
     pub(super) attempts: Vec<Attempt>,
+    pub(super) rings: Vec<Ring>,
+    /// The requests that logins began with: at which life of their server, and when.
+    pub(super) firsts: BTreeMap<LoginId, (u32, Request, Tick)>,
     pub(super) ledger: Ledger,
     cuts: BTreeSet<(SocketAddr, SocketAddr)>,
     /// What happened, condensed: two runs of one seed end with the same.
@@ -139,6 +160,8 @@ impl World {
             gateways,
             people,
             attempts: Vec::new(),
+            rings: Vec::new(),
+            firsts: BTreeMap::new(),
             ledger: Ledger::default(),
             cuts: BTreeSet::new(),
             digest: 0,
@@ -181,7 +204,7 @@ impl World {
             self.later(mended, Doing::Mended(one, other));
         }
         for _ in 0..self.plan.logins {
-            let attempt = Attempt::draw(&self.plan, &mut self.dice);
+            let attempt = Attempt::draw(&self.plan, &mut self.dice, self.attempts.len());
             let when = self.dice.millis(0, span);
             self.attempts.push(attempt);
             self.later(when, Doing::Begins(self.attempts.len() - 1));
@@ -268,10 +291,15 @@ impl World {
             Doing::Delivered { at, life, round, id, sent } if self.is_alive(at, life) => {
                 self.delivered(at, round, id, sent);
             }
+            Doing::Answered { ring } => self.answers(ring),
+            Doing::Forged { ring } => self.forges(ring),
+            Doing::Impatient { at, life, request } if self.is_alive(at, life) => {
+                self.impatient(at, life, request);
+            }
             Doing::Crosses { at, life, ask } if self.is_alive(at, life) => self.cross(at, ask),
             Doing::Sweeps(at) => {
                 self.sweep(at);
-                let next = self.dice.millis(1000, 4000);
+                let next = self.dice.millis(400, 500);
                 if self.now() < START + Duration::from_millis(self.plan.span) + Duration::from_mins(3) {
                     self.later(next, Doing::Sweeps(at));
                 }
@@ -309,6 +337,9 @@ impl World {
             Doing::GivesUp { at, ask, .. } => format!("{at} gives up {ask}"),
             Doing::Leaves { at, to, .. } => format!("{at} lets its reply to {} go", to.key.source),
             Doing::Delivered { at, sent, .. } => format!("{at} hears of a message: {sent:?}"),
+            Doing::Answered { ring } => format!("{} is answered", self.rings[*ring].login),
+            Doing::Forged { ring } => format!("{} is answered by a stranger", self.rings[*ring].login),
+            Doing::Impatient { at, request: (from, ..), .. } => format!("{at} has kept {from} waiting"),
             Doing::Crosses { at, ask, .. } => format!("{at} relays {ask}"),
             Doing::Sweeps(at) => format!("{at} sweeps"),
             Doing::Ends(at) => format!("{at} ends"),

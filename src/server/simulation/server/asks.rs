@@ -5,24 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Broken;
+use super::super::people::MARK;
 use super::super::world::{Doing, World};
 use super::{CROSSING, STORE_LEAST, server_number};
 use crate::base::name::Label;
-use crate::base::system::Fixed;
+use crate::base::system::{Clock as _, Fixed};
 use crate::base::time::Tick;
+use crate::engine::append::Append;
 use crate::engine::parked::Ruled;
 use crate::engine::question::{PeerAnswer, PrimaryAnswer, UserAnswer};
 use crate::engine::record::{CommitAnswer, LoginId};
 use crate::engine::step::Env;
 use crate::server::node::{Ask, resolved};
 use crate::server::peers::simulated::Crossing;
-use crate::store::parking::{Claimed, Unparked};
+use crate::store::parking::{Claim, Claimed, Unparked};
 use crate::store::pending::Pending;
 use crate::wire::AttributeList;
 
 pub(super) struct Open {
     pub(super) ask: Ask,
     answer_by: Tick,
+    /// When it was asked, in true time.
+    asked: Tick,
     pub(super) crossing: Option<Crossing>,
 }
 
@@ -100,7 +104,8 @@ impl World {
             _ => self.dice.millis(0, 6),
         };
         let slow = if self.dice.chance(self.plan.slow) { self.dice.millis(0, 9000) } else { Duration::ZERO };
-        self.servers[at].asks.insert(number, Open { ask, answer_by, crossing });
+        let asked = self.now();
+        self.servers[at].asks.insert(number, Open { ask, answer_by, asked, crossing });
         if matches!(self.servers[at].asks[&number].ask, Ask::Relay(..)) {
             for again in [0, 500, 1500] {
                 self.later(Duration::from_millis(again), Doing::Crosses { at, life, ask: number });
@@ -161,6 +166,18 @@ impl World {
         }
         let answer = match &open.ask {
             Ask::Primary(check, ticket) => {
+                let octets = check.password.expose();
+                let leaks = match self.plan.append {
+                    Append::Never => false,
+                    Append::Behind(_) => octets.contains(&MARK),
+                    Append::Last(count) => self.people.iter().any(|person| {
+                        let rest = octets.strip_prefix(&*person.password());
+                        rest.is_some_and(|rest| rest.len() >= count.into())
+                    }),
+                };
+                if leaks {
+                    self.ledger.fault("leak", "the primary sees what stands behind the password".to_owned());
+                }
                 let right = self.people.iter().any(|person| {
                     person.name == check.user && *person.password() == *check.password.expose()
                 });
@@ -187,7 +204,11 @@ impl World {
                 }
                 Answer::Unpark(answer)
             }
-            Ask::Claim(claim, _) => match now(server.store.claim(*claim)) {
+            // Whoever carries a claim to a store that is slow says how long that took.
+            Ask::Claim(claim, _) => match now(server
+                .store
+                .claim(Claim { ran: claim.ran + self.clock.mono().since(open.asked), ..*claim }))
+            {
                 Claimed::Theirs(None) => {
                     let again = Duration::from_millis(200);
                     return self.later(again, Doing::Performs { at, life, ask });
