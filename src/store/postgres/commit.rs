@@ -69,8 +69,9 @@ pub(super) struct Unsure {
 impl Unsure {
     /// Finds out: the answers where it went through.
     pub(super) async fn resolve(&self, link: &Link, author: Author) -> Result<bool, Odd> {
-        let row =
-            link.client.query_one("SELECT head, mac FROM chain WHERE chain = $1", &[&author.chain]).await?;
+        // Behind the lock that the transaction holds for as long as its COMMIT may still arrive.
+        let sql = "SELECT head, mac FROM chain WHERE chain = $1 FOR UPDATE";
+        let row = link.client.query_one(sql, &[&author.chain]).await?;
         let (head, mac): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
         Ok(head == self.head && mac == self.mac)
     }

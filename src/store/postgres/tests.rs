@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::server::Server;
-use self::wire::{AFTER, BEFORE, Wire};
+use self::wire::{AFTER, BEFORE, LATE, Wire};
 use super::*;
 use crate::base::name::Label;
 use crate::base::time::Tick;
@@ -227,7 +227,7 @@ fn a_commit_whose_answer_is_lost_is_found_out_about_and_never_done_twice() {
     let bench = InDatabase::at(through, "mfa-a");
     let alice = enrol(&bench, "alice");
     let first = commit(&bench, spend(&alice, 1)).unwrap();
-    for (step, how) in [(2, AFTER), (3, BEFORE), (4, AFTER), (5, BEFORE)] {
+    for (step, how) in [(2, AFTER), (3, BEFORE), (4, LATE), (5, AFTER), (6, BEFORE)] {
         wire.cut(how);
         assert_eq!(commit(&bench, spend(&alice, step)), Ok(first + step - 1), "step {step}");
         assert!(!wire.is_whole(), "nothing was cut");
@@ -236,7 +236,7 @@ fn a_commit_whose_answer_is_lost_is_found_out_about_and_never_done_twice() {
     let mut direct =
         open_admin(&settings(&url, "desk"), &address(&url), RealClock::shared(), entropy()).unwrap();
     let rows = direct.audit(&AuditFilter::default()).unwrap();
-    assert_eq!(rows.iter().filter(|row| row.reason == "code-accepted").count(), 5);
+    assert_eq!(rows.iter().filter(|row| row.reason == "code-accepted").count(), 6);
     assert_eq!(direct.trail().verify(&[], &mut |_, _| ()).unwrap().broken, None);
 }
 
