@@ -40,6 +40,7 @@ const MAKERS: &[(&str, &[&str])] = &[
     ("FactorPassed::by_code", &["engine/await_user.rs", "engine/recovery.rs", "engine/sending.rs"]),
     ("PrimaryPassed::by_gateway", &["engine/login.rs"]),
     ("FactorPassed::by_phone", &["engine/phone.rs"]),
+    ("FactorPassed::by_arming", &["engine/arming.rs"]),
     ("Waiver {", &["engine/policy.rs"]),
     ("PrimaryPassed {", &["engine/proof.rs"]),
     ("FactorPassed {", &["engine/proof.rs"]),

@@ -315,3 +315,106 @@ fn a_webhook_that_fails_is_followed_by_a_refusal_in_time_and_its_question_is_ove
     assert_eq!(unsigned.try_send("auth", &bare, 1), None, "a bare name without a signature is no request");
     assert_eq!(site.webhook.count(), 1);
 }
+
+/// NPS that has no policy for what comes from radmfa, and sends it back there, as it may: with every Proxy-State as it was.
+fn send_back(nps: &UdpSocket, radmfa: Server) -> Code {
+    const PROXY_STATE: u8 = 33;
+    let mut entropy = SystemEntropy::new().unwrap();
+    let mut buffer = [0; 4096];
+    // It may be tried first with a Status-Server, which it never answers.
+    let length = loop {
+        let (length, _) = nps.recv_from(&mut buffer).unwrap();
+        if buffer[0] == 1 {
+            break length;
+        }
+    };
+    let mut rest = &buffer[20..length];
+    let mut state = None;
+    while let [number, size, ..] = rest {
+        let (attribute, after) = rest.split_at(usize::from(*size));
+        state = state.or((*number == PROXY_STATE).then(|| attribute[2..].to_vec()));
+        rest = after;
+    }
+    assert!(state.is_some(), "a request without a credential carries a mark");
+    let mut attributes = AttributeList::new();
+    attributes.push_text(number::USER_NAME, "u1").unwrap();
+    let back = UdpSocket::bind("127.0.0.3:0").unwrap();
+    back.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    back.connect(radmfa.address()).unwrap();
+    let own = SharedSecret::new(Secret::from("testing123"));
+    let (code, authenticator) = (Code::ACCESS_REQUEST, radmfa::base::system::random(&mut entropy));
+    let builder =
+        RequestBuilder { code, attributes: &attributes, proxy_state: state.as_deref(), secret: &own };
+    let request = builder.build(1, authenticator, &mut entropy).unwrap();
+    back.send(&request.bytes).unwrap();
+    let mut answer = [0; 4096];
+    let length = back.recv(&mut answer).unwrap();
+    let rule = MaRule::Required;
+    let reply = UpstreamReply::authenticate(
+        &answer[..length],
+        request.identifier,
+        &request.authenticator,
+        &own,
+        rule,
+    );
+    reply.unwrap().code()
+}
+
+#[test]
+fn a_request_that_nps_sends_back_is_refused_and_named() {
+    let scratch = Scratch::new("push-loop");
+    let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
+    Radmfa::run(&scratch, &["user", "add", "u1", "--store", &store]).expect_success("user add");
+    let nps = UdpSocket::bind("127.0.0.3:0").unwrap();
+    nps.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let upstream = format!("name=nps,type=radius,server={},secret=upsecret", nps.local_addr().unwrap());
+    let arguments = [
+        "--server-name",
+        "mfa-a",
+        "--store",
+        &store,
+        "--primary",
+        &upstream,
+        "--client",
+        "name=nps,address=127.0.0.3,secret=testing123,profile=rd-gateway",
+        "--client",
+        "name=rdg,address=127.0.0.4,secret=testing123,profile=rd-gateway",
+    ];
+    let radmfa = Radmfa::serve(&scratch, &arguments);
+    let gateway = Radclient::new(&scratch, radmfa.server(), Signing::Signed);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let attributes =
+                ["User-Name = \"u1\"".to_owned(), "Packet-Src-IP-Address = 127.0.0.4".to_owned()];
+            gateway.try_send("auth", &attributes, 5)
+        });
+        assert_eq!(send_back(&nps, radmfa.server()), Code::ACCESS_REJECT);
+        drop(asked.join().unwrap());
+    });
+    let rows = poll("the row", Duration::from_secs(20), || {
+        let arguments = ["report", "auth", "--format", "json", "--store", &store];
+        let printed = Radmfa::run(&scratch, &arguments).expect_success("report auth").stdout;
+        printed.contains("proxy-loop").then_some(printed)
+    });
+    assert!(!rows.contains("accepted"), "{rows}");
+    assert!(radmfa.process.log().contains("proxy-loop"));
+}
+
+#[test]
+fn an_armed_login_passes_once_and_nobody_is_ever_asked() {
+    let user = User::named("u1");
+    let armed = "name=armed,address=127.0.0.5,secret=testing123,profile=rd-gateway,primary=none,arm=120s";
+    let site = Site::start("push-armed", &user, &["--client", armed]);
+    let asks = || {
+        let attributes = ["User-Name = \"u1\"".to_owned(), "Packet-Src-IP-Address = 127.0.0.5".to_owned()];
+        site.gateway().try_send("auth", &attributes, 20).unwrap()
+    };
+    assert!(asks().rejects());
+    site.reasons("not-armed");
+    let said = site.command(&["user", "arm", "u1", "--client", "armed"]);
+    assert!(said.contains("is let in, once"), "{said}");
+    assert!(asks().accepts());
+    assert!(asks().rejects());
+    site.reasons("armed-used");
+    assert_eq!(site.webhook.count(), 0, "somebody was asked");
+}

@@ -72,6 +72,12 @@ pub(super) const KEYS: &[Key] = &[
         "DURATION",
         "for how long a right second factor is remembered for the same user and station, 1m to 90d, or 0s for never (0s)",
     ),
+    key(
+        "arm",
+        Kind::One,
+        "DURATION",
+        "nothing is sent; the user arms the login on the portal, and has so long for it, 30s to 10m, or 0s for no arming (0s)",
+    ),
 ];
 
 /// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
@@ -118,6 +124,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         pin: reader.find("pin", choice(PINS)).map(|found| found.value),
         pin_max_age: reader.find("pin-max-age", duration(DAY..=3650 * DAY)).map(|found| found.value),
         remember: reader.find("remember", remember).map(|found| found.value),
+        arm: reader.find("arm", arm).map(|found| found.value),
     }
 }
 
@@ -147,6 +154,9 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
         reader.record("pin-max-age", age, &from(stage.pin_max_age.is_some()));
     }
     reader.record("remember", &login.remember, &from(stage.remember.is_some()));
+    if !login.arm.is_zero() {
+        reader.record("arm", &login.arm, &from(stage.arm.is_some()));
+    }
 }
 
 /// Records what one stage says, and nothing else.
@@ -177,6 +187,14 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "pin", stage.pin.map(pin_word));
     say(reader, "pin-max-age", stage.pin_max_age.as_ref());
     say(reader, "remember", stage.remember.as_ref());
+    say(reader, "arm", stage.arm.as_ref());
+}
+
+/// How long a login may be armed: not at all, or for a time that is enough to begin one.
+fn arm(scalar: &Scalar) -> Parsed<Duration> {
+    let never = || duration(Duration::ZERO..=Duration::ZERO)(scalar);
+    let long = duration(Duration::from_secs(30)..=Duration::from_mins(10));
+    long(scalar).or_else(|bad| never().map_err(|_| bad))
 }
 
 /// How long a factor is remembered: not at all, or for a time that is worth it.

@@ -10,7 +10,7 @@ use super::login::{Facts, refuse};
 use super::parked::CodeRound;
 use super::proof::{FactorPassed, Outcome, PrimaryPassed, Reject, SecondFactor};
 use super::reason::Reason;
-use super::record::{CommitAnswer, Conflict, Record, Recorded, Row, Tally, Verdict};
+use super::record::{CommitAnswer, Conflict, Consumed, Record, Recorded, Row, Tally, Verdict};
 use super::sending::Dispatch;
 use super::step::{Env, Step};
 use super::{phone, prompt};
@@ -187,7 +187,10 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             | Then::SendNext { facts, .. },
             Conflict::UserBlocked,
         ) => refuse(&facts, Reason::UserBlocked, env),
-        (Then::Accept { facts, .. }, Conflict::Consumed) => refuse(&facts, Reason::BypassGone, env),
+        (Then::Accept { facts, .. }, Conflict::Consumed) => {
+            let armed = matches!(row.consumed, Some(Consumed::Arming(_)));
+            refuse(&facts, if armed { Reason::NotArmed } else { Reason::BypassGone }, env)
+        }
         (Then::Accept { facts, .. }, Conflict::SessionEnded) => refuse(&facts, Reason::SessionGone, env),
         // Locked meanwhile: neither a bypass nor a remembered factor opens a lock.
         (Then::Accept { facts, .. }, Conflict::TooManyFailures) => refuse(&facts, Reason::Locked, env),

@@ -20,7 +20,7 @@ use super::record::{Guard, Method, Record, Row, Tally, Verdict};
 use super::remember::Session;
 use super::sending::{self, Typed};
 use super::step::{Answer, Challenge, Env, Step, Wait};
-use super::{bypass, phone, pin, prompt, recovery, remember};
+use super::{arming, bypass, phone, pin, prompt, recovery, remember};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -161,6 +161,12 @@ fn ask(
     {
         return bypass::let_in(facts, account, found, password, held, env);
     }
+    if !facts.policy.login.arm.is_zero()
+        && let Some(account) = account
+        && let Some(found) = arming::open(account, &facts, env)
+    {
+        return arming::let_in(facts, account, found, password, held, env);
+    }
     let mut offers =
         account.map(|account| methods::offers(account, &facts.policy, env.unix)).unwrap_or_default();
     let Some(account) = account.filter(|account| !offers.is_empty() || account.is_enrolled()) else {
@@ -169,6 +175,11 @@ fn ask(
             None => refuse_late(facts, user, Reason::Unenrolled, behind.is_some(), env),
         };
     };
+    // Nothing is sent at such a client, so what is left is a code, where one can be typed.
+    let codes = !offers.is_empty() && (facts.policy.admission.challenge || behind.is_some());
+    if !facts.policy.login.arm.is_zero() && !codes {
+        return refuse_late(facts, user, Reason::NotArmed, behind.is_some(), env);
+    }
     if offers.is_empty() {
         let reason = unusable(&account.tokens, Reason::NoUsableToken, env.unix);
         return refuse_late(facts, user, reason, behind.is_some(), env);

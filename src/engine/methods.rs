@@ -91,6 +91,10 @@ impl Offer {
 pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<Offer> {
     let mut offers = Vec::new();
     for factor in policy.login.methods.iter().copied() {
+        // Where logins are armed first nothing is sent that could wear anybody out.
+        if matches!(factor, Factor::Sent(_)) && !policy.login.arm.is_zero() {
+            continue;
+        }
         let to = match factor {
             Factor::Token if account.usable(now).next().is_some() => None,
             Factor::Token => continue,

@@ -130,6 +130,8 @@ pub struct LoginPolicy {
     /// For so long after a right second factor the same user at the same client and station is not asked again, 1 min to
     /// 90 d; zero: never.
     pub remember: Duration,
+    /// A login has to be armed on the portal, and then comes within so long, 30 s to 10 min; zero: it need not.
+    pub arm: Duration,
 }
 
 /// Both halves of a client's policy, resolved.
@@ -211,6 +213,8 @@ pub struct Overrides {
     pub pin_max_age: Option<Duration>,
     /// [`LoginPolicy::remember`].
     pub remember: Option<Duration>,
+    /// [`LoginPolicy::arm`].
+    pub arm: Option<Duration>,
 }
 
 /// The prompt where nothing else is configured.
@@ -247,6 +251,7 @@ impl Policy {
                 pin: PinWanted::Never,
                 pin_max_age: None,
                 remember: Duration::ZERO,
+                arm: Duration::ZERO,
             },
             lockout,
             by: By::default(),
@@ -282,6 +287,7 @@ impl Policy {
             pin,
             pin_max_age,
             remember,
+            arm,
         } = stage;
         set(&mut policy.admission.primary, primary.as_ref());
         set(&mut policy.admission.patience, patience.as_ref());
@@ -303,6 +309,7 @@ impl Policy {
         set(&mut policy.login.pin, pin.as_ref());
         policy.login.pin_max_age = pin_max_age.or(policy.login.pin_max_age);
         set(&mut policy.login.remember, remember.as_ref());
+        set(&mut policy.login.arm, arm.as_ref());
     }
 }
 

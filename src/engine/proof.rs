@@ -38,6 +38,11 @@ pub struct FactorPassed {
 }
 
 impl FactorPassed {
+    /// On the portal, for this login, moments ago.
+    pub(super) fn by_arming() -> FactorPassed {
+        FactorPassed { _private: () }
+    }
+
     /// Made where a code is compared, nowhere else.
     pub(super) fn by_code() -> FactorPassed {
         FactorPassed { _private: () }

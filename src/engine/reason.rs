@@ -44,6 +44,8 @@ reasons! {
     Remembered = "remembered",
     /// The password was right, and the user approved the login on the phone.
     PhoneApproved = "phone-approved",
+    /// The user had armed the login on the portal, or an admin had.
+    ArmedUsed = "armed-used",
     /// The primary authentication refused the password.
     PrimaryRejected = "primary-rejected",
     /// The password was not passed on: so many of the user's were wrong that one more might lock the account there.
@@ -68,6 +70,10 @@ reasons! {
     UserBlocked = "user-blocked",
     /// The bypass that an admin had opened was used or cancelled while the login was under way.
     BypassGone = "bypass-gone",
+    /// The gateway's logins have to be armed on the portal first, and this one was not.
+    NotArmed = "not-armed",
+    /// A request that this server had passed on came back to it: whoever it asks about passwords asks this server.
+    ProxyLoop = "proxy-loop",
     /// The remembered factor was ended while the login was under way.
     SessionGone = "session-gone",
     /// The code was wrong.
@@ -164,6 +170,8 @@ reasons! {
     BypassOpened = "bypass-opened",
     /// An admin cancelled the bypasses that were open for the user.
     BypassCancelled = "bypass-cancelled",
+    /// The user, or an admin, armed a login: the next one at a client is let in, once.
+    Armed = "armed",
     /// An admin ended the user's remembered factors, or one of them.
     SessionEnded = "session-ended",
     /// An admin set the user's PIN.

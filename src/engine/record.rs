@@ -71,6 +71,8 @@ pub enum Consumed {
     Recovery(i64),
     /// A one-time bypass.
     Bypass(i64),
+    /// A login that its user has armed.
+    Arming(i64),
 }
 
 /// The guard that did not hold.
@@ -269,11 +271,13 @@ pub enum Method {
     Remembered,
     /// An answer to a notification on a device of the user's.
     Push,
+    /// One that was passed on the portal just before.
+    Armed,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Method; 11] = [
+    pub const ALL: [Method; 12] = [
         Method::None,
         Method::Totp,
         Method::Hotp,
@@ -285,6 +289,7 @@ impl Method {
         Method::Bypass,
         Method::Remembered,
         Method::Push,
+        Method::Armed,
     ];
 
     /// The word in logs, audit rows and reports.
@@ -301,6 +306,7 @@ impl Method {
             Method::Bypass => "bypass",
             Method::Remembered => "remembered",
             Method::Push => "push",
+            Method::Armed => "armed",
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Special {
     pub block: Option<Block>,
     /// Logins that need no second factor.
     pub bypasses: Vec<Bypass>,
+    /// Logins that their user has armed.
+    pub armed: Vec<Armed>,
     /// The recovery codes of the newest set, the used ones too.
     pub recovery: Vec<Recovery>,
     /// The PIN.
@@ -103,6 +105,19 @@ pub struct Bypass {
     pub why: Arc<str>,
 }
 
+/// The next login at a client, which its user has armed on the portal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Armed {
+    /// The store's own number.
+    pub id: i64,
+    /// At this client alone.
+    pub client: Label,
+    /// Since when.
+    pub since: UnixTime,
+    /// Until this moment, exclusively.
+    pub until: UnixTime,
+}
+
 /// A recovery code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
@@ -179,6 +194,7 @@ impl Special {
     /// Nothing is remembered of whoever came in before.
     pub fn report_fraud(&mut self, now: UnixTime) {
         self.sessions.clear();
+        self.armed.clear();
         let until = now + FRAUD_BLOCK;
         if self.block.as_ref().is_none_or(|block| block.until < until) {
             self.block = Some(Block { since: now, until, why: FRAUD_WHY.into() });
@@ -203,6 +219,7 @@ impl Special {
         match thing {
             Consumed::Recovery(id) => self.recovery.iter().any(|code| code.id == id && !code.used),
             Consumed::Bypass(id) => self.bypasses.iter().any(|bypass| bypass.id == id),
+            Consumed::Arming(id) => self.armed.iter().any(|armed| armed.id == id),
         }
     }
 
@@ -213,6 +230,7 @@ impl Special {
                 self.recovery.iter_mut().filter(|code| code.id == id).for_each(|code| code.used = true);
             }
             Consumed::Bypass(id) => self.bypasses.retain(|bypass| bypass.id != id),
+            Consumed::Arming(id) => self.armed.retain(|armed| armed.id != id),
         }
     }
 }

@@ -36,7 +36,7 @@ impl Exchange {
         };
         let health = |server| Arc::new(Health::new(server));
         let whose = format!("peer {name}");
-        let radius = Radius::open(whose, &settings, health, clock, entropy, Arc::new(|_| None));
+        let radius = Radius::open(whose, &settings, health, clock, entropy, Arc::new(|_| None), None);
         radius.start();
         Exchange(radius)
     }

@@ -108,6 +108,8 @@ pub struct Means {
     pub entropy: Randomness,
     /// Which attributes of an upstream's reply are encrypted.
     pub kinds: Kinds,
+    /// What requests without a credential are marked with, to be known should they come back; `None`: nothing.
+    pub mark: Option<[u8; 16]>,
 }
 
 impl fmt::Debug for Means {
@@ -138,7 +140,7 @@ impl Primaries {
     /// Within the worker's runtime, where its sockets are to live. Says what is wrong with the settings before
     /// anything is sent; a server that cannot be reached yet is no fault.
     pub fn open(settings: &[Settings], means: Means) -> Result<Primaries, Fault> {
-        let Means { shared, logins, clock, entropy, kinds } = means;
+        let Means { shared, logins, clock, entropy, kinds, mark } = means;
         let mut named = HashMap::new();
         for Settings { name, kind } in settings {
             let primary = match kind {
@@ -159,6 +161,7 @@ impl Primaries {
                         Arc::clone(&clock),
                         Arc::clone(&entropy),
                         Arc::clone(&kinds),
+                        mark,
                     );
                     radius.start();
                     Primary::Radius(radius, spared)

@@ -67,6 +67,8 @@ pub(super) struct Radius {
     clock: Arc<dyn Clock>,
     entropy: Randomness,
     kinds: Kinds,
+    /// What requests without a credential are marked with, to be known should they come back.
+    mark: Option<[u8; 16]>,
     flying: Mutex<Flying>,
     /// The sweeper sleeps until it is called.
     asleep: AtomicBool,
@@ -108,6 +110,7 @@ impl Radius {
         clock: Arc<dyn Clock>,
         entropy: Randomness,
         kinds: Kinds,
+        mark: Option<[u8; 16]>,
     ) -> Arc<Radius> {
         let server = |address: &SocketAddr| Server { address: *address, health: health(*address) };
         Arc::new_cyclic(|me| Radius {
@@ -122,6 +125,7 @@ impl Radius {
             clock,
             entropy,
             kinds,
+            mark,
             flying: Mutex::new(Flying {
                 lanes: Vec::new(),
                 serial: 0,
@@ -312,6 +316,7 @@ impl Radius {
                     server,
                     code: Code::STATUS_SERVER,
                     attributes: &AttributeList::new(),
+                    proxy_state: None,
                     purpose: Purpose::Probe,
                     move_on: None,
                     give_up: now + PROBE_PATIENCE,
@@ -393,6 +398,7 @@ struct Question<'a> {
     server: usize,
     code: Code,
     attributes: &'a AttributeList,
+    proxy_state: Option<&'a [u8]>,
     purpose: Purpose,
     move_on: Option<Tick>,
     give_up: Tick,

@@ -73,6 +73,7 @@ fn means() -> Means {
         clock: Arc::new(FIXED),
         entropy: Arc::new(Mutex::new(FIXED)),
         kinds: Arc::new(|_| None),
+        mark: None,
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Mint {
     keyed: Hmac<Sha256>,
     /// Keys whose States are taken but not made.
     others: Box<[Hmac<Sha256>]>,
+    /// What requests are marked with that are passed on without a credential.
+    mark: [u8; 16],
     shared: Option<Box<Shared>>,
 }
 
@@ -138,7 +140,22 @@ impl Mint {
     #[must_use]
     pub fn new(name: &Label, key: &Secret) -> Mint {
         let server = ServerId::of(name);
-        Mint { name: name.clone(), server, keyed: own(server, key), others: Box::default(), shared: None }
+        let mut mark = *b"radmfa\0\0\0\0\0\0\0\0\0\0";
+        // Told from any other's, and nobody's secret: whoever sends it is refused.
+        mark.iter_mut().skip(6).zip(derived(key, b"radmfa mark")).for_each(|(target, octet)| *target = octet);
+        Mint {
+            name: name.clone(),
+            server,
+            keyed: own(server, key),
+            others: Box::default(),
+            mark,
+            shared: None,
+        }
+    }
+
+    /// What requests are marked with that are passed on without a credential, by every server of this store.
+    pub fn mark(&self) -> &[u8; 16] {
+        &self.mark
     }
 
     /// The name of the server that it mints for.

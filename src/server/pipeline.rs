@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::affinity::{RoundId, StateFault};
+use super::affinity::{Mint, RoundId, StateFault};
 use super::clients::Gateway;
 use super::driving::{At, Coming, Driving, Question, Waiting};
 use super::duplicates::{PacketKey, Seen};
@@ -36,7 +36,7 @@ use crate::engine::step::{Entered, Env, Event};
 use crate::store::pending::Pending;
 use crate::wire::{
     AccessRequest, AttributeList, Code, Credential, DropReason, Integrity, Parsed, ReplyTo, SharedSecret,
-    Verified,
+    Verified, number,
 };
 
 /// The least time that the store is given, whatever is left of the request's.
@@ -409,7 +409,12 @@ pub fn enter(
     env: &mut Env<'_>,
     out: &mut Vec<Output>,
 ) -> Option<Ask> {
-    let Some(state) = state else { return node.begin(arrival, env, out) };
+    let Some(state) = state else {
+        if has_come_back(&arrival, node.mint()) {
+            return node.refuse(arrival, Reason::ProxyLoop, env, out);
+        }
+        return node.begin(arrival, env, out);
+    };
     let Some(user) = &arrival.user else { return node.refuse(arrival, Reason::BadUserName, env, out) };
     match node.mint().open(state, &arrival.client, user) {
         Ok(issued) => {
@@ -428,6 +433,13 @@ pub fn enter(
             None => node.refuse_at(arrival, &server, Reason::IssuedByAnotherServer, env, out),
         },
     }
+}
+
+/// Whether it is a request that this server, or another one of its store, has passed on: NPS sends it back where the policy that handles
+/// what comes from radmfa is missing. Only those without a credential are marked.
+fn has_come_back(arrival: &Arrival, mint: &Mint) -> bool {
+    matches!(arrival.entered, Entered::Unsupported("none"))
+        && arrival.packet.attributes().all(number::PROXY_STATE).any(|state| state == mint.mark())
 }
 
 /// Copies what a login needs out of its request.

@@ -162,6 +162,7 @@ impl Opener {
             clock: Arc::clone(&shared.clock),
             entropy: Arc::clone(entropy),
             kinds: Arc::clone(&self.kinds),
+            mark: Some(*shared.node.mint().mark()),
         };
         Ok((Primaries::open(primaries, means)?, relays))
     }

@@ -50,6 +50,7 @@ mod body {
     pub(super) const RECOVERY: u8 = 13;
     pub(super) const BYPASS: u8 = 14;
     pub(super) const SENDING: u8 = 15;
+    pub(super) const ARMING: u8 = 16;
     pub(super) const REASON: u8 = 32;
     pub(super) const METHOD: u8 = 33;
     pub(super) const PROTOCOL: u8 = 34;
@@ -138,6 +139,7 @@ fn pack_body(out: &mut Vec<u8>, row: &Row) {
     match row.consumed {
         Some(Consumed::Recovery(id)) => put_number(out, body::RECOVERY, id.cast_unsigned()),
         Some(Consumed::Bypass(id)) => put_number(out, body::BYPASS, id.cast_unsigned()),
+        Some(Consumed::Arming(id)) => put_number(out, body::ARMING, id.cast_unsigned()),
         None => {}
     }
     let Durations { primary, typing, sending } = row.durations;

@@ -9,7 +9,7 @@ use crate::engine::account::TokenId;
 use crate::engine::record::{LoginId, Method};
 use crate::engine::remember::Session;
 use crate::engine::role::Role;
-use crate::engine::special::{Block, Bypass, Device, Pin, Recovery, Special};
+use crate::engine::special::{Armed, Block, Bypass, Device, Pin, Recovery, Special};
 use crate::factor::keyed::KeyedHash;
 
 /// What is written. A field that an older version has not written is empty; one that this version does not know is
@@ -21,6 +21,8 @@ struct Written {
     block: Option<WrittenBlock>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bypasses: Vec<WrittenBypass>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    armed: Vec<WrittenArmed>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     recovery: Vec<WrittenRecovery>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +74,15 @@ struct WrittenBypass {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct WrittenArmed {
+    id: i64,
+    client: String,
+    since: u64,
+    until: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WrittenRecovery {
     id: i64,
     hash: String,
@@ -108,6 +119,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
     let Special {
         block,
         bypasses,
+        armed,
         recovery,
         pin,
         pins_before,
@@ -133,6 +145,15 @@ pub(super) fn write(special: &Special) -> Option<String> {
                 since: bypass.since.0,
                 until: bypass.until.0,
                 why: bypass.why.as_ref().to_owned(),
+            })
+            .collect(),
+        armed: armed
+            .iter()
+            .map(|armed| WrittenArmed {
+                id: armed.id,
+                client: armed.client.to_string(),
+                since: armed.since.0,
+                until: armed.until.0,
             })
             .collect(),
         recovery: recovery
@@ -172,6 +193,7 @@ pub(super) fn read(text: &str) -> Option<Special> {
     let Written {
         block,
         bypasses,
+        armed,
         recovery,
         pin,
         pins_before,
@@ -202,6 +224,13 @@ pub(super) fn read(text: &str) -> Option<Special> {
                     until: UnixTime(bypass.until),
                     why: bypass.why.into(),
                 })
+            })
+            .collect::<Option<_>>()?,
+        armed: armed
+            .into_iter()
+            .map(|armed| {
+                let (since, until) = (UnixTime(armed.since), UnixTime(armed.until));
+                Some(Armed { id: armed.id, client: Label::new(&armed.client).ok()?, since, until })
             })
             .collect::<Option<_>>()?,
         recovery: recovery
@@ -304,6 +333,12 @@ mod tests {
             devices: vec![device(None), device(Some(UnixTime(8)))],
             block: Some(Block { since: UnixTime(3), until: UnixTime(4), why: "left".into() }),
             bypasses: vec![bypass(None), bypass(Some("2001:db8::/32"))],
+            armed: vec![Armed {
+                id: 3,
+                client: Label::new("rdg").unwrap(),
+                since: UnixTime(1),
+                until: UnixTime(2),
+            }],
             recovery: vec![Recovery { id: 1, hash: KeyedHash([2; 32]), since: UnixTime(6), used: true }],
             pin: Some(pin),
             pins_before: vec![KeyedHash([3; 32])],

@@ -15,7 +15,7 @@ use crate::engine::account::UserId;
 use crate::engine::reason::Reason;
 use crate::engine::record::{LoginId, Method, Tally};
 use crate::engine::role::Role;
-use crate::engine::special::{Block, Bypass, Device, HashKey, HashKeys, Pin, Recovery, Special};
+use crate::engine::special::{Armed, Block, Bypass, Device, HashKey, HashKeys, Pin, Recovery, Special};
 use crate::factor::pin;
 use crate::factor::recovery::RecoveryCode;
 
@@ -25,6 +25,10 @@ pub const WHY_MAX: usize = 200;
 pub const BYPASS_LEAST: Duration = Duration::from_secs(30);
 /// How long a bypass may be open.
 pub const BYPASS_MOST: Duration = Duration::from_hours(24);
+/// How long a login may be armed.
+pub const ARM_LEAST: Duration = Duration::from_secs(30);
+/// How long a login may be armed.
+pub const ARM_MOST: Duration = Duration::from_mins(10);
 /// Bypasses that a user may have open at once.
 pub const BYPASSES_MAX: usize = 16;
 /// How long a user may be blocked: ten years.
@@ -70,6 +74,13 @@ pub enum UserAct<'a> {
         span: Duration,
         /// Why.
         why: &'a str,
+    },
+    /// The next login at a client that wants to be armed first is let in.
+    Arm {
+        /// Which client.
+        client: Label,
+        /// For how long from now, [`ARM_LEAST`] to [`ARM_MOST`].
+        span: Duration,
     },
     /// No bypass is open any more.
     CancelBypasses,
@@ -143,6 +154,7 @@ impl UserAct<'_> {
             UserAct::Unlock => Reason::Unlocked,
             UserAct::Recovery { .. } => Reason::RecoveryIssued,
             UserAct::Bypass { .. } => Reason::BypassOpened,
+            UserAct::Arm { .. } => Reason::Armed,
             UserAct::CancelBypasses => Reason::BypassCancelled,
             UserAct::SetPin(_) => Reason::PinSet,
             UserAct::RemovePin => Reason::PinRemoved,
@@ -167,6 +179,7 @@ impl UserAct<'_> {
                 let station = station.map(|net| format!(" from {net}")).unwrap_or_default();
                 format!("at {client}{station} until {}: {}", now + *span, why.trim())
             }
+            UserAct::Arm { client, span } => format!("at {client} until {}", now + *span),
             UserAct::Unblock { why } | UserAct::Recovery { why, .. } => {
                 why.unwrap_or_default().trim().to_owned()
             }
@@ -197,6 +210,7 @@ impl UserAct<'_> {
         entropy: &mut dyn Entropy,
     ) -> Result<(), AdminFault> {
         special.bypasses.retain(|bypass| now < bypass.until);
+        special.armed.retain(|armed| now < armed.until);
         special.block.take_if(|block| block.until <= now);
         special.sessions.retain(|session| now < session.until);
         special.phone_held.take_if(|until| *until <= now);
@@ -209,6 +223,7 @@ impl UserAct<'_> {
                 }
                 special.block = Some(Block { since: now, until: now + *span, why: why.into() });
                 special.sessions.clear();
+                special.armed.clear();
             }
             UserAct::Unblock { why } => {
                 why.map(reason_said).transpose()?;
@@ -245,6 +260,23 @@ impl UserAct<'_> {
                     until: now + *span,
                     why: why.into(),
                 });
+            }
+            UserAct::Arm { client, span } => {
+                if !(ARM_LEAST..=ARM_MOST).contains(span) {
+                    return Err(AdminFault::Invalid("a login is armed for 30 s to 10 min".to_owned()));
+                }
+                if special.blocked(now).is_some() {
+                    return Err(AdminFault::Invalid("the user is blocked".to_owned()));
+                }
+                // Armed again is armed once.
+                special.armed.retain(|armed| armed.client != *client);
+                if special.armed.len() >= BYPASSES_MAX {
+                    return Err(AdminFault::Invalid(
+                        "too many logins are armed: wait a few minutes".to_owned(),
+                    ));
+                }
+                let (client, until) = (client.clone(), now + *span);
+                special.armed.push(Armed { id: number(entropy), client, since: now, until });
             }
             UserAct::CancelBypasses => {
                 if special.bypasses.is_empty() {

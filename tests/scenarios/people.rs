@@ -31,6 +31,11 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
             span: span(&first()?)?,
             why: "test",
         },
+        "arm" => UserAct::Arm {
+            client: Label::new(&option(rest, "client").ok_or("client=")?)
+                .map_err(|fault| fault.to_string())?,
+            span: span(&first()?)?,
+        },
         "device" => UserAct::AddDevice {
             name: &first_word,
             channel: Label::new("hook").unwrap(),

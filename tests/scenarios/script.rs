@@ -655,6 +655,7 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         pin: yes("pin").map(|wanted| if wanted { PinWanted::WithCode } else { PinWanted::Never }),
         pin_max_age: time("pin-max-age")?,
         remember: time("remember")?,
+        arm: time("arm")?,
         ..Overrides::default()
     })
 }

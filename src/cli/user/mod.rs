@@ -1,5 +1,6 @@
 //! `radmfa user`: who may log in, and what is known of them.
 
+mod arm;
 pub(crate) mod block;
 mod bypass;
 mod erase;
@@ -115,6 +116,7 @@ enum Action {
     Unblock(block::Unblock),
     Recovery(recovery::Recovery),
     Bypass(bypass::Bypass),
+    Arm(arm::Arm),
     /// Remove a user, and take the name and all that is personal out of the audit trail
     ///
     /// The rows stay, each with a commitment in place of the person, so that the chain still holds. It cannot be taken
@@ -277,6 +279,7 @@ impl User {
             Action::Unblock(unblock) => unblock.run()?,
             Action::Recovery(recovery) => recovery.run()?,
             Action::Bypass(bypass) => bypass.run()?,
+            Action::Arm(arm) => arm.run()?,
             Action::Erase { name, store } => erase::run(&name, &store)?,
             Action::Remove { name, why, store } => {
                 let serials = why.open(&store)?.remove_user(&name).map_err(Failure::from)?;

@@ -39,6 +39,12 @@ impl Radius {
                         server,
                         code: Code::ACCESS_REQUEST,
                         attributes: &attributes,
+                        // A request that has no credential is one that NPS may send back to us.
+                        proxy_state: self
+                            .mark
+                            .as_ref()
+                            .filter(|_| password.is_none())
+                            .map(<[u8; 16]>::as_slice),
                         purpose: Purpose::Login,
                         move_on,
                         give_up: check.answer_by,
@@ -66,6 +72,7 @@ impl Radius {
             server: 0,
             code: Code::ACCESS_REQUEST,
             attributes,
+            proxy_state: None,
             purpose: Purpose::Login,
             move_on: None,
             give_up: answer_by,

@@ -27,7 +27,7 @@ impl Radius {
         let builder = RequestBuilder {
             code: question.code,
             attributes: question.attributes,
-            proxy_state: None,
+            proxy_state: question.proxy_state,
             secret: &self.secret,
         };
         let mut entropy = self.entropy();

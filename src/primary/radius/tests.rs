@@ -66,6 +66,7 @@ impl Bench {
             Arc::<Moved>::clone(&clock),
             Arc::new(Mutex::new(entropy())),
             kinds,
+            None,
         );
         Bench { clock, radius }
     }
@@ -488,6 +489,7 @@ async fn the_table_of_what_is_in_flight_is_bounded() {
         server: 0,
         code: Code::ACCESS_REQUEST,
         attributes: &attributes,
+        proxy_state: None,
         purpose: Purpose::Login,
         move_on: None,
         give_up: now + PATIENCE,
