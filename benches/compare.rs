@@ -18,6 +18,7 @@
     clippy::restriction,
     clippy::pedantic,
     clippy::disallowed_methods,
+    dead_code,
     missing_docs,
     unreachable_pub,
     reason = "a benchmark stops where something is wrong, prints, reads the real clock, and rounds its figures"

@@ -187,6 +187,19 @@ impl Store {
         format!("sqlite:{}", self.path.display())
     }
 
+    /// The store's file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Runs `radmfa user import`.
+    pub fn import_users(&self, csv: &std::path::Path) {
+        let mut command = radmfa();
+        command.args(["user", "import"]).arg(csv).args(["--store", &self.argument()]);
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+        assert!(status.success(), "radmfa user import: {status}");
+    }
+
     /// Starts `radmfa token import`.
     pub fn import(&self, csv: &std::path::Path) -> Import {
         let mut command = radmfa();

@@ -16,7 +16,8 @@ mod words;
 
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -47,7 +48,12 @@ pub struct Node {
     mint: Mint,
     intents: Intents,
     phones: Phones,
+    /// No login's wait is over before this tick: most sweeps have nothing to look at, however many wait.
+    earliest: AtomicU64,
 }
+
+/// What was found over is looked at again so soon, should nobody have woken it.
+const AGAIN: Duration = Duration::from_millis(500);
 
 impl Node {
     /// For at most `capacity` logins under way.
@@ -60,6 +66,7 @@ impl Node {
             mint,
             intents: Intents::default(),
             phones: Phones::default(),
+            earliest: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -271,7 +278,32 @@ impl Node {
     pub fn expired(&self, now: Tick) -> Vec<RoundId> {
         self.phones.sweep(now);
         self.intents.sweep(now);
-        self.slots.iter().filter(|slot| slot.is_over(now)).map(|slot| *slot.key()).collect()
+        if now < Tick(self.earliest.load(Ordering::Relaxed)) {
+            return Vec::new();
+        }
+        // Whoever begins to wait meanwhile says so after this, and is kept.
+        self.earliest.store(u64::MAX, Ordering::SeqCst);
+        let (mut over, mut next) = (Vec::new(), u64::MAX);
+        for slot in &self.slots {
+            match slot.until() {
+                Some(until) if now >= until => over.push(*slot.key()),
+                Some(until) => next = next.min(until.0),
+                None => {}
+            }
+        }
+        if !over.is_empty() {
+            next = next.min((now + AGAIN).0);
+        }
+        self.earliest.fetch_min(next, Ordering::SeqCst);
+        over
+    }
+
+    /// A login is about to wait until then at most. To be said before it can be found waiting.
+    fn waits_until(&self, until: Tick) {
+        // A write for each login would be one cache line for all workers.
+        if until.0 < self.earliest.load(Ordering::SeqCst) {
+            self.earliest.fetch_min(until.0, Ordering::SeqCst);
+        }
     }
 
     /// Ends a login whose step panicked: rejected, and recorded as such.

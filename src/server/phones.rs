@@ -36,6 +36,9 @@ const KNOWN_AFTER: Duration = Duration::from_mins(10);
 /// So many ended questions are known at most; the oldest go first.
 const OVER_MAX: usize = 20_000;
 
+/// How often everybody who is asked is looked through; what counts is judged by its time anyway.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
 /// Every question, and everybody who is asked.
 #[derive(Debug, Default)]
 pub(super) struct Phones {
@@ -49,6 +52,8 @@ struct Inner {
     /// Of calls and text messages: by the number that they went to.
     numbers: HashMap<Box<str>, Vec<Reference>>,
     over: VecDeque<(Tick, Reference)>,
+    /// When everybody was looked through for who is nobody any more.
+    looked: Option<Tick>,
 }
 
 /// Somebody who is asked, or was of late.
@@ -346,6 +351,10 @@ impl Phones {
     pub(super) fn sweep(&self, now: Tick) {
         let mut inner = self.lock();
         inner.forget(now);
+        if inner.looked.is_some_and(|looked| now.since(looked) < LOOK_EVERY) {
+            return;
+        }
+        inner.looked = Some(now);
         inner.users.retain(|_, person| {
             person.strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
             person.paused_until.take_if(|until| *until <= now);

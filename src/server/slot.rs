@@ -141,6 +141,14 @@ impl Slot {
         matches!(self.at, At::Parked { .. }) && !self.waiting.is_empty()
     }
 
+    /// Until when it waits, if it does.
+    pub(super) fn until(&self) -> Option<Tick> {
+        match self.at {
+            At::Parked { until, .. } | At::Away { until } => Some(until),
+            At::Busy { .. } => None,
+        }
+    }
+
     /// Whether it has waited long enough at `now`.
     pub(super) fn is_over(&self, now: Tick) -> bool {
         matches!(self.at, At::Parked { until, .. } | At::Away { until } if now >= until)

@@ -222,7 +222,12 @@ impl Node {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
-        let (parked, event) = self.slots.get_mut(&round)?.park(parked, until)?;
+        let (parked, event) = {
+            let mut slot = self.slots.get_mut(&round)?;
+            // While the slot is held: a sweep that has begun looks at it after this.
+            self.waits_until(until);
+            slot.park(parked, until)?
+        };
         self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
     }
 }

@@ -134,6 +134,7 @@ impl Node {
         if let Some(delivery) = start {
             out.push(Output::Deliver { round: next, delivery: Box::new(delivery) });
         }
+        self.waits_until(until);
         let event = slot.send_away(until)?;
         drop(slot);
         Some(self.fetch(next, event))
