@@ -209,7 +209,7 @@ fn nobody_is_let_in_without_a_second_factor_whatever_else_the_policy_says() {
     house.desk.ok("user bypass bob --client portal --for 10m --reason lost");
     refused(house.knock(Door::Portal, "bob", PASSWORD, None));
     let rows = house.rows();
-    assert!(rows.iter().all(|row| row["reason"] == "unenrolled" && row["verdict"] == "rejected"), "{rows:?}");
+    assert!(rows.iter().all(|row| row["reason"] == "unenrolled" && row["result"] == "rejected"), "{rows:?}");
     assert_eq!(rows.len(), 2);
 }
 
@@ -225,10 +225,8 @@ fn wrong_codes_at_a_page_lock_the_user_everywhere() {
     let question = house.asked("alice");
     refused(house.knock(Door::Portal, "alice", &code::now(&seed()), Some(&question)));
     let rows = house.rows();
-    let last = rows.last().unwrap();
-    assert_eq!(last["reason"], "back-off", "{rows:?}");
-    let counted = rows.iter().filter(|row| row["reason"] == "code-wrong").count();
-    assert_eq!(counted, 2, "{rows:?}");
+    let reasons: Vec<_> = rows.iter().filter_map(|row| row["reason"].as_str()).collect();
+    assert_eq!(reasons, ["code-wrong", "back-off", "back-off"], "{rows:?}");
 }
 
 #[test]
