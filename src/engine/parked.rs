@@ -125,6 +125,12 @@ impl Parked {
         }
     }
 
+    /// The question that was answered right, where the user has yet to go on at the prompt.
+    pub fn approved(&self) -> Option<Reference> {
+        let Stage::AskedCode(round) = &self.stage else { return None };
+        round.asked.as_ref().filter(|asked| asked.is_approved()).map(|asked| asked.reference())
+    }
+
     /// Wakes the login with `event`.
     pub fn resume(self: Box<Self>, event: Event, until: Tick, env: &mut Env<'_>) -> (Receipt, Step) {
         let held = match (&self.stage, &event) {

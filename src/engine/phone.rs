@@ -77,6 +77,10 @@ impl Asked {
         self.kind
     }
 
+    pub(super) fn is_approved(&self) -> bool {
+        self.approved
+    }
+
     pub(super) fn to(&self) -> &Arc<str> {
         &self.to
     }

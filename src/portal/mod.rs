@@ -8,6 +8,7 @@
 //! through [`Answers`] alone. Invariants: off unless it is configured; every connection, head, body and wait is bounded; nothing
 //! is looked up for a caller who has proved nothing; every page is made by `web/`, which alone sets headers and cookies.
 
+mod approve;
 pub mod desk;
 pub mod device;
 mod inbound;
@@ -74,11 +75,13 @@ impl Portal {
 
 fn router(answers: Answers, desk: Desk, web: &Web) -> Router {
     let devices = Devices { answers: answers.clone(), desk, offers: Offers::default() };
+    let approve = approve::routes(web, &answers);
     let routes = Router::new()
         .route("/push/{channel}", post(push::answer))
         .route("/sms/{channel}", any(inbound::text))
         .route("/voice/{channel}", any(inbound::call))
         .with_state(answers)
-        .merge(device::routes(devices));
+        .merge(device::routes(devices))
+        .merge(approve);
     web.finish(routes)
 }

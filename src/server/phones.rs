@@ -83,6 +83,7 @@ struct Open {
     approval: Option<Approval>,
     facts: Box<Facts>,
     state: State,
+    fate: Option<Reason>,
 }
 
 /// What whoever is to approve is shown.
@@ -115,6 +116,9 @@ pub struct Shown {
     pub expires: UnixTime,
     /// Whether it may still be answered.
     pub open: bool,
+    /// What became of its login, as far as that is known: [`Reason::PhoneApproved`] also where the user has yet to go on at the
+    /// prompt.
+    pub fate: Option<Reason>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +209,7 @@ impl Phones {
             },
             facts: Box::new(facts.clone()),
             state: State::Live,
+            fate: None,
         };
         inner.questions.insert(question.reference, open);
     }
@@ -244,6 +249,13 @@ impl Phones {
             if person.is_nobody() {
                 inner.users.remove(user);
             }
+        }
+    }
+
+    /// So much is known of what became of the login that asked `reference`.
+    pub(super) fn became(&self, reference: Reference, fate: Reason) {
+        if let Some(open) = self.lock().questions.get_mut(&reference) {
+            open.fate = Some(fate);
         }
     }
 
@@ -309,6 +321,7 @@ impl Phones {
             asked,
             expires,
             open: open.state == State::Live,
+            fate: open.fate,
         })
     }
 

@@ -21,6 +21,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("device-lib.js", SCRIPT, include_str!("assets/device-lib.js")),
     ("device.js", SCRIPT, include_str!("assets/device.js")),
     ("device-enrol.js", SCRIPT, include_str!("assets/device-enrol.js")),
+    ("left.js", SCRIPT, include_str!("assets/left.js")),
 ];
 
 /// The tag of each file: what is in it.

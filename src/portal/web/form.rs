@@ -48,6 +48,13 @@ impl Form {
         read(web, Some(held.token()), request).await
     }
 
+    /// One that came with these fields.
+    #[cfg(test)]
+    pub(in crate::portal) fn made_of(fields: &[(&str, &str)]) -> Form {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), Zeroizing::new((*value).to_owned()));
+        Form { fields: fields.iter().map(owned).collect() }
+    }
+
     /// The first value of a field, without the space around it; empty where there is none.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {

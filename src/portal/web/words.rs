@@ -166,8 +166,8 @@ mod tests {
             assert!(all.contains(&format!("\"{key}\"")), "no page says {key}");
         }
         let mut used = 0;
-        for call in [".say(", ".with("] {
-            for after in all.split(call).skip(1) {
+        for call in [".say", ".with"] {
+            for after in all.split(&format!("{call}(")).skip(1) {
                 let Some(rest) = after.trim_start().strip_prefix('"') else { continue };
                 let key = rest.split('"').next().unwrap();
                 used += 1;

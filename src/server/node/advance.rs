@@ -95,6 +95,9 @@ impl Node {
                     out.push(Output::Deliver { round, delivery: Box::new(delivery) });
                 }
                 self.settle(round, parked.asks(), env);
+                if let Some(reference) = parked.approved() {
+                    self.approved(reference);
+                }
                 self.park(round, parked, wait.until, env, out)
             }
             Step::Decided(outcome) => {

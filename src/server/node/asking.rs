@@ -163,10 +163,16 @@ impl Node {
         }
     }
 
+    /// The phone has approved, and the user has yet to go on at the prompt.
+    pub(super) fn approved(&self, reference: Reference) {
+        self.phones.became(reference, Reason::PhoneApproved);
+    }
+
     /// A login that had asked ended for `reason`.
     pub(super) fn asked(&self, asking: &Asking, reason: Reason, env: &Env<'_>) {
         self.over(asking, env.mono);
-        if asking.reference.is_some() {
+        if let Some(reference) = asking.reference {
+            self.phones.became(reference, reason);
             self.phones.ended(&asking.user, asking.kind, reason, env.mono);
         }
     }
