@@ -11,9 +11,9 @@ use crate::base::system::Clock;
 use crate::config::Effective;
 use crate::dictionary::{Attribute, Dictionary, Encryption};
 use crate::engine::rule::Rule;
-use crate::portal::Portal;
 use crate::portal::desk::Desk;
 use crate::portal::metrics::Metrics;
+use crate::portal::{self, Portal};
 use crate::primary::Kinds;
 use crate::primary::settings::Kind;
 use crate::server::record::Journal;
@@ -114,7 +114,8 @@ fn open_portal(
     let (Some(settings), Some(answers), Some(desk)) = (&effective.portal, server.answers(), desk) else {
         return Ok(None);
     };
-    Ok(Some(Portal::open(settings, answers, desk.clone())?))
+    let means = portal::Means { answers, front: server.front(), desk: desk.clone() };
+    Ok(Some(Portal::open(settings, means)?))
 }
 
 /// A clock that went back would make spent codes look new.

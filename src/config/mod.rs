@@ -114,6 +114,8 @@ pub struct StoreSettings {
     pub recording: crate::store::packed::Recording,
     /// What is said of those who log in.
     pub people: server::people::People,
+    /// How the portal is reached, where the configuration says so.
+    pub public_url: Option<Arc<str>>,
 }
 
 /// `log-format`.

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::origin::Origin;
+use super::origin::{Findings, Origin};
 use super::reader::Reader;
 use super::schema::{Key, Kind, key};
-use super::tree::Scalar;
+use super::surroundings::Surroundings;
+use super::tree::{Scalar, Table};
 use super::value::{self, Bad, Parsed};
 use crate::portal::Settings;
 use crate::portal::tls::Files;
@@ -86,6 +88,17 @@ fn warn(reader: &mut Reader<'_>, listen: SocketAddr, tls: bool, said: bool, publ
             "give it a certificate (tls-certificate, tls-key), or let it listen on 127.0.0.1 behind a proxy";
         reader.warn(origin, "listen", "answers come in unencrypted", hint);
     }
+}
+
+/// How it is reached, for commands that make links; `None` where that is not said, or wrong.
+pub(super) fn public_url(table: &Table, around: &dyn Surroundings) -> Option<Arc<str>> {
+    let mut findings = Findings::default();
+    let section = super::top::single_table(table, "portal", &mut findings)?;
+    let mut reader = Reader::new(section, "portal", around, &mut findings);
+    let listen = reader.find("listen", value::listen).map(|found| found.value);
+    let scheme = if reader.origin_of("tls-certificate").is_some() { "https" } else { "http" };
+    let said = reader.find("public-url", url).map(|found| found.value);
+    Some(said.or_else(|| Some(format!("{scheme}://{}", listen?)))?.into())
 }
 
 fn file(reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {

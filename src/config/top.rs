@@ -280,9 +280,10 @@ pub(super) fn decode_store(
         entries: table.entries.iter().filter(|entry| wanted(&entry.key)).cloned().collect(),
     };
     let people = asked::decode(whole, around);
+    let public_url = portal::public_url(whole, around);
     let mut reader = Reader::new(&table, "", around, findings);
     let (store, seal_key) = (store(&mut reader), seal_key(&mut reader));
-    Some(StoreSettings { store: store?, seal_key, recording, people })
+    Some(StoreSettings { store: store?, seal_key, recording, people, public_url })
 }
 
 /// Where the control socket is; `None` for none.

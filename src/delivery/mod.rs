@@ -518,7 +518,7 @@ fn shown(delivery: &Delivery) -> String {
 fn device_of(delivery: &Delivery) -> Option<&Label> {
     match &delivery.message {
         Message::Ask(question) => question.device.as_ref().map(|device| &device.channel),
-        Message::Code { .. } | Message::Told(_) | Message::Test => None,
+        Message::Code { .. } | Message::Told(_) | Message::Invited { .. } | Message::Test => None,
     }
 }
 

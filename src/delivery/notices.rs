@@ -47,6 +47,33 @@ const BUILT_IN: &[(Notice, &str, &str, &str)] = &[
         "Megváltozott a telefonszámod ({app}), a kódok máshova fognak menni. Ha nem te kérted, azonnal szólj az \
          ügyfélszolgálatnak.\n",
     ),
+    (
+        Notice::Enrolled,
+        "en",
+        "A second factor was set up for you",
+        "A second factor has just been set up for your account, or your recovery codes were made anew.\n\nIf it was not you, tell your \
+         help desk at once.\n",
+    ),
+    (
+        Notice::Enrolled,
+        "hu",
+        "Új belépési eszközöd van",
+        "Épp most állítottak be egy második belépési módot a fiókodhoz, vagy új tartalék kódok készültek hozzá.\n\nHa nem te voltál, \
+         azonnal szólj az ügyfélszolgálatnak.\n",
+    ),
+    (
+        Notice::Reported,
+        "en",
+        "Your account was blocked",
+        "You have said, or somebody in your name, that a login was not yours. Your account is blocked.\n\nCall your help desk.\n",
+    ),
+    (
+        Notice::Reported,
+        "hu",
+        "Letiltottuk a fiókodat",
+        "Te, vagy valaki a nevedben, azt jelezted, hogy egy belépés nem tőled származott. A fiókodat letiltottuk.\n\nHívd az \
+         ügyfélszolgálatot.\n",
+    ),
 ];
 
 /// Subject and text of `notice` for somebody who speaks the first of `languages` that there is; English otherwise.
@@ -56,6 +83,23 @@ pub(super) fn words(notice: Notice, languages: &[&str]) -> (&'static str, &'stat
     found.map_or(("", ""), |(_, _, subject, text)| (subject, text))
 }
 
+/// Language, subject and text of an invitation; its link follows.
+const INVITATION: &[(&str, &str, &str)] = &[
+    ("en", "Set up your second factor", "Set up your second factor here, once, and give the link to nobody:"),
+    (
+        "hu",
+        "Állítsd be a második belépési módot",
+        "Itt állíthatod be a második belépési módot, egyszer. Ne add tovább:",
+    ),
+];
+
+/// Subject and text of an invitation for somebody who speaks the first of `languages` that there is; English otherwise.
+pub(super) fn invitation(languages: &[&str]) -> (&'static str, &'static str) {
+    let of = |tag: &str| INVITATION.iter().find(|(language, ..)| *language == tag);
+    let found = languages.iter().find_map(|tag| of(tag)).or_else(|| of("en"));
+    found.map_or(("", ""), |(_, subject, text)| (subject, text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +107,13 @@ mod tests {
 
     #[test]
     fn every_notice_has_words_in_english_that_hold_no_code() {
-        for notice in [Notice::RecoveryUsed, Notice::RecoveryIssued, Notice::PhoneChanged] {
+        for notice in [
+            Notice::RecoveryUsed,
+            Notice::RecoveryIssued,
+            Notice::PhoneChanged,
+            Notice::Enrolled,
+            Notice::Reported,
+        ] {
             let (subject, text) = words(notice, &["tlh"]);
             assert!(!subject.is_empty() && text.contains("help desk"));
             assert_ne!(words(notice, &["tlh", "hu"]), (subject, text));

@@ -114,7 +114,9 @@ impl Ntfy {
                 let text = "A test: pushes arrive here.";
                 return Ok((json!({ "topic": topic, "title": "radmfa", "message": text }), Vec::new()));
             }
-            Message::Code { .. } | Message::Told(_) => return refused("a push brings no code"),
+            Message::Code { .. } | Message::Told(_) | Message::Invited { .. } => {
+                return refused("a push brings no code");
+            }
         };
         let Asks::Approval { matching, .. } = question.asks else { return refused("a push brings no code") };
         if order.portal.is_empty() {

@@ -114,7 +114,9 @@ impl Order<'_> {
             Slot::Callback => self.callback.into(),
             Slot::Reference => match &self.delivery.message {
                 Message::Ask(question) => question.reference.to_string().into(),
-                Message::Code { .. } | Message::Told(_) | Message::Test => "".into(),
+                Message::Code { .. } | Message::Told(_) | Message::Invited { .. } | Message::Test => {
+                    "".into()
+                }
             },
             Slot::Id => format!("{}-{}", self.delivery.login, self.delivery.id.0).into(),
             Slot::Username | Slot::Password | Slot::Token => "".into(),

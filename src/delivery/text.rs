@@ -165,16 +165,23 @@ impl Texts {
                 }
                 Asks::Approval { .. } | Asks::Key { .. } => (Zeroizing::default(), question.lifetime),
             },
-            Message::Told(_) | Message::Test => (Zeroizing::default(), Duration::ZERO),
+            Message::Told(_) | Message::Invited { .. } | Message::Test => {
+                (Zeroizing::default(), Duration::ZERO)
+            }
         };
         let text = match &delivery.message {
             Message::Ask(question) => self.asking(delivery, question),
             Message::Code { .. } => self.choose(delivery.kind, delivery.language.as_deref()),
             Message::Told(notice) => {
-                let wanted = delivery.language.as_deref().unwrap_or(&self.language).to_ascii_lowercase();
-                let first = wanted.split(['-', '_']).next().unwrap_or("en");
-                let (subject, body) = notices::words(*notice, &[&wanted, first, &self.language]);
+                let (subject, body) =
+                    self.in_language(delivery, |languages| notices::words(*notice, languages));
                 plain(delivery.kind, "en", subject, body)
+            }
+            Message::Invited { link } => {
+                let (subject, body) = self.in_language(delivery, notices::invitation);
+                // A link has no braces, which would be read as something to fill in.
+                let link = String::from_utf8_lossy(link.expose()).replace(['{', '}'], "");
+                plain(delivery.kind, "en", subject, &Zeroizing::new(format!("{body} {link}")))
             }
             Message::Test => plain(delivery.kind, "en", "radmfa test", TEST),
         };
@@ -187,6 +194,16 @@ impl Texts {
             typed: matches!(delivery.message, Message::Code { .. }),
         };
         self.fill(&text, &filling)
+    }
+
+    fn in_language(
+        &self,
+        delivery: &Delivery,
+        words: impl FnOnce(&[&str]) -> (&'static str, &'static str),
+    ) -> (&'static str, &'static str) {
+        let wanted = delivery.language.as_deref().unwrap_or(&self.language).to_ascii_lowercase();
+        let first = wanted.split(['-', '_']).next().unwrap_or("en");
+        words(&[&wanted, first, &self.language])
     }
 
     fn fill(&self, text: &Text, filling: &Filling<'_>) -> Rendered {

@@ -108,7 +108,7 @@ pub(super) fn body(order: &Order<'_>) -> Result<String, Refusal> {
     let question = match &order.delivery.message {
         Message::Ask(question) => Some(&**question),
         Message::Test => None,
-        Message::Code { .. } | Message::Told(_) => {
+        Message::Code { .. } | Message::Told(_) | Message::Invited { .. } => {
             return Err(Refusal("a push brings no code".to_owned()));
         }
     };

@@ -109,6 +109,11 @@ pub enum Message {
     Ask(Box<Question>),
     /// Something that was done in the user's name.
     Told(Notice),
+    /// A link to set up a second factor by.
+    Invited {
+        /// It; good once, for whoever has it.
+        link: Secret,
+    },
     /// Nothing that anybody could use: an admin tries a channel.
     Test,
 }
@@ -122,6 +127,10 @@ pub enum Notice {
     RecoveryUsed,
     /// The help desk changed the telephone number: told at the old one.
     PhoneChanged,
+    /// A second factor was set up on a page.
+    Enrolled,
+    /// Somebody said on a page that a login was not the user's.
+    Reported,
 }
 
 /// How a delivery went.

@@ -190,6 +190,12 @@ reasons! {
     ApiTokenAdded = "api-token-added",
     /// An admin revoked a token of the interface for programs.
     ApiTokenRevoked = "api-token-revoked",
+    /// An admin invited the user to set up a second factor.
+    Invited = "invited",
+    /// An admin took an invitation back.
+    InviteRevoked = "invite-revoked",
+    /// The user has used an invitation to set up a second factor.
+    InviteUsed = "invite-used",
     /// An admin checked a code of a token; it was right, and is used up.
     TokenVerified = "token-verified",
     /// An admin brought a token back in step by two of its codes in a row, which are used up.

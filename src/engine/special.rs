@@ -42,6 +42,19 @@ pub struct Special {
     pub role: Option<Role>,
     /// Until this moment no code goes to the telephone number, which somebody else has changed.
     pub phone_held: Option<UnixTime>,
+    /// The invitation to set up a second factor, until it was used.
+    pub invite: Option<Invite>,
+}
+
+/// An invitation to set up a second factor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// Of the secret in its link ([`crate::factor::invite::Invitation::hash`]).
+    pub hash: [u8; 32],
+    /// Since when.
+    pub since: UnixTime,
+    /// Until this moment, exclusively.
+    pub until: UnixTime,
 }
 
 /// For so long a user is blocked who says on the phone that somebody else is logging in.
@@ -183,6 +196,12 @@ impl Special {
     #[must_use]
     pub fn holds_phone(&self, now: UnixTime) -> Option<UnixTime> {
         self.phone_held.filter(|until| now < *until)
+    }
+
+    /// The invitation that may be used at `now`.
+    #[must_use]
+    pub fn invited(&self, now: UnixTime) -> Option<&Invite> {
+        self.invite.as_ref().filter(|invite| now < invite.until)
     }
 
     /// The devices whose answers count, oldest first.

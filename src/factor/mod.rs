@@ -6,6 +6,7 @@
 
 pub mod apps;
 pub mod described;
+pub mod invite;
 pub mod keyed;
 pub mod oath;
 pub mod otpauth;

@@ -11,8 +11,12 @@
 mod approve;
 pub mod desk;
 pub mod device;
+mod enrol;
+mod factor;
 mod inbound;
+mod me;
 pub mod metrics;
+mod people;
 mod push;
 mod reply;
 mod request;
@@ -29,10 +33,12 @@ use ipnet::IpNet;
 
 use self::desk::Desk;
 use self::device::{Devices, Offers};
+use self::people::People;
 pub use self::serving::Fault;
 use self::serving::{Listen, Serving};
 use self::web::Web;
 use crate::server::answers::Answers;
+use crate::server::front::Front;
 
 /// Where the portal is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,16 @@ pub struct Settings {
     pub proxies: Arc<[IpNet]>,
 }
 
+/// What the portal reaches the rest of the program by.
+pub struct Means {
+    /// The way to logins that wait for a phone.
+    pub answers: Answers,
+    /// The way in; without it there are no pages that begin with a login or an invitation.
+    pub front: Option<Front>,
+    /// A hold on the store.
+    pub desk: Desk,
+}
+
 /// The running portal. Dropped, it takes no more requests and ends.
 #[derive(Debug)]
 pub struct Portal {
@@ -55,7 +71,8 @@ pub struct Portal {
 
 impl Portal {
     /// Listens; when this returns, the first request is answered.
-    pub fn open(settings: &Settings, answers: Answers, desk: Desk) -> Result<Portal, Fault> {
+    pub fn open(settings: &Settings, means: Means) -> Result<Portal, Fault> {
+        let Means { answers, front, desk } = means;
         let web = Web::new("portal", &settings.public_url, answers.clock())?;
         let listen = Listen {
             name: "portal",
@@ -63,7 +80,7 @@ impl Portal {
             tls: settings.tls.clone(),
             proxies: Arc::clone(&settings.proxies),
         };
-        Ok(Portal { serving: Serving::open(&listen, router(answers, desk, &web))? })
+        Ok(Portal { serving: Serving::open(&listen, router(answers, front, desk, &web))? })
     }
 
     /// The address that is listened on, a port that the system chose filled in.
@@ -73,8 +90,12 @@ impl Portal {
     }
 }
 
-fn router(answers: Answers, desk: Desk, web: &Web) -> Router {
-    let devices = Devices { answers: answers.clone(), desk, offers: Offers::default() };
+fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Router {
+    let devices = Devices { answers: answers.clone(), desk: desk.clone(), offers: Offers::default() };
+    let users = front.map_or_else(Router::new, |front| {
+        let people = People::new(web, desk, front, answers.clone());
+        enrol::routes(people.clone()).merge(me::routes(people))
+    });
     let approve = approve::routes(web, &answers);
     let routes = Router::new()
         .route("/push/{channel}", post(push::answer))
@@ -82,6 +103,7 @@ fn router(answers: Answers, desk: Desk, web: &Web) -> Router {
         .route("/voice/{channel}", any(inbound::call))
         .with_state(answers)
         .merge(device::routes(devices))
-        .merge(approve);
+        .merge(approve)
+        .merge(users);
     web.finish(routes)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use super::front::Door;
 use super::node::Heard;
 use super::phones::{Shown, Sight};
 use super::worker::{Command, Shared, Worker};
@@ -20,10 +21,11 @@ use crate::base::time::{Tick, UnixTime};
 use crate::delivery::actions::Act;
 use crate::delivery::settings::Way;
 use crate::delivery::web_push::places::Places;
+use crate::engine::account::Account;
 use crate::engine::asking::Reference;
-use crate::engine::delivery::Kind;
+use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message, Notice, Sent};
 use crate::engine::question::{UserAnswer, UserQuery};
-use crate::engine::record::{CommitAnswer, Record};
+use crate::engine::record::{CommitAnswer, LoginId, Record};
 use crate::engine::step::Answer;
 use crate::store::pending::Pending;
 
@@ -112,6 +114,46 @@ impl Answers {
             secret: channel.secret.clone(),
             inbound_token: channel.inbound_token.clone(),
         })
+    }
+
+    /// Tells somebody by mail what was done in their name; the log says where nobody can be told.
+    pub fn notify(&self, notice: Notice, account: &Account) {
+        let contact = account.contact.as_deref();
+        let channels = Arc::clone(&self.shared.live.load().channels);
+        let user = escape(account.name.as_str().as_bytes());
+        let mail = contact.and_then(|contact| contact.mail.as_deref());
+        let Some(mail) = mail.filter(|mail| channels.reaches(Kind::Email, mail)) else {
+            tracing::info!(user, "no mail could tell the user what was done on a page");
+            return;
+        };
+        let said = |text: Option<&str>| text.map(Arc::from);
+        let portal = Label::new(Door::Portal.name());
+        let Ok(client) = portal else { return };
+        // Nobody's login: a number to tell one mail from another.
+        let mut number = [0; 16];
+        let unix = self.now().0.to_be_bytes();
+        number.iter_mut().zip(unix).for_each(|(place, octet)| *place = octet);
+        let login = LoginId::from_round(number);
+        let sending = channels.send(Delivery {
+            id: DeliveryId(0),
+            kind: Kind::Email,
+            to: mail.into(),
+            message: Message::Told(notice),
+            attempt: 0,
+            user: account.name.clone(),
+            first: said(contact.and_then(|contact| contact.first.as_deref())),
+            client,
+            login,
+            language: said(contact.and_then(|contact| contact.language.as_deref())),
+        });
+        tokio::spawn(async move {
+            match sending.await {
+                Sent::Accepted { provider, .. } => {
+                    tracing::info!(user, channel = %provider, "the user was told what was done on a page");
+                }
+                Sent::Failed => tracing::warn!(user, "the user could not be told what was done on a page"),
+            }
+        });
     }
 
     /// What may be known of a question; `None` where it was never asked, or is long over.

@@ -9,7 +9,7 @@ use crate::engine::account::TokenId;
 use crate::engine::record::{LoginId, Method};
 use crate::engine::remember::Session;
 use crate::engine::role::Role;
-use crate::engine::special::{Armed, Block, Bypass, Device, Pin, Recovery, Special};
+use crate::engine::special::{Armed, Block, Bypass, Device, Invite, Pin, Recovery, Special};
 use crate::factor::keyed::KeyedHash;
 
 /// What is written. A field that an older version has not written is empty; one that this version does not know is
@@ -39,6 +39,16 @@ struct Written {
     role: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phone_held: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invite: Option<WrittenInvite>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenInvite {
+    hash: String,
+    since: u64,
+    until: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +138,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
         unlocked,
         role,
         phone_held,
+        invite,
     } = special;
     let text = |hash: &KeyedHash| hex(&hash.0);
     let written = Written {
@@ -183,6 +194,11 @@ pub(super) fn write(special: &Special) -> Option<String> {
         unlocked: unlocked.map(|time| time.0),
         role: role.map(|role| role.code().to_owned()),
         phone_held: phone_held.map(|time| time.0),
+        invite: invite.as_ref().map(|invite| WrittenInvite {
+            hash: hex(&invite.hash),
+            since: invite.since.0,
+            until: invite.until.0,
+        }),
     };
     #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
     Some(serde_json::to_string(&written).expect("JSON"))
@@ -202,6 +218,7 @@ pub(super) fn read(text: &str) -> Option<Special> {
         unlocked,
         role,
         phone_held,
+        invite,
     } = serde_json::from_str(text).ok()?;
     let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
     Some(Special {
@@ -269,6 +286,14 @@ pub(super) fn read(text: &str) -> Option<Special> {
             Some(role) => Some(Role::parse(&role)?),
         },
         phone_held: phone_held.map(UnixTime),
+        invite: match invite {
+            None => None,
+            Some(invite) => Some(Invite {
+                hash: unhex(&invite.hash)?.try_into().ok()?,
+                since: UnixTime(invite.since),
+                until: UnixTime(invite.until),
+            }),
+        },
     })
 }
 
@@ -346,6 +371,7 @@ mod tests {
             unlocked: Some(UnixTime(7)),
             role: Some(Role::HelpDesk),
             phone_held: Some(UnixTime(9)),
+            invite: Some(Invite { hash: [4; 32], since: UnixTime(8), until: UnixTime(9) }),
         };
         let text = write(&special).unwrap();
         assert_eq!(read(&text), Some(special));

@@ -8,14 +8,16 @@ use ipnet::IpNet;
 use super::admin::AdminFault;
 use super::keyring::Keyring;
 use crate::base::name::Label;
-use crate::base::secret::Secret;
+use crate::base::secret::{Secret, same};
 use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
 use crate::engine::reason::Reason;
 use crate::engine::record::{LoginId, Method, Tally};
 use crate::engine::role::Role;
-use crate::engine::special::{Armed, Block, Bypass, Device, HashKey, HashKeys, Pin, Recovery, Special};
+use crate::engine::special::{
+    Armed, Block, Bypass, Device, HashKey, HashKeys, Invite, Pin, Recovery, Special,
+};
 use crate::factor::pin;
 use crate::factor::recovery::RecoveryCode;
 
@@ -116,6 +118,20 @@ pub enum UserAct<'a> {
         /// How long.
         span: Duration,
     },
+    /// Whoever has the link may set up a second factor, once. Ends the invitation before it.
+    Invite {
+        /// What is kept of its secret.
+        hash: [u8; 32],
+        /// For how long from now, [`INVITE_LEAST`] to [`INVITE_MOST`].
+        span: Duration,
+    },
+    /// The invitation works no more.
+    RevokeInvite,
+    /// The user sets up a second factor by the invitation of this hash, which is used up.
+    TakeInvite {
+        /// Of the secret that was shown.
+        hash: [u8; 32],
+    },
     /// The answers of the active device of this name, or number, count no more.
     RevokeDevice {
         /// Which one.
@@ -130,6 +146,10 @@ pub enum UserAct<'a> {
 
 /// The longest address of a device, in octets.
 pub const ADDRESS_MAX: usize = 1024;
+/// How long an invitation may be good.
+pub const INVITE_LEAST: Duration = Duration::from_mins(1);
+/// How long an invitation may be good: thirty days.
+pub const INVITE_MOST: Duration = Duration::from_hours(24 * 30);
 /// The most active devices of one user.
 pub const DEVICES_MAX: usize = 10;
 /// How many revoked ones are remembered.
@@ -159,6 +179,9 @@ impl UserAct<'_> {
             UserAct::SetPin(_) => Reason::PinSet,
             UserAct::RemovePin => Reason::PinRemoved,
             UserAct::EndSessions { .. } => Reason::SessionEnded,
+            UserAct::Invite { .. } => Reason::Invited,
+            UserAct::RevokeInvite => Reason::InviteRevoked,
+            UserAct::TakeInvite { .. } => Reason::InviteUsed,
             UserAct::AddDevice { .. } => Reason::DeviceAdded,
             UserAct::RevokeDevice { .. } | UserAct::DeviceGone { .. } => Reason::DeviceRevoked,
             UserAct::SetRole { .. } => Reason::RoleChanged,
@@ -188,15 +211,18 @@ impl UserAct<'_> {
                 let why = why.map(|why| format!(": {}", why.trim())).unwrap_or_default();
                 format!("{which}{why}")
             }
-            UserAct::Unlock | UserAct::CancelBypasses | UserAct::SetPin(_) | UserAct::RemovePin => {
-                String::new()
-            }
+            UserAct::Unlock
+            | UserAct::CancelBypasses
+            | UserAct::SetPin(_)
+            | UserAct::RemovePin
+            | UserAct::RevokeInvite
+            | UserAct::TakeInvite { .. } => String::new(),
             UserAct::AddDevice { name, channel, .. } => format!("{name} by {channel}"),
             UserAct::RevokeDevice { device } => (*device).to_owned(),
             UserAct::DeviceGone { device } => format!("{device}: its push service does not know it any more"),
             UserAct::SetRole { role } => role.map_or("none", Role::code).to_owned(),
             UserAct::HoldPhone { span } if span.is_zero() => "no more".to_owned(),
-            UserAct::HoldPhone { span } => format!("until {}", now + *span),
+            UserAct::Invite { span, .. } | UserAct::HoldPhone { span } => format!("until {}", now + *span),
         }
     }
 
@@ -215,6 +241,7 @@ impl UserAct<'_> {
         special.sessions.retain(|session| now < session.until);
         special.phone_held.take_if(|until| *until <= now);
         special.unlocked.take_if(|unlocked| now.since(*unlocked) > FORGIVEN);
+        special.invite.take_if(|invite| invite.until <= now);
         match self {
             UserAct::Block { span, why } => {
                 let why = reason_said(why)?;
@@ -329,6 +356,18 @@ impl UserAct<'_> {
                 }
                 special.phone_held = (!span.is_zero()).then(|| now + *span);
             }
+            UserAct::Invite { hash, span } => {
+                if !(INVITE_LEAST..=INVITE_MOST).contains(span) {
+                    return Err(AdminFault::Invalid("an invitation is good for 1 min to 30 days".to_owned()));
+                }
+                special.invite = Some(Invite { hash: *hash, since: now, until: now + *span });
+            }
+            UserAct::RevokeInvite => {
+                special.invite.take().ok_or_else(no_invite)?;
+            }
+            UserAct::TakeInvite { hash } => {
+                special.invite.take_if(|invite| same(&invite.hash, hash)).ok_or_else(no_invite)?;
+            }
             UserAct::RevokeDevice { device } => {
                 let number = device.parse::<i64>().ok();
                 revoke(special, now, |known| *known.name == **device || Some(known.id) == number)
@@ -350,6 +389,10 @@ fn revoke(special: &mut Special, now: UnixTime, wanted: impl Fn(&Device) -> bool
     // Which device it was, a session does not know.
     special.sessions.retain(|session| session.method != Method::Push);
     Some(())
+}
+
+fn no_invite() -> AdminFault {
+    AdminFault::Missing("invitation that is still good".to_owned())
 }
 
 /// One more device; one of the same name is enrolled anew, and the old one's answers count no more.
@@ -482,6 +525,31 @@ mod tests {
         assert!(act(&mut special, &add("one more", "c"), later).is_err());
         for (name, address) in [("", "a"), ("a\nb", "a"), ("a", ""), ("a", "\u{202e}")] {
             assert!(act(&mut Special::default(), &add(name, address), NOW).is_err(), "{name:?} {address:?}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_taken_once_in_its_time_and_a_new_one_ends_the_one_before() {
+        let mut special = Special::default();
+        let hour = Duration::from_hours(1);
+        let invite = |hash, span| UserAct::Invite { hash: [hash; 32], span };
+        let take = |hash| UserAct::TakeInvite { hash: [hash; 32] };
+        assert!(act(&mut special, &take(0), NOW).is_err());
+        assert_eq!(act(&mut special, &invite(1, hour), NOW), Ok(()));
+        assert_eq!(act(&mut special, &invite(2, hour), NOW), Ok(()));
+        assert!(act(&mut special, &take(1), NOW).is_err());
+        assert_eq!(act(&mut special, &take(2), NOW), Ok(()));
+        assert!(act(&mut special, &take(2), NOW).is_err(), "twice");
+        assert_eq!(act(&mut special, &invite(3, hour), NOW), Ok(()));
+        assert!(act(&mut special, &take(3), NOW + hour).is_err(), "too late");
+        assert_eq!(act(&mut special, &invite(4, hour), NOW), Ok(()));
+        assert_eq!(act(&mut special, &UserAct::RevokeInvite, NOW), Ok(()));
+        assert!(
+            act(&mut special, &take(4), NOW).is_err()
+                && act(&mut special, &UserAct::RevokeInvite, NOW).is_err()
+        );
+        for span in [Duration::ZERO, INVITE_MOST + Duration::from_secs(1)] {
+            assert!(act(&mut special, &invite(5, span), NOW).is_err());
         }
     }
 

@@ -438,7 +438,9 @@ impl Run {
                 self.questions.insert(label, question.reference);
                 phones::code_of(question, None)?
             }
-            Message::Told(_) | Message::Test => return Err("nothing was sent".to_owned()),
+            Message::Told(_) | Message::Invited { .. } | Message::Test => {
+                return Err("nothing was sent".to_owned());
+            }
         };
         self.codes.extend(option(rest, "as").zip(code));
         let how = match option(rest, "and").as_deref() {

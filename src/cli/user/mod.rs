@@ -6,6 +6,7 @@ mod bypass;
 mod erase;
 mod groups;
 mod import;
+mod invite;
 mod pin;
 mod recovery;
 mod show;
@@ -117,6 +118,7 @@ enum Action {
     Recovery(recovery::Recovery),
     Bypass(bypass::Bypass),
     Arm(arm::Arm),
+    Invite(invite::Invite),
     /// Remove a user, and take the name and all that is personal out of the audit trail
     ///
     /// The rows stay, each with a commitment in place of the person, so that the chain still holds. It cannot be taken
@@ -280,6 +282,7 @@ impl User {
             Action::Recovery(recovery) => recovery.run()?,
             Action::Bypass(bypass) => bypass.run()?,
             Action::Arm(arm) => arm.run()?,
+            Action::Invite(invite) => invite.run()?,
             Action::Erase { name, store } => erase::run(&name, &store)?,
             Action::Remove { name, why, store } => {
                 let serials = why.open(&store)?.remove_user(&name).map_err(Failure::from)?;

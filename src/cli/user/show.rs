@@ -113,6 +113,9 @@ fn table(
     if let Some(pin) = &special.pin {
         line("pin", &format!("set {}", pin.since))?;
     }
+    if let Some(invite) = special.invited(now) {
+        line("invited", &format!("since {}, may be used until {}", invite.since, invite.until))?;
+    }
     for device in special.active_devices() {
         let (name, channel) = (printable(&device.name), &device.channel);
         line("device", &format!("{name} by {channel} since {}", device.since))?;

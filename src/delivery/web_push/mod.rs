@@ -104,7 +104,7 @@ impl WebPush {
         let question = match &order.delivery.message {
             Message::Ask(question) => Some(&**question),
             Message::Test => None,
-            Message::Code { .. } | Message::Told(_) => {
+            Message::Code { .. } | Message::Told(_) | Message::Invited { .. } => {
                 return Err(Refusal("a push brings no code".to_owned()));
             }
         };

@@ -1,0 +1,144 @@
+//! Second factors as users set them up themselves: nothing is there before its owner has shown a code of it.
+
+use std::sync::Arc;
+
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
+
+use super::people::{Pending, Right};
+use super::web::Web;
+use crate::base::name::UserName;
+use crate::base::secret::Secret;
+use crate::base::system::random;
+use crate::base::time::UnixTime;
+use crate::engine::reason::Reason;
+use crate::engine::record::{CommitAnswer, Guard, LoginId, Method, Record, Row};
+use crate::factor::oath::{self, Drift, Parameters};
+use crate::factor::recovery::{RecoveryCode, SET};
+use crate::factor::{otpauth, seed};
+use crate::server::system::SystemEntropy;
+use crate::store::StoreFault;
+use crate::store::act::Act;
+use crate::store::admin::{Admin, AdminFault, NewToken};
+use crate::store::user_act::UserAct;
+
+/// Steps to either side of now in which a code confirms.
+const WINDOW: u8 = 1;
+
+impl Pending {
+    /// A seed that nobody has yet.
+    pub(super) fn new(web: &Web) -> Pending {
+        let octets = zeroize::Zeroizing::new(web.random::<{ seed::SEED_NEW }>());
+        let serial = format!("app-{}", LoginId::from_round(web.random())).into();
+        Pending { seed: Secret::new(*octets), serial }
+    }
+
+    fn uri(&self, issuer: &str, user: &UserName) -> String {
+        otpauth::uri(issuer, user.as_str(), &self.seed, &Parameters::default(), 0)
+    }
+
+    /// The picture that an app reads.
+    pub(super) fn picture(&self, issuer: &str, user: &UserName) -> Option<String> {
+        let code = QrCode::with_error_correction_level(self.uri(issuer, user), EcLevel::M).ok()?;
+        Some(code.render::<svg::Color<'_>>().min_dimensions(240, 240).quiet_zone(true).build())
+    }
+
+    /// The seed in letters, four at a time.
+    pub(super) fn letters(&self) -> String {
+        let text = zeroize::Zeroizing::new(seed::print(&self.seed));
+        let groups: Vec<&str> =
+            (0..text.len()).step_by(4).filter_map(|at| text.get(at..text.len().min(at + 4))).collect();
+        groups.join(" ")
+    }
+
+    /// The step that `typed` is the code of, around `now`.
+    pub(super) fn step_of(&self, typed: &str, now: UnixTime) -> Option<u64> {
+        let parameters = Parameters::default();
+        let entered = oath::parse_entry(typed.as_bytes(), parameters.digits)?;
+        let window = oath::window(&parameters, now.secs(), Drift::default(), WINDOW);
+        oath::find_step(self.seed.expose(), &parameters, window, entered)
+    }
+
+    /// Makes a token of it, the code's step used up. An invitation is used up first, so that of two who race one gets in.
+    pub(super) fn keep(
+        &self,
+        admin: &mut dyn Admin,
+        user: &UserName,
+        right: Right,
+        (step, now): (u64, UnixTime),
+    ) -> Result<(), AdminFault> {
+        take(admin, user, right)?;
+        let token = NewToken::new(
+            Arc::clone(&self.serial),
+            Some(user.clone()),
+            self.seed.clone(),
+            Parameters::default(),
+        );
+        let id = admin.add_token(&token)?;
+        let account = admin.user(user)?;
+        let act = Act::new(Reason::TokenVerified).on(user, account.id).token(&self.serial);
+        let act = act.row(admin.origin(), now, random(&mut entropy()?));
+        let row = Row { method: Method::Totp, spent: Some((id, step)), ..act };
+        let guards = vec![Guard::StepUnspent { token: id, step }];
+        match admin.append(&Record { guards, row: Arc::new(row) }) {
+            CommitAnswer::Done(_) => Ok(()),
+            // It was added this moment and nobody else knows it.
+            _ => Err(unwritten("a token's first code could not be recorded")),
+        }
+    }
+}
+
+/// Uses up what gives the right, where it works once.
+pub(super) fn take(admin: &mut dyn Admin, user: &UserName, right: Right) -> Result<(), AdminFault> {
+    match right {
+        Right::Invited(hash) => admin.act_for(user, &UserAct::TakeInvite { hash }),
+        Right::Enrolled | Right::LoggedIn => Ok(()),
+    }
+}
+
+/// New recovery codes, to be shown once.
+pub(super) fn new_codes(admin: &mut dyn Admin, user: &UserName) -> Result<Vec<String>, AdminFault> {
+    let mut entropy = entropy()?;
+    let codes: Vec<RecoveryCode> = (0..SET).map(|_| RecoveryCode::generate(&mut entropy)).collect();
+    admin.act_for(user, &UserAct::Recovery { codes: &codes, why: None })?;
+    Ok(codes.iter().map(ToString::to_string).collect())
+}
+
+fn entropy() -> Result<SystemEntropy, AdminFault> {
+    SystemEntropy::new().map_err(|fault| unwritten(&fault.to_string()))
+}
+
+fn unwritten(what: &str) -> AdminFault {
+    AdminFault::Store(StoreFault { what: what.to_owned(), hint: "the log says more".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending() -> Pending {
+        Pending { seed: Secret::from("12345678901234567890"), serial: "app-1".into() }
+    }
+
+    #[test]
+    fn a_code_of_the_present_step_or_one_beside_it_confirms_and_no_other() {
+        // RFC 6238, appendix B, cut to six digits.
+        let at = |seconds| pending().step_of("287082", UnixTime::from_secs(seconds));
+        assert_eq!(at(59), Some(1));
+        assert_eq!(at(89), Some(1));
+        assert_eq!(at(29), Some(1));
+        assert_eq!(at(90), None);
+        assert_eq!(pending().step_of(" 287 082 ", UnixTime::from_secs(59)), Some(1));
+        for wrong in ["", "287083", "28708", "2870822", "abcdef"] {
+            assert_eq!(pending().step_of(wrong, UnixTime::from_secs(59)), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_seed_is_shown_as_a_picture_and_in_letters() {
+        let user = UserName::canonical(b"u1").unwrap();
+        assert_eq!(pending().letters(), "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ");
+        let picture = pending().picture("mfa.example.com", &user).unwrap();
+        assert!(picture.starts_with("<?xml") && picture.contains("<svg") && !picture.contains("<script"));
+    }
+}

@@ -1,0 +1,342 @@
+//! The pages on which users set up a second factor and look after theirs, as a browser without scripts sees them: the real
+//! program, its forms sent as they stand in its pages.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads the real clock"
+)]
+
+mod cli_support;
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use cli_support::Desk;
+use support::{Process, User, code, free_port};
+
+/// A server with a portal; `u1` has a password, `alice` a token too.
+struct House {
+    desk: Desk,
+    portal: String,
+    _server: Process,
+}
+
+impl House {
+    fn open(name: &str, more: &str) -> House {
+        let desk = Desk::new(name);
+        desk.write("password", "correct horse\n");
+        desk.write("secret", "a long shared secret");
+        desk.write("tokens.csv", &format!("user,serial,secret\nalice,T-1,{}\n", User::named("alice").seed));
+        desk.ok("token import tokens.csv");
+        desk.ok("user set alice --password-file password");
+        desk.ok("user add u1 --password-file password");
+        let (radius, portal) = (free_port(), format!("127.0.0.1:{}", free_port()));
+        let server = desk.serve(&format!(
+            "serve --server-name test --listen 127.0.0.1:{radius} --portal {portal} --primary name=here,type=local \
+             --client name=nas,address=127.0.0.1,secret=file:secret {more}"
+        ));
+        House { desk, portal, _server: server }
+    }
+
+    fn browser(&self) -> Browser<'_> {
+        Browser { house: self, cookies: BTreeMap::new() }
+    }
+
+    /// The path of a new invitation.
+    fn invite(&self, user: &str, more: &str) -> String {
+        let said = self.desk.ok(&format!("user invite {user} --url http://{} {more}", self.portal));
+        let link = said.lines().last().unwrap().trim();
+        link.strip_prefix(&format!("http://{}", self.portal)).unwrap_or_else(|| panic!("{said}")).to_owned()
+    }
+}
+
+/// A browser with cookies and without scripts.
+struct Browser<'a> {
+    house: &'a House,
+    cookies: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    status: u16,
+    location: Option<String>,
+    body: String,
+}
+
+impl Browser<'_> {
+    fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Shown {
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\nCookie: {}\r\n\
+             Content-Length: {}\r\n{headers}\r\n{body}",
+            cookies.join("; "),
+            body.len(),
+            host = self.house.portal,
+        );
+        let mut stream = TcpStream::connect(&self.house.portal).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut location = None;
+        for line in head.lines().skip(1) {
+            let (name, value) = line.split_once(": ").unwrap();
+            match name.to_ascii_lowercase().as_str() {
+                "set-cookie" => {
+                    let (name, value) = value.split(';').next().unwrap().split_once('=').unwrap();
+                    self.cookies.insert(name.to_owned(), value.to_owned());
+                }
+                "location" => location = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        Shown { status, location, body: body.to_owned() }
+    }
+
+    fn get(&mut self, path: &str) -> Shown {
+        self.send("GET", path, "", "")
+    }
+
+    /// Sends a form with the token that stands on `page`.
+    fn post(&mut self, page: &Shown, path: &str, fields: &[(&str, &str)]) -> Shown {
+        self.post_with(&token(page), path, fields, "")
+    }
+
+    fn post_with(&mut self, token: &str, path: &str, fields: &[(&str, &str)], headers: &str) -> Shown {
+        let mut body = format!("form-token={token}");
+        for (name, value) in fields {
+            body.extend(["&", name, "=", &value.replace(' ', "+")]);
+        }
+        let headers = format!("Content-Type: application/x-www-form-urlencoded\r\n{headers}");
+        self.send("POST", path, &headers, &body)
+    }
+
+    /// Takes the seat that an invitation gives.
+    fn accept(&mut self, path: &str) {
+        let page = self.get(path);
+        assert_eq!(page.status, 200, "{}", page.body);
+        let begun = self.post(&page, path, &[]);
+        assert_eq!((begun.status, begun.location.as_deref()), (303, Some("/setup")));
+    }
+
+    /// Logs in at /me; what is shown then.
+    fn log_in(&mut self, user: &str, code: &str) -> Shown {
+        let page = self.get("/me");
+        let asked = self.post(&page, "/me/login", &[("user", user), ("password", "correct horse")]);
+        assert_eq!(asked.status, 200, "{}", asked.body);
+        let state = hidden(&asked, "state");
+        self.post(&asked, "/me/login", &[("user", user), ("state", &state), ("code", code)])
+    }
+}
+
+fn hidden(page: &Shown, name: &str) -> String {
+    let after = page.body.split(&format!("name=\"{name}\" value=\"")).nth(1);
+    after.unwrap_or_else(|| panic!("no {name} in {}", page.body)).split('"').next().unwrap().to_owned()
+}
+
+fn token(page: &Shown) -> String {
+    hidden(page, "form-token")
+}
+
+/// The secret that the page shows in letters.
+fn seed(page: &Shown) -> String {
+    let letters = page.body.split("id=\"letters\">").nth(1).unwrap().split('<').next().unwrap();
+    letters.replace(' ', "")
+}
+
+fn recovery_codes(page: &Shown) -> Vec<String> {
+    let list = page.body.split("class=\"codes\">").nth(1).map(|rest| rest.split("</ul>").next().unwrap());
+    let items = list.unwrap_or_default().split("<code>").skip(1);
+    items.map(|item| item.split('<').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_link_sets_up_an_app_whose_codes_log_in_and_works_once() {
+    let house = House::open("people-enrol", "");
+    let link = house.invite("u1", "");
+    assert!(house.desk.ok("user show u1").contains("invited"));
+    let mut browser = house.browser();
+    browser.accept(&link);
+    let page = browser.get("/setup/totp");
+    let (first, again) = (seed(&page), browser.get("/setup/totp"));
+    assert_eq!(first, seed(&again), "a reload changes nothing");
+    let picture = browser.get("/setup/qr.svg");
+    assert!(picture.body.contains("<svg"), "{}", picture.body);
+    let wrong = browser.post(&again, "/setup/totp", &[("code", &code::wrong(&first))]);
+    assert_eq!(wrong.status, 422);
+    assert!(!house.desk.ok("user show u1").contains("app-"), "nothing is active before it is confirmed");
+    let right = code::now(&first);
+    let done = browser.post(&wrong, "/setup/totp", &[("code", &right)]);
+    assert_eq!(done.status, 200, "{}", done.body);
+    let codes = recovery_codes(&done);
+    assert_eq!(codes.len(), 10);
+    let shown = house.desk.ok("user show u1");
+    assert!(
+        shown.contains("app-") && shown.contains("10 of 10 left") && !shown.contains("invited"),
+        "{shown}"
+    );
+
+    // Used up; so is the code that confirmed.
+    let mut other = house.browser();
+    assert_eq!(other.get(&link).status, 404);
+    let refused = other.log_in("u1", &right);
+    assert!(refused.body.contains("name=\"state\"") || refused.status == 403, "{}", refused.body);
+    let let_in = house.browser().log_in("u1", &codes[0]);
+    assert_eq!((let_in.status, let_in.location.as_deref()), (303, Some("/me")));
+    let trail = house.desk.ok("audit export --since 1d --format jsonl");
+    for reason in [
+        "invited",
+        "invite-used",
+        "token-added",
+        "token-verified",
+        "recovery-codes-issued",
+        "recovery-code-accepted",
+    ] {
+        assert!(trail.contains(&format!("\"{reason}\"")), "no {reason} in {trail}");
+    }
+    let by_user = trail.lines().filter(|line| line.contains("\"invite-used\""));
+    assert!(
+        by_user.clone().all(|line| line.contains("\"actor\":\"u1\"") && line.contains("\"portal\"")),
+        "{trail}"
+    );
+}
+
+#[test]
+fn a_link_that_is_over_taken_back_or_replaced_looks_like_one_that_never_was() {
+    let house = House::open("people-links", "");
+    let replaced = house.invite("u1", "");
+    let revoked = house.invite("u1", "");
+    house.desk.ok("user invite u1 --revoke");
+    house.desk.fails("user invite u1 --revoke", 1);
+    let mut browser = house.browser();
+    let never = browser.get("/enrol/AAAAAAAAAAAAAAAAAAAAAHUx");
+    assert_eq!(never.status, 404);
+    for link in [&replaced, &revoked] {
+        let gone = browser.get(link);
+        assert_eq!((gone.status, &gone.body), (404, &never.body));
+    }
+    // A seat that was taken before is worth nothing after.
+    let link = house.invite("u1", "");
+    browser.accept(&link);
+    let page = browser.get("/setup/totp");
+    house.desk.ok("user invite u1 --revoke");
+    let late = browser.post(&page, "/setup/totp", &[("code", &code::now(&seed(&page)))]);
+    assert_eq!(late.status, 404, "{}", late.body);
+    assert!(!house.desk.ok("user show u1").contains("app-"));
+    let blocked = house.invite("u1", "");
+    house.desk.ok("user block u1 --for 1h --reason test");
+    assert_eq!(browser.get(&blocked).status, 404);
+}
+
+#[test]
+fn whoever_guesses_links_is_stopped() {
+    let house = House::open("people-guess", "");
+    let link = house.invite("u1", "");
+    let mut browser = house.browser();
+    let said: Vec<u16> = (0..30).map(|_| browser.get("/enrol/AAAAAAAAAAAAAAAAAAAAAHUx").status).collect();
+    assert_eq!(said[..20], [404; 20]);
+    assert_eq!(said[20..], [429; 10]);
+    assert_eq!(browser.get(&link).status, 429);
+}
+
+#[test]
+fn a_form_of_another_site_or_without_its_token_does_nothing() {
+    let house = House::open("people-csrf", "");
+    let link = house.invite("u1", "");
+    let mut browser = house.browser();
+    let page = browser.get(&link);
+    let token = token(&page);
+    for headers in ["Origin: https://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n", "Origin: null\r\n"]
+    {
+        assert_eq!(browser.post_with(&token, &link, &[], headers).status, 403, "{headers}");
+    }
+    assert_eq!(browser.post_with("", &link, &[], "").status, 403);
+    assert_eq!(house.browser().post_with(&token, &link, &[], "").status, 403, "another browser's token");
+    browser.accept(&link);
+    let page = browser.get("/setup/totp");
+    let right = code::now(&seed(&page));
+    assert_eq!(browser.post_with(&token, "/setup/totp", &[("code", &right)], "").status, 403);
+    let cross = "Sec-Fetch-Site: cross-site\r\n";
+    assert_eq!(browser.post_with(&self::token(&page), "/setup/totp", &[("code", &right)], cross).status, 403);
+    assert!(!house.desk.ok("user show u1").contains("app-"));
+    for path in
+        ["/me/login", "/me/codes", "/me/report", "/me/device", "/me/token", "/me/settings", "/me/logout"]
+    {
+        let sent = house.browser().post_with("", path, &[], cross);
+        assert!(sent.status == 403 || sent.location.as_deref() == Some("/me"), "{path}: {sent:?}");
+    }
+}
+
+#[test]
+fn only_a_password_and_a_second_factor_open_a_users_own_page() {
+    let house = House::open("people-me", "");
+    let mut browser = house.browser();
+    for path in ["/setup", "/setup/totp"] {
+        assert_eq!(browser.get(path).location.as_deref(), Some("/me"), "{path}");
+    }
+    let page = browser.get("/me");
+    assert!(page.body.contains("autocomplete=\"current-password\""));
+    for (user, password) in [("alice", "wrong"), ("nobody", "correct horse"), ("u1", "correct horse")] {
+        let refused = browser.post(&page, "/me/login", &[("user", user), ("password", password)]);
+        assert_eq!(refused.status, 403, "{user}: {}", refused.body);
+        assert!(!refused.body.contains("name=\"state\""), "{user}");
+    }
+    let seed = User::named("alice").seed;
+    let let_in = browser.log_in("alice", &code::now(&seed));
+    assert_eq!((let_in.status, let_in.location.as_deref()), (303, Some("/me")), "{}", let_in.body);
+    let own = browser.get("/me?next=https://evil.example/");
+    assert!(own.body.contains("T-1") && !own.body.contains("evil"), "{}", own.body);
+    let changed = browser.post(&own, "/me/settings", &[("method", "totp"), ("language", "hu")]);
+    assert_eq!(changed.location.as_deref(), Some("/me"));
+    let own = browser.get("/me");
+    assert!(
+        own.body.contains("<html lang=\"hu\"") && own.body.contains("Legutóbbi belépések"),
+        "{}",
+        own.body
+    );
+    for (method, language) in [("pigeon", ""), ("", "tlh")] {
+        let refused = browser.post(&own, "/me/settings", &[("method", method), ("language", language)]);
+        assert_eq!(refused.status, 400, "{method} {language}");
+    }
+    let codes = browser.post(&own, "/me/codes", &[]);
+    assert_eq!(recovery_codes(&codes).len(), 10, "{}", codes.body);
+    assert!(house.desk.ok("user show alice").contains("10 of 10 left"));
+    // Somebody else's token is not theirs to take away.
+    house.desk.write("more.csv", &format!("user,serial,secret\nu1,T-2,{}\n", User::named("u1").seed));
+    house.desk.ok("token import more.csv");
+    browser.post(&own, "/me/token", &[("serial", "T-2")]);
+    assert!(house.desk.ok("token show T-2 --format json").contains("\"enabled\": true"));
+    browser.post(&own, "/me/token", &[("serial", "T-1")]);
+    assert!(house.desk.ok("token show T-1 --format json").contains("\"enabled\": false"));
+    let out = browser.post(&own, "/me/logout", &[]);
+    assert_eq!(out.location.as_deref(), Some("/me"));
+    assert!(browser.get("/me").body.contains("current-password"));
+}
+
+#[test]
+fn whoever_says_that_a_login_was_not_theirs_is_blocked_and_sits_no_more() {
+    let house = House::open("people-report", "");
+    let mut browser = house.browser();
+    let let_in = browser.log_in("alice", &code::now(&User::named("alice").seed));
+    assert_eq!(let_in.location.as_deref(), Some("/me"), "{}", let_in.body);
+    let own = browser.get("/me");
+    let said = browser.post(&own, "/me/report", &[]);
+    assert_eq!(said.status, 200);
+    assert!(browser.get("/me").body.contains("current-password"));
+    let shown = house.desk.ok("user show alice");
+    assert!(shown.contains("blocked since"), "{shown}");
+    let page = browser.get("/me");
+    let refused = browser.post(&page, "/me/login", &[("user", "alice"), ("password", "correct horse")]);
+    assert_eq!(refused.status, 403);
+}
