@@ -259,7 +259,7 @@ fn a_taken_port_is_named() {
     let said = desk.fails(&serve_line(port), 1);
     assert!(said.contains(&format!("error: cannot listen on 127.0.0.1:{port}")), "{said}");
     assert!(said.contains("hint: another program has it"), "{said}");
-    let quick = desk.run(&format!("quickstart --listen 127.0.0.1:{port}"));
+    let quick = desk.run(&format!("quickstart --listen 127.0.0.1:{port} --portal 127.0.0.1:{}", free_port()));
     assert_eq!(quick.status.code(), Some(1), "{}", quick.transcript());
     assert!(quick.stderr.contains("hint: another program has it"), "{}", quick.stderr);
     assert!(quick.stderr.contains("--listen 127.0.0.1:18120"), "{}", quick.stderr);
@@ -354,7 +354,8 @@ fn check_shows_what_holds_and_tries_what_it_names() {
 fn quickstart_makes_a_server_that_works_and_finds_it_again() {
     let desk = Desk::new("cli-quickstart");
     let port = free_port();
-    let line = format!("quickstart --listen 127.0.0.1:{port}");
+    let portal = free_port();
+    let line = format!("quickstart --listen 127.0.0.1:{port} --portal 127.0.0.1:{portal}");
     let shown = desk.run(&format!("{line} --check")).expect_success("quickstart --check");
     let check = &shown.stdout;
     assert!(check.starts_with("Made ./radmfa-quickstart.\n"), "{check}");
@@ -384,6 +385,9 @@ fn quickstart_makes_a_server_that_works_and_finds_it_again() {
         said.contains('█') && said.contains(desk.read("radmfa-quickstart/alice.otpauth").trim()),
         "{said}"
     );
+    assert!(said.contains(&format!("Its pages are at http://localhost:{portal}:")), "{said}");
+    let (status, _) = support::webhook::get(&format!("http://127.0.0.1:{portal}/"));
+    assert_eq!(status, 303, "what it says to open leads to a page");
     let beside = desk.ok(&format!("{line} --check"));
     assert!(beside.contains("taking it for a quickstart that runs already"), "{beside}");
     assert!(beside.contains("The quickstart works."), "{beside}");

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{any, post};
+use axum::routing::{any, get, post};
 use ipnet::IpNet;
 
 use self::desk::Desk;
@@ -98,6 +98,7 @@ fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Rout
     });
     let approve = approve::routes(web, &answers);
     let routes = Router::new()
+        .route("/", get(|| async { web::see_other("/me") }))
         .route("/push/{channel}", post(push::answer))
         .route("/sms/{channel}", any(inbound::text))
         .route("/voice/{channel}", any(inbound::call))

@@ -45,7 +45,11 @@ pub(super) struct Found {
 }
 
 /// Uses the directory of an earlier quickstart, or makes one.
-pub(super) fn find_or_make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Result<Found> {
+pub(super) fn find_or_make(
+    dir: &Path,
+    listen: Option<SocketAddr>,
+    portal: SocketAddr,
+) -> anyhow::Result<Found> {
     if dir.join(CONFIG).exists() {
         let read = |name: &str| -> anyhow::Result<String> {
             let text = secret_file(&dir.join(name))?;
@@ -64,11 +68,11 @@ pub(super) fn find_or_make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Re
         let what = format!("{} is not empty, and no quickstart made it", dir.display());
         return Err(Failure::usage(what).hint("say another directory: --dir DIR").into());
     }
-    make(dir, listen).with_context(|| format!("{} cannot be made", dir.display()))
+    make(dir, listen, portal).with_context(|| format!("{} cannot be made", dir.display()))
 }
 
 /// Makes everything in a directory beside `dir` and renames it, so that half a quickstart is never found.
-fn make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Result<Found> {
+fn make(dir: &Path, listen: Option<SocketAddr>, portal: SocketAddr) -> anyhow::Result<Found> {
     let mut random = entropy()?;
     let draft = draft_name(dir);
     if let Some(parent) = draft.parent() {
@@ -90,7 +94,7 @@ fn make(dir: &Path, listen: Option<SocketAddr>) -> anyhow::Result<Found> {
     write(&draft.join(SECRET), &readable(&mut random))?;
     write(&draft.join(PASSWORD), &password)?;
     write(&draft.join(TOKEN), &uri)?;
-    write(&draft.join(CONFIG), &configuration(listen.unwrap_or(([127, 0, 0, 1], 1812).into())))?;
+    write(&draft.join(CONFIG), &configuration(listen.unwrap_or(([127, 0, 0, 1], 1812).into()), portal))?;
     {
         let place = Place::Sqlite(draft.join(STORE));
         let settings = Settings { origin: origin(), ..Settings::new(place) };
@@ -135,7 +139,8 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn configuration(listen: SocketAddr) -> String {
+fn configuration(listen: SocketAddr, portal: SocketAddr) -> String {
+    let port = portal.port();
     format!(
         r#"# radmfa, as `radmfa quickstart` made it. Change it as you go on; `radmfa check --config FILE` reads it over and
 # tries what it names, `radmfa serve --config FILE` runs it, SIGHUP has a running server read it again.
@@ -149,6 +154,13 @@ listen = ["{listen}"]
 
 # Users, tokens and records. The key that seals token seeds lies beside it as radmfa.db.key: keep a copy of both.
 store = "sqlite:{STORE}"
+
+# The pages that people open, and where answers from phones come in. This machine alone reaches them so. For everybody: listen on
+# "0.0.0.0:443" with tls-certificate and tls-key, or stay here behind a reverse proxy (proxies = "127.0.0.1"); public-url is what
+# people type.
+[portal]
+listen = "{portal}"
+public-url = "http://localhost:{port}"
 
 # A gateway that may ask: this machine, for `radmfa login`.
 [[client]]

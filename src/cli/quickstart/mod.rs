@@ -4,8 +4,9 @@ mod files;
 mod trial;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueHint;
 
@@ -32,6 +33,9 @@ pub(crate) struct Quickstart {
     /// Where to listen; 127.0.0.1:1812, or what the directory's radmfa.toml says
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Where its pages are; 127.0.0.1:8443, or another port where that is taken
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    portal: Option<SocketAddr>,
     /// Log the user in once through the server, print each round trip, and stop: exits with 0 or 1
     #[arg(long)]
     check: bool,
@@ -39,14 +43,25 @@ pub(crate) struct Quickstart {
 
 impl Quickstart {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let found = find_or_make(&self.dir, self.listen)?;
+        let portal = self.portal.unwrap_or(PORTAL);
+        let found = find_or_make(&self.dir, self.listen, portal)?;
         let dir = self.dir.display();
         say(if found.made { format!("Made {dir}.") } else { format!("Using what is in {dir}.") })?;
         let mut flags = ServeFlags::file(self.dir.join(files::CONFIG));
         if let Some(listen) = self.listen {
             flags = flags.with("listen", listen.to_string());
         }
-        let (effective, warnings) = config::load(&flags, &Alone).map_err(|errors| wrong(&errors))?;
+        if let Some(portal) = self.portal {
+            flags = flags.with("portal", at(portal));
+        }
+        let load = |flags: &ServeFlags| config::load(flags, &Alone).map_err(|errors| wrong(&errors));
+        let (mut effective, mut warnings) = load(&flags)?;
+        if self.portal.is_none()
+            && let Some(free) = effective.portal.as_ref().and_then(|portal| free_instead(portal.listen))
+        {
+            flags = flags.with("portal", at(free));
+            (effective, warnings) = load(&flags)?;
+        }
         if self.check {
             return trial::run(&self.dir, &effective, found.made);
         }
@@ -56,9 +71,25 @@ impl Quickstart {
         let running = running::start(&effective, journal)?;
         let address = running.server.addresses().first().copied();
         let address = address.ok_or_else(|| Failure::usage("there is no address to listen on"))?;
-        introduce(&self.dir, &found, reachable(address))?;
+        let pages = effective.portal.as_ref().map(|portal| Arc::clone(&portal.public_url));
+        introduce(&self.dir, &found, reachable(address), pages.as_deref())?;
         signals.serve(running, effective, &flags, &Alone)
     }
+}
+
+/// Where the pages are, unless it is said.
+const PORTAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+
+/// `--portal` for pages at `address` that this machine opens.
+fn at(address: SocketAddr) -> String {
+    format!("listen={address},public-url=http://localhost:{}", address.port())
+}
+
+/// Another port of the same address, where somebody else has this one.
+fn free_instead(wanted: SocketAddr) -> Option<SocketAddr> {
+    let taken = TcpListener::bind(wanted).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    let free = taken.then(|| TcpListener::bind((wanted.ip(), 0)).ok()).flatten()?;
+    free.local_addr().ok()
 }
 
 /// The machine without radmfa's settings in its environment: what runs is what stands in the directory.
@@ -87,7 +118,7 @@ impl Surroundings for Alone {
 }
 
 /// What the person at the terminal needs to go on.
-fn introduce(dir: &Path, found: &Found, address: SocketAddr) -> anyhow::Result<()> {
+fn introduce(dir: &Path, found: &Found, address: SocketAddr, pages: Option<&str>) -> anyhow::Result<()> {
     show(&found.uri)?;
     let path = |name: &str| quote(&dir.join(name).display().to_string());
     let login = format!(
@@ -101,9 +132,12 @@ fn introduce(dir: &Path, found: &Found, address: SocketAddr) -> anyhow::Result<(
          Now log in as a gateway would: type in another terminal\n\n    {login}\n\n\
          and answer with the code that the app shows. Without a phone, the file stands in for the app:\n\n    \
          {login} --totp-secret-file {}\n\n\
-         The configuration to go on from is {}. Ctrl-C stops the server.\n",
+         {}The configuration to go on from is {}. Ctrl-C stops the server.\n",
         found.password,
         path(files::TOKEN),
+        pages.map_or(String::new(), |pages| {
+            format!("Its pages are at {pages}: log in there as {USER}, too.\n\n")
+        }),
         path(files::CONFIG),
     ))?;
     Ok(())
@@ -148,6 +182,14 @@ mod tests {
         assert_eq!(quote("./radmfa-quickstart/x"), "./radmfa-quickstart/x");
         assert_eq!(quote("/a b/it's"), r"'/a b/it'\''s'");
         assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn a_port_that_somebody_has_is_not_taken_away_from_them() {
+        let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = somebody.local_addr().unwrap();
+        let free = free_instead(theirs).unwrap();
+        assert!(free != theirs && free.ip() == theirs.ip());
     }
 
     #[test]
