@@ -418,3 +418,38 @@ fn an_armed_login_passes_once_and_nobody_is_ever_asked() {
     site.reasons("armed-used");
     assert_eq!(site.webhook.count(), 0, "somebody was asked");
 }
+
+#[test]
+fn attack_14_fifty_copies_and_the_same_again_from_other_ports_make_one_push_and_share_its_verdict() {
+    let user = User::named("u1");
+    let site = Site::start("push-copies", &user, &[]);
+    let mut first = Bare::new(site.radmfa.server());
+    let request = first.send("198.51.100.7");
+    let question = site.webhook.question(0);
+    for _ in 0..50 {
+        first.socket.send(&request.bytes).unwrap();
+    }
+    // A gateway that gave its packet up: another port, another authenticator, another identifier.
+    let again: Vec<(Bare, UpstreamRequest)> = (0..3)
+        .map(|_| {
+            let mut gateway = Bare::new(site.radmfa.server());
+            let request = gateway.send("198.51.100.7");
+            (gateway, request)
+        })
+        .collect();
+    // Its refusal shows that those before it have been taken in: they come to one worker, in their order.
+    let mut other = Bare::new(site.radmfa.server());
+    let stranger = other.send("203.0.113.9");
+    assert_eq!(other.hear(&stranger), Code::ACCESS_REJECT, "never the verdict of the one that is waiting");
+    assert_eq!(answer(&question, "approve", None), 204);
+    assert_eq!(first.hear(&request), Code::ACCESS_ACCEPT);
+    for (gateway, request) in &again {
+        assert_eq!(gateway.hear(request), Code::ACCESS_ACCEPT);
+    }
+    assert_eq!(site.webhook.count(), 1);
+    first.socket.send(&request.bytes).unwrap();
+    assert_eq!(first.hear(&request), Code::ACCESS_ACCEPT, "the same reply again, and no other push");
+    assert_eq!(site.webhook.count(), 1);
+    let accepted = site.reasons("phone-approved").iter().filter(|reason| *reason == "phone-approved").count();
+    assert_eq!(accepted, 1, "one login");
+}

@@ -43,6 +43,8 @@ pub(super) enum Looking {
     AtCode { code: Secret, round: CodeRound },
     /// An answer came from the phone, or the user goes on after one that was right.
     AtAnswer { answer: Option<Answer>, round: CodeRound },
+    /// Nobody answered on the phone, or the user wants to be asked on the next device.
+    ForAnother(CodeRound),
     /// The password was wrong or held back, and nobody is to see that yet; whether a code stood behind it.
     InVain { reason: Reason, behind: bool },
 }
@@ -52,7 +54,7 @@ impl Looking {
     fn is_answered(&self) -> bool {
         match self {
             Looking::ForMethods { behind, .. } => behind.is_some(),
-            Looking::AtCode { .. } | Looking::AtAnswer { .. } => true,
+            Looking::AtCode { .. } | Looking::AtAnswer { .. } | Looking::ForAnother(_) => true,
             Looking::InVain { behind, .. } => *behind,
         }
     }
@@ -75,7 +77,9 @@ impl AwaitUser {
             Looking::ForMethods { behind, .. } if let Some(reason) = barred => {
                 refuse_late(facts, user, reason, behind.is_some(), env)
             }
-            Looking::AtCode { .. } | Looking::AtAnswer { .. } if let Some(reason) = barred => {
+            Looking::AtCode { .. } | Looking::AtAnswer { .. } | Looking::ForAnother(_)
+                if let Some(reason) = barred =>
+            {
                 refuse(&facts, reason, env)
             }
             Looking::InVain { reason, behind } => {
@@ -94,6 +98,10 @@ impl AwaitUser {
             }
             Looking::AtAnswer { answer, round } => match account {
                 Some(account) => phone::judge(facts, user, &account, answer.as_ref(), round, env),
+                None => refuse(&facts, Reason::DeviceNotActive, env),
+            },
+            Looking::ForAnother(round) => match account {
+                Some(account) => phone::another(facts, user, &account, round, env),
                 None => refuse(&facts, Reason::DeviceNotActive, env),
             },
             Looking::AtCode { code, round } => match account {

@@ -200,6 +200,9 @@ impl Parked {
             Stage::AskedCode(round) if matches!(phone::pressed(&round, &typed), Some(Pressed::On)) => {
                 phone::go_on(facts, user, round, env)
             }
+            Stage::AskedCode(round) if matches!(phone::pressed(&round, &typed), Some(Pressed::Another)) => {
+                phone::look_for_another(facts, user, round)
+            }
             Stage::AskedCode(round) => {
                 let query = UserQuery { user: user.clone(), seeds: true, look_alikes: false };
                 Step::FindUser(

@@ -22,16 +22,16 @@ use super::await_user::{AwaitUser, Looking, ask_for_code};
 use super::delivery::Kind;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse, refuse_row};
-use super::methods::{self, Factor};
+use super::methods::{self, Factor, Offer};
 use super::parked::{CodeRound, Parked, Stage};
-use super::policy::LoginPolicy;
+use super::policy::{HELD_LEAST, LoginPolicy};
 use super::prompt;
 use super::proof::FactorPassed;
 use super::question::UserQuery;
 use super::reason::Reason;
 use super::record::{Guard, Record, Row, Tally, Verdict};
 use super::remember::{self, Session};
-use super::sending;
+use super::sending::{self, Addressee};
 use super::step::{Answer, Env, Step, Wait};
 use crate::base::name::UserName;
 use crate::base::phone::redact;
@@ -57,6 +57,8 @@ pub(super) struct Asked {
     held: bool,
     /// An answer was wrong, and another is waited for without a word at the gateway.
     again: bool,
+    /// What is left to ask for where nobody answers, best first.
+    rest: Vec<Offer>,
 }
 
 /// What answer is right.
@@ -87,6 +89,11 @@ impl Asked {
 
     pub(super) fn device(&self) -> Option<Arc<str>> {
         self.device.as_ref().map(|(_, name)| Arc::clone(name))
+    }
+
+    /// What is asked for where nobody answers.
+    pub(super) fn follow(&mut self, rest: Vec<Offer>) {
+        self.rest = rest;
     }
 
     /// How long from `now` on it may be answered.
@@ -173,6 +180,8 @@ pub(super) fn wait_on(facts: Box<Facts>, user: UserName, mut round: CodeRound, e
 pub(super) enum Pressed {
     /// Wait for the phone, or go on if it has spoken.
     On,
+    /// Ask on the next device: this one is somewhere else.
+    Another,
     /// A code, or a word for another method.
     Typed,
 }
@@ -182,6 +191,10 @@ pub(super) fn pressed(round: &CodeRound, typed: &Secret) -> Option<Pressed> {
     let asked = round.asked.as_ref()?;
     let text = typed.expose().trim_ascii();
     let word = std::str::from_utf8(text).ok().and_then(Factor::parse);
+    let pushes = word == Some(Factor::Sent(Kind::Push)) && asked.kind == Kind::Push;
+    if pushes && !asked.approved && asked.rest.iter().any(|offer| offer.device.is_some()) {
+        return Some(Pressed::Another);
+    }
     let waits = text.is_empty() || text.eq_ignore_ascii_case(b"ok") || word == Some(Factor::Sent(asked.kind));
     Some(if waits || asked.approved { Pressed::On } else { Pressed::Typed })
 }
@@ -226,9 +239,44 @@ fn look(facts: Box<Facts>, user: UserName, round: CodeRound, answer: Option<Answ
     Step::FindUser(query, AwaitUser { facts, user, looking: Looking::AtAnswer { answer, round } })
 }
 
+/// Asks for what comes after this device, or what else nobody answers: the user is read anew for it.
+pub(super) fn look_for_another(facts: Box<Facts>, user: UserName, round: CodeRound) -> Step {
+    let query = UserQuery { user: user.clone(), seeds: true, look_alikes: false };
+    Step::FindUser(query, AwaitUser { facts, user, looking: Looking::ForAnother(round) })
+}
+
+/// The next of what was left, as far as the user has it still; where nothing is, the answer is waited for, or its time is over.
+pub(super) fn another(
+    facts: Box<Facts>,
+    user: UserName,
+    account: &Account,
+    mut round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    let Some(asked) = round.asked.as_mut() else { return refuse(&facts, Reason::InternalError, env) };
+    let late = env.mono >= asked.until;
+    asked.held = true;
+    let rest = std::mem::take(&mut asked.rest);
+    let mut offers = methods::offers(account, &facts.policy, env.unix);
+    offers.retain(|offer| rest.contains(offer));
+    round.changes = round.changes.saturating_add(1);
+    if round.changes > sending::CHANGES_MAX {
+        return refuse(&facts, Reason::TooManyRounds, env);
+    }
+    if offers.is_empty() {
+        return if late { no_answer(&facts, &round, env) } else { hold(facts, user, round, env) };
+    }
+    sending::next(facts, user, Addressee::of(account, env.unix), offers, round, Some(Reason::NoAnswer), env)
+}
+
 /// The gateway waits no longer, or nobody answered in time.
 pub(super) fn over(facts: Box<Facts>, user: UserName, mut round: CodeRound, env: &mut Env<'_>) -> Step {
     let late = round.asked.as_ref().is_none_or(|asked| env.mono >= asked.until);
+    let more = round.asked.as_ref().is_some_and(|asked| !asked.rest.is_empty());
+    let time = facts.policy.admission.challenge || facts.answer_by.since(env.mono) >= HELD_LEAST;
+    if late && more && time {
+        return look_for_another(facts, user, round);
+    }
     if late || !facts.policy.admission.challenge {
         return no_answer(&facts, &round, env);
     }

@@ -126,7 +126,7 @@ pub(super) struct Addressee {
 }
 
 impl Addressee {
-    fn of(account: &Account, now: UnixTime) -> Addressee {
+    pub(super) fn of(account: &Account, now: UnixTime) -> Addressee {
         Addressee {
             id: account.id,
             contact: account.contact.clone(),
@@ -165,6 +165,7 @@ pub(super) fn next(
         (Factor::Token | Factor::Sent(_), _) => {
             let round = CodeRound { sent: None, asked: None, ..round };
             let text = failed.map(|reason| match reason {
+                Reason::NoAnswer => "No answer from your phone. Enter the code from your app:",
                 Reason::LoginPending => "Another login waits for your phone. Enter the code from your app:",
                 _ => "The message could not be sent. Enter the code from your app:",
             });
@@ -305,10 +306,13 @@ impl Dispatch {
     }
 
     fn ask(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
-        let Dispatch { user, mut round, outgoing, .. } = *self;
+        let Dispatch { user, mut round, outgoing, rest, .. } = *self;
         let sent = match outgoing {
             Outgoing::Code(sent) => sent,
-            Outgoing::Question(asked, _) => return phone::delivered(facts, user, round, asked, env),
+            Outgoing::Question(mut asked, _) => {
+                asked.follow(rest);
+                return phone::delivered(facts, user, round, asked, env);
+            }
         };
         let where_to = redact(&sent.to);
         let enter = match facts.policy.login.pin {

@@ -56,6 +56,7 @@ pub(in crate::engine) fn ask(
     let Some((expects, asks, lifetime)) = made else {
         return next(facts, user, to, rest, round, Some(Reason::DeliveryFailed), env);
     };
+    let lifetime = share(lifetime, &facts, &rest, env);
     let limits = match asking.and_then(|asking| asking.push) {
         Some(push) if way.kind == Kind::Push => of_pushes(push),
         _ => sending.limits,
@@ -71,6 +72,7 @@ pub(in crate::engine) fn ask(
         approved: false,
         held: true,
         again: false,
+        rest: Vec::new(),
     };
     let question = Box::new(Question {
         reference: asked.reference,
@@ -95,6 +97,19 @@ pub(in crate::engine) fn ask(
     let then = Then::Send { facts, dispatch };
     Step::Commit(Record { guards, row: Arc::clone(&row) }, AwaitCommit { row, then })
 }
+
+/// As much of a request's time as is left for this question, where others may follow it: no less than anybody needs.
+fn share(lifetime: Duration, facts: &Facts, rest: &[Offer], env: &Env<'_>) -> Duration {
+    if facts.policy.admission.challenge {
+        return lifetime;
+    }
+    let held = rest.iter().filter(|offer| offer.can_be_held(&facts.policy)).count();
+    let share = facts.answer_by.since(env.mono) / u32::try_from(held + 1).unwrap_or(u32::MAX);
+    if held > 0 && share >= SHARE_LEAST { lifetime.min(share) } else { lifetime }
+}
+
+/// A request is shared between devices where each of them has so long to answer.
+const SHARE_LEAST: Duration = Duration::from_secs(20);
 
 /// One to a user every few seconds at most: a device that did not answer is followed by the next at once.
 fn of_pushes(push: PushWay) -> SendLimits {
