@@ -12,6 +12,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -314,4 +316,108 @@ fn ntfy_carries_buttons_that_are_good_once_and_no_name() {
     assert_eq!(post(&button(1), &[], "").0, 409, "so is the other");
     assert!(site.gateway().answer("u1", "", &challenge).accepts());
     site.reasons("phone-approved");
+}
+
+/// A browser's side of the enrolment's pages: its cookies, and the forms that it sends.
+struct Visitor<'a> {
+    site: &'a Site,
+    cookies: Vec<(String, String)>,
+}
+
+impl Visitor<'_> {
+    /// Status and body; cookies that are set are kept.
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let host = &self.site.portal;
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\nCookie: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            cookies.join("; "),
+            body.len(),
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        for line in head.lines().filter(|line| line.to_ascii_lowercase().starts_with("set-cookie: ")) {
+            let (name, value) = line[12..].split(';').next().unwrap().split_once('=').unwrap();
+            self.cookies.retain(|(known, _)| known != name);
+            self.cookies.push((name.to_owned(), value.to_owned()));
+        }
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Sends the form of `page`, with its token.
+    fn submit(&mut self, page: &str, path: &str, more: &str) -> (u16, String) {
+        let token = value_after(page, "name=\"form-token\" value=\"");
+        self.ask("POST", path, &format!("form-token={token}{more}"))
+    }
+}
+
+fn value_after(page: &str, mark: &str) -> String {
+    let rest = page.split(mark).nth(1).unwrap_or_else(|| panic!("no {mark} in {page}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn an_invitation_makes_a_browser_a_device_once_and_its_key_has_to_sign_for_it() {
+    let (site, service) = web("web-enrol");
+    let phone = Browser::new(&service, "phone");
+    let base = format!("http://{}", site.portal);
+    let said = site.command(&["user", "invite", "u1", "--url", &base]);
+    let link =
+        said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
+    let mut visitor = Visitor { site: &site, cookies: Vec::new() };
+    let (status, page) = visitor.ask("GET", link, "");
+    assert_eq!(status, 200, "{page}");
+    assert_eq!(visitor.submit(&page, link, "").0, 303);
+    let (_, page) = visitor.ask("GET", "/setup", "");
+    assert!(page.contains("href=\"/setup/phone\""), "{page}");
+    let (status, page) = visitor.ask("GET", "/setup/phone", "");
+    assert_eq!(status, 200, "{page}");
+    let secret = value_after(&page, "data-secret=\"");
+
+    let registration = |secret: &str, endpoint: &str, signer: &Browser| {
+        let (address, key) = (phone.address(), phone.public_key());
+        let keys: Vec<&str> = address.split(' ').skip(1).collect();
+        let signature = signer.sign(&["radmfa register", secret, &key, endpoint]);
+        json!({
+            "secret": secret, "name": "my phone", "key": key, "endpoint": endpoint, "p256dh": keys[0], "auth": keys[1],
+            "signature": signature,
+        })
+    };
+    let address = phone.address();
+    let endpoint = address.split(' ').next().unwrap();
+    let register = |body: &Value| site.call("/device/api/register", body);
+    let other = Browser::new(&service, "another");
+    assert_eq!(register(&registration(&secret, endpoint, &other)).0, 403, "signed by another key");
+    assert_eq!(register(&registration(&"0".repeat(32), endpoint, &phone)).0, 403, "a secret of nobody's");
+    let elsewhere = "https://push.example.com/x";
+    let (status, said) = register(&registration(&secret, elsewhere, &phone));
+    assert_eq!((status, said), (409, json!({ "error": "push-service-not-listed" })));
+    let (status, said) = register(&registration(&secret, endpoint, &phone));
+    assert_eq!(status, 200, "{said}");
+    assert_eq!((&said["user"], &said["name"]), (&json!("u1"), &json!("my phone")));
+    assert_eq!(register(&registration(&secret, endpoint, &phone)).0, 403, "it works once");
+    let device = said["device"].as_str().unwrap().to_owned();
+
+    assert_eq!(visitor.submit(&page, "/setup/phone", "&device=1").0, 303, "no device of this user's");
+    let (status, finished) = visitor.submit(&page, "/setup/phone", &format!("&device={device}"));
+    assert_eq!(status, 200, "{finished}");
+    assert!(finished.contains("class=\"codes\"") && finished.contains("href=\"/device\""), "{finished}");
+    assert_eq!(
+        Visitor { site: &site, cookies: Vec::new() }.ask("GET", link, "").0,
+        404,
+        "the link is used up"
+    );
+
+    let challenge = site.gateway().password("u1", &site.user.password);
+    let told = phone.open(&service.message(0).body);
+    let answer = phone.answers(("u1", &device), told["id"].as_str().unwrap(), "approve", &shown(&challenge));
+    assert_eq!(site.answer(&answer).0, 204);
+    assert!(site.gateway().answer("u1", "", &challenge).accepts());
+    site.reasons("device-added");
 }

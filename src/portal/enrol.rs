@@ -128,7 +128,10 @@ fn unusable(words: Words) -> Response<Body> {
 }
 
 /// Who sits here and what the store knows of them; or where to go.
-async fn seated(people: &People, visitor: &Visitor) -> Result<(Held<Seat>, Account, Words), Response<Body>> {
+pub(super) async fn seated(
+    people: &People,
+    visitor: &Visitor,
+) -> Result<(Held<Seat>, Account, Words), Response<Body>> {
     let held = people.may_add(visitor).map_err(see_other)?;
     let found = people.account(&held.data.user).await.map_err(|fault| people.failed(visitor, &fault))?;
     let Some(account) = found else {
@@ -151,6 +154,9 @@ async fn choose(State(people): State<People>, visitor: Visitor) -> Response<Body
         p { (words.with("enrol.choose", &[("user", account.name.as_str())])) }
         .actions {
             a.button href="/setup/totp" { (words.say("enrol.app")) }
+            @if people.answers.web_push().is_some() {
+                a.button.quiet href="/setup/phone" { (words.say("enrol.phone")) }
+            }
         }
         @if held.data.right == Right::LoggedIn { p { a href="/me" { (words.say("enrol.back")) } } }
     };

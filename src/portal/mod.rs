@@ -17,6 +17,7 @@ mod inbound;
 mod me;
 pub mod metrics;
 mod people;
+mod phone;
 mod push;
 mod reply;
 mod request;
@@ -91,10 +92,11 @@ impl Portal {
 }
 
 fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Router {
-    let devices = Devices { answers: answers.clone(), desk: desk.clone(), offers: Offers::default() };
+    let offers = Offers::default();
+    let devices = Devices { answers: answers.clone(), desk: desk.clone(), offers: offers.clone() };
     let users = front.map_or_else(Router::new, |front| {
         let people = People::new(web, desk, front, answers.clone());
-        enrol::routes(people.clone()).merge(me::routes(people))
+        enrol::routes(people.clone()).merge(phone::routes(people.clone(), offers)).merge(me::routes(people))
     });
     let approve = approve::routes(web, &answers);
     let routes = Router::new()

@@ -24,10 +24,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-pub use self::offers::{Offer, Offers};
+pub(super) use self::offers::{Offer, Offers};
 pub use self::proof::public_key;
 use self::proof::{Signed, signed_by};
-use super::desk::{Desk, Fault, Person, Through};
+use super::desk::{Desk, Fault};
+use super::factor::take;
+use super::people::person;
 use super::reply;
 use super::request::read;
 use crate::base::name::UserName;
@@ -44,13 +46,13 @@ use crate::store::user_act::UserAct;
 
 /// What the routes need.
 #[derive(Clone)]
-pub struct Devices {
+pub(super) struct Devices {
     /// The way to logins.
-    pub answers: Answers,
+    pub(super) answers: Answers,
     /// The way to the store.
-    pub desk: Desk,
+    pub(super) desk: Desk,
     /// Who may register.
-    pub offers: Offers,
+    pub(super) offers: Offers,
 }
 
 /// What is signed may be so old, or so far ahead, when it arrives.
@@ -106,11 +108,12 @@ async fn register(State(devices): State<Devices>, request: Request<Body>) -> Res
     if web.places.admit(&subscription.endpoint).is_none() {
         return refused(StatusCode::CONFLICT, "push-service-not-listed");
     }
-    let Some(Offer { user, by }) = devices.offers.take(&asked.secret, devices.answers.clock().mono()) else {
+    let Some(Offer { user, right }) = devices.offers.take(&asked.secret, devices.answers.clock().mono())
+    else {
         return reply::forbidden();
     };
     let name: String = asked.name.trim().chars().take(NAME_MAX).collect();
-    let person = Person { name: by, through: Through::Portal };
+    let person = person(&user);
     let (owner, called) = (user.clone(), name.clone());
     let kept = devices.desk.act(&person, None, move |admin| {
         let address = subscription.print();
@@ -120,6 +123,7 @@ async fn register(State(devices): State<Devices>, request: Request<Body>) -> Res
             address: &address,
             key: Some(&key),
         };
+        take(admin, &owner, right)?;
         admin.act_for(&owner, &act)?;
         let query = UserQuery { user: owner.clone(), seeds: false, look_alikes: false };
         let UserAnswer::Found(account) = admin.account(&query) else {
@@ -136,6 +140,8 @@ async fn register(State(devices): State<Devices>, request: Request<Body>) -> Res
     });
     match kept.await {
         Ok(device) => said(&json!({ "device": device.to_string(), "user": user.as_str(), "name": name })),
+        // The invitation was used up meanwhile.
+        Err(Fault::Store(AdminFault::Missing(_))) => reply::forbidden(),
         Err(Fault::Store(AdminFault::Invalid(_))) => refused(StatusCode::CONFLICT, "not-added"),
         Err(fault) => {
             tracing::warn!(%fault, "a device could not be added");

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::base::name::UserName;
 use crate::base::text::hex;
 use crate::base::time::Tick;
+use crate::portal::people::Right;
 
 /// How long a secret is good for.
 const LIFETIME: Duration = Duration::from_mins(10);
@@ -17,16 +18,16 @@ const OFFERS_MAX: usize = 10_000;
 
 /// Who may.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub(in crate::portal) struct Offer {
     /// Whose device it becomes.
-    pub user: UserName,
-    /// Who lets the user, as the trail names them: the user, mostly.
-    pub by: Arc<str>,
+    pub(in crate::portal) user: UserName,
+    /// Why: an invitation is used up with it.
+    pub(in crate::portal) right: Right,
 }
 
 /// The secrets that are out.
 #[derive(Clone, Debug, Default)]
-pub struct Offers {
+pub(in crate::portal) struct Offers {
     inner: Arc<Mutex<Known>>,
 }
 
@@ -36,7 +37,7 @@ type Known = HashMap<[u8; 32], (Offer, Tick)>;
 impl Offers {
     /// A secret for `offer`, of `random` octets: to be put into the page, and into nothing else.
     #[must_use]
-    pub fn make(&self, offer: Offer, random: [u8; 16], now: Tick) -> String {
+    pub(in crate::portal) fn make(&self, offer: Offer, random: [u8; 16], now: Tick) -> String {
         let secret = hex(&random);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.retain(|_, (_, since)| now.since(*since) < LIFETIME);
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     fn offer(name: &str) -> Offer {
-        Offer { user: UserName::canonical(name.as_bytes()).unwrap(), by: name.into() }
+        Offer { user: UserName::canonical(name.as_bytes()).unwrap(), right: Right::LoggedIn }
     }
 
     #[test]

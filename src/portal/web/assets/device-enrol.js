@@ -14,9 +14,10 @@
     const name = (field && field.value.trim()) || button.dataset.name || "phone";
     const words = { title: button.dataset.pushTitle, body: button.dataset.pushBody };
     try {
-      await self.radmfaDevice.register(button.dataset.secret, name, words);
-      status.textContent = button.dataset.done;
-      if (button.dataset.next) { location.assign(button.dataset.next); }
+      const { device } = await self.radmfaDevice.register(button.dataset.secret, name, words);
+      const form = document.getElementById("device-added");
+      form.elements.device.value = device;
+      form.submit();
     } catch (fault) {
       button.disabled = false;
       status.textContent = fault.message === "not-permitted" ? button.dataset.refused : button.dataset.failed;

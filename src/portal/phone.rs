@@ -1,0 +1,115 @@
+//! The page that makes the browser it is open in a device (`device/`): a phone that pushes go to.
+//!
+//! ```text
+//! GET /setup/phone ─ a secret ─► script: key, subscription ─► /device/api/register ─► POST /setup/phone ─ recovery codes, shown once
+//! ```
+//! Invariants: the secret is for whoever has the seat, and uses their invitation up where that is why they have it; nothing is active
+//! before the browser's own key has signed for it.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response};
+use axum::routing::get;
+use maud::html;
+
+use super::device::{Offer, Offers};
+use super::enrol::{listed, seated};
+use super::factor;
+use super::people::{People, Right, Seat, person};
+use super::web::form::{self, Form};
+use super::web::{Page, Visitor, see_other, with_cookie};
+use crate::engine::delivery::Notice;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Setup {
+    people: People,
+    offers: Offers,
+}
+
+/// The routes.
+pub(super) fn routes(people: People, offers: Offers) -> Router {
+    Router::new().route("/setup/phone", get(show).post(done)).with_state(Setup { people, offers })
+}
+
+/// `GET /setup/phone`
+async fn show(State(Setup { people, offers }): State<Setup>, visitor: Visitor) -> Response<Body> {
+    let (held, _, words) = match seated(&people, &visitor).await {
+        Ok(seated) => seated,
+        Err(elsewhere) => return elsewhere,
+    };
+    if people.answers.web_push().is_none() {
+        return see_other("/setup");
+    }
+    let offer = Offer { user: held.data.user.clone(), right: held.data.right };
+    let secret = offers.make(offer, people.web.random(), people.web.now());
+    let say = |key| words.say(key);
+    let title = say("phone.title");
+    let body = html! {
+        h1 { (title) }
+        p { (say("phone.text")) }
+        p.faint { (say("phone.iphone")) }
+        noscript { p.notice.bad { (say("device.script")) } }
+        label for="device-name" { (say("phone.name")) }
+        input #device-name maxlength="32" value=(say("phone.usual")) autocomplete="off";
+        .actions {
+            button #device-add type="button" hidden data-secret=(secret) data-name=(say("phone.usual"))
+                data-unable=(say("phone.unable")) data-working=(say("phone.working")) data-refused=(say("phone.refused"))
+                data-failed=(say("phone.failed")) data-push-title=(say("phone.push-title")) data-push-body=(say("phone.push-body"))
+                { (say("phone.add")) }
+        }
+        p #device-add-status role="status" aria-live="polite" tabindex="-1" {}
+        form #device-added method="post" action="/setup/phone" {
+            (form::token(held.token()))
+            input type="hidden" name="device";
+        }
+    };
+    let page = Page::new(title, body).manifest("/device/manifest.webmanifest");
+    page.script("/assets/device-lib.js").script("/assets/device-enrol.js").show(words)
+}
+
+/// `POST /setup/phone`: the browser is a device now.
+async fn done(
+    State(Setup { people, .. }): State<Setup>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (held, account, words) = match seated(&people, &visitor).await {
+        Ok(seated) => seated,
+        Err(elsewhere) => return elsewhere,
+    };
+    let form = match Form::of_session(&people.web, &held, request).await {
+        Ok(form) => form,
+        Err(refusal) => return refusal.show(&people.web, &visitor),
+    };
+    let number = form.text("device").parse::<i64>().ok();
+    let special = account.special.as_deref();
+    let signs = special.is_some_and(|special| {
+        special.active_devices().any(|device| Some(device.id) == number && device.key.is_some())
+    });
+    if !signs {
+        return see_other("/setup/phone");
+    }
+    let codes = if special.is_none_or(|special| special.recovery_left() == 0) {
+        let (who, user) = (person(&held.data.user), held.data.user.clone());
+        match people.desk.act(&who, None, move |admin| factor::new_codes(admin, &user)).await {
+            Ok(codes) => Some(codes),
+            Err(fault) => return people.failed(&visitor, &fault),
+        }
+    } else {
+        None
+    };
+    people.answers.notify(Notice::Enrolled, &account);
+    let right = if held.data.right == Right::LoggedIn { Right::LoggedIn } else { Right::Enrolled };
+    let seat = Seat { right, pending: None, ..held.data.clone() };
+    let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
+    let title = words.say("phone.done-title");
+    let body = html! {
+        h1 { (title) }
+        p.notice.good role="status" { (words.say("phone.done")) }
+        @if let Some(codes) = &codes { (listed(words, codes)) }
+        .actions { a.button href="/device" { (words.say("phone.open")) } a.button.quiet href="/setup" { (words.say("enrol.more")) } }
+    };
+    with_cookie(Page::new(title, body).show(words), cookie)
+}
