@@ -19,6 +19,8 @@ pub struct Address {
     shown: String,
     /// The file of certificates that sign the database's, in place of the system's.
     roots: Option<PathBuf>,
+    /// Whether the database's certificate has to name the host.
+    names_host: bool,
     password: Option<String>,
 }
 
@@ -54,15 +56,24 @@ impl Address {
         let sealed = match mode {
             None => !local,
             Some("disable") => false,
-            Some("require" | "verify-full") => true,
-            Some(_) => return Err(wrong("has an sslmode that is neither disable nor require")),
+            Some("verify-ca") if roots.is_none() => {
+                return Err(wrong(
+                    "has sslmode=verify-ca, which wants sslrootcert=PATH: anybody has a certificate",
+                ));
+            }
+            Some("require" | "verify-ca" | "verify-full") => true,
+            Some(_) => {
+                return Err(wrong(
+                    "has an sslmode that is none of disable, require, verify-ca and verify-full",
+                ));
+            }
         };
         let shown = shown(&config, &user, &name, mode);
         config.ssl_mode(if sealed { SslMode::Require } else { SslMode::Disable });
         config.application_name("radmfa").connect_timeout(CONNECT);
         config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(3));
         config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(10));
-        Ok(Address { config, shown, roots, password })
+        Ok(Address { config, shown, roots, names_host: mode != Some("verify-ca"), password })
     }
 
     /// What `password=` says, for whoever reads secrets: `file:PATH`, `env:NAME`, or the password itself.
@@ -92,6 +103,11 @@ impl Address {
     /// The file of certificates that are trusted; `None` for the system's.
     pub(super) fn roots(&self) -> Option<&PathBuf> {
         self.roots.as_ref()
+    }
+
+    /// Whether the database's certificate has to name the host that the address names.
+    pub(super) fn names_host(&self) -> bool {
+        self.names_host
     }
 
     /// Whether the connection is encrypted, and the database's certificate checked.
@@ -212,6 +228,7 @@ mod tests {
             "postgres://u:secret@h",
             "postgres://h/d",
             "postgres://u:secret@h/d?sslmode=prefer",
+            "postgres://u:secret@h/d?sslmode=verify-ca",
             "postgres://u:secret@h:port/d",
             "postgres://u@h/d?password=%zz",
         ] {

@@ -1,21 +1,15 @@
 //! Connections: made when they are needed, thrown away when anything is odd about them.
 //!
-//! Invariant: a certificate is checked, and the host's name with it, wherever a connection is encrypted.
+//! Invariant: a certificate is checked wherever a connection is encrypted ([`super::tls`]).
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::Address;
-use super::sql;
+use super::{sql, tls};
 use crate::store::StoreFault;
 
 /// What a connection needs beside the address.
@@ -27,7 +21,7 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(address: &Address) -> Result<Door, StoreFault> {
-        let tls = MakeRustlsConnect::new(tls(address)?);
+        let tls = MakeRustlsConnect::new(tls::settings(address)?);
         Ok(Door { address: address.clone(), tls })
     }
 
@@ -64,10 +58,15 @@ impl Door {
         let Some(database) = error.as_db_error() else {
             let why =
                 std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-            return self.address.fault(
-                &format!("cannot be reached ({error}{why})"),
-                "does the database run, at this address, and does a firewall stand between?",
-            );
+            let what = format!("cannot be reached ({error}{why})");
+            let hint = if what.contains("certificate") {
+                "name the certificates that sign the database's, sslrootcert=PATH, and the host by a name that is in its own"
+            } else if what.contains("TLS") {
+                "say ssl = on in postgresql.conf, with a certificate"
+            } else {
+                "does the database run, at this address, and does a firewall stand between?"
+            };
+            return self.address.fault(&what, hint);
         };
         let what = database.message();
         let hint = match database.code() {
@@ -84,35 +83,6 @@ impl Door {
         };
         self.address.fault(&format!("the database says: {what}"), hint)
     }
-}
-
-fn tls(address: &Address) -> Result<rustls::ClientConfig, StoreFault> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let odd = |error: &dyn std::fmt::Display| {
-        address.fault(&format!("no encryption: {error}"), "name the certificates: sslrootcert=PATH")
-    };
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| odd(&error))?;
-    let builder = match address.roots() {
-        Some(path) => builder.with_root_certificates(roots(address, path)?),
-        None if address.is_sealed() => builder.with_platform_verifier().map_err(|error| odd(&error))?,
-        None => builder.with_root_certificates(RootCertStore::empty()),
-    };
-    Ok(builder.with_no_client_auth())
-}
-
-fn roots(address: &Address, path: &Path) -> Result<RootCertStore, StoreFault> {
-    let hint = "sslrootcert names a file of PEM certificates";
-    let odd = |error: &dyn std::fmt::Display| address.fault(&format!("{}: {error}", path.display()), hint);
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| odd(&error))? {
-        store.add(certificate.map_err(|error| odd(&error))?).map_err(|error| odd(&error))?;
-    }
-    if store.is_empty() {
-        return Err(odd(&"holds no certificate"));
-    }
-    Ok(store)
 }
 
 /// A connection with the statements of logins prepared.

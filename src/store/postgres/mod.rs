@@ -34,6 +34,7 @@ mod sessions;
 mod sql;
 mod store;
 mod tables;
+mod tls;
 mod tokens;
 mod trail;
 

@@ -3,6 +3,7 @@
 mod rekey;
 mod rollup;
 mod server;
+mod tls;
 mod wire;
 
 use std::sync::Arc;

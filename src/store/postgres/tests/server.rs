@@ -10,24 +10,29 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// Starts, stops and ends the database. It runs as the user `postgres` where the tests run as root, who it refuses.
 const KEEPER: &str = r#"
-    directory=$1 port=$2 programs=$3
+    directory=$1 port=$2 programs=$3 certificates=$4 fsync=$5 tls=
     as() {
         if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=postgres --regid=postgres --init-groups "$@"; else exec "$@"; fi
     }
     start() {
         as "$programs/postgres" -D "$directory/data" -p "$port" -c listen_addresses=127.0.0.1 \
-            -c unix_socket_directories="$directory" -c max_connections=400 -c fsync=off >>"$directory/log" 2>&1 &
+            -c unix_socket_directories="$directory" -c max_connections=400 -c fsync="$fsync" $tls >>"$directory/log" 2>&1 &
         database=$!
     }
     mkdir -m 711 "$directory" && cd "$directory" || exit 1
     [ "$(id -u)" != 0 ] || chown postgres "$directory"
+    if [ -n "$certificates" ]; then
+        cp "$certificates/server.crt" "$certificates/server.key" "$directory" && chmod 600 server.key || exit 1
+        [ "$(id -u)" != 0 ] || chown postgres server.crt server.key
+        tls="-c ssl=on -c ssl_cert_file=$directory/server.crt -c ssl_key_file=$directory/server.key"
+    fi
     if ! (as "$programs/initdb" -D "$directory/data" -A trust -N -U postgres --locale=C -E UTF8) >"$directory/log" 2>&1; then
         cat "$directory/log" >&2; exit 1
     fi
@@ -55,6 +60,20 @@ pub struct Server {
 impl Server {
     /// Starts one, and waits until it answers.
     pub fn start() -> Server {
+        Server::with(None, "off")
+    }
+
+    /// The same as it is installed: every commit is flushed to the disk.
+    pub fn durable() -> Server {
+        Server::with(None, "on")
+    }
+
+    /// The same with `server.crt` and `server.key` of a directory.
+    pub fn encrypted(certificates: &Path) -> Server {
+        Server::with(Some(certificates), "off")
+    }
+
+    fn with(certificates: Option<&Path>, fsync: &str) -> Server {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let name =
@@ -62,6 +81,7 @@ impl Server {
         let directory = std::env::temp_dir().join(name);
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keeper"]).arg(&directory).arg(port.to_string()).arg(programs());
+        command.arg(certificates.unwrap_or(Path::new(""))).arg(fsync);
         // Not ended with the rest by a signal to all: it has to clear up.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -89,6 +109,12 @@ impl Server {
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The process that all others of it are started by.
+    pub fn process(&self) -> u32 {
+        let file = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        file.lines().next().unwrap().parse().unwrap()
     }
 
     /// What `--store` says of the database `name`.
