@@ -138,12 +138,19 @@ impl Bench {
     /// A store with the bench's users.
     pub fn store(&self, name: &str) -> Store {
         let store = self.empty_store(name);
-        store.import(&self.csv).expect_done();
+        self.fill(&store);
         store
     }
 
+    /// Brings the bench's users into a store.
+    pub fn fill(&self, store: &Store) {
+        store.import(&self.csv).expect_done();
+    }
+
     pub fn empty_store(&self, name: &str) -> Store {
-        Store { path: self.scratch.directory(name).join("radmfa.db") }
+        let path = self.scratch.directory(name).join("radmfa.db");
+        let arguments = vec!["--store".to_owned(), format!("sqlite:{}", path.display())];
+        Store { path: Some(path), arguments }
     }
 
     /// radmfa on `store`, asking the primary server. `client` is added to the client's settings.
@@ -167,7 +174,8 @@ impl Bench {
             .args(["serve", "--server-name", name, "--listen", &server.address().to_string()])
             .args(["--client", &format!("name=load,address=127.0.0.1,secret={}{client}", server.secret)])
             .args(["--primary", &format!("name=up,type=radius,server={},secret={}", up.address(), up.secret)])
-            .args(["--store", &store.argument(), "--log-format", "json"])
+            .args(&store.arguments)
+            .args(["--log-format", "json"])
             .args(more);
         let mut process = Process::spawn(name, command, &self.scratch);
         process.wait_for("ready");
@@ -179,23 +187,25 @@ impl Bench {
 
 /// A store of radmfa.
 pub struct Store {
-    path: PathBuf,
+    path: Option<PathBuf>,
+    arguments: Vec<String>,
 }
 
 impl Store {
-    fn argument(&self) -> String {
-        format!("sqlite:{}", self.path.display())
+    /// The one that these arguments name.
+    pub fn at(arguments: Vec<String>) -> Store {
+        Store { path: None, arguments }
     }
 
     /// The store's file.
     pub fn path(&self) -> &std::path::Path {
-        &self.path
+        self.path.as_deref().expect("a store in a file")
     }
 
     /// Runs `radmfa user import`.
     pub fn import_users(&self, csv: &std::path::Path) {
         let mut command = radmfa();
-        command.args(["user", "import"]).arg(csv).args(["--store", &self.argument()]);
+        command.args(["user", "import"]).arg(csv).args(&self.arguments);
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
         assert!(status.success(), "radmfa user import: {status}");
     }
@@ -203,7 +213,7 @@ impl Store {
     /// Starts `radmfa token import`.
     pub fn import(&self, csv: &std::path::Path) -> Import {
         let mut command = radmfa();
-        command.args(["token", "import"]).arg(csv).args(["--store", &self.argument()]);
+        command.args(["token", "import"]).arg(csv).args(&self.arguments);
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
         Import { child, begin: Instant::now() }
