@@ -16,6 +16,7 @@ mod fold;
 pub mod keyring;
 pub mod memory;
 pub mod packed;
+mod paged;
 pub mod parking;
 pub mod pending;
 pub mod people;

@@ -84,6 +84,9 @@ impl Copy {
         } else {
             "  start one server on the file, and none on the database again"
         })?;
+        if let (Place::Sqlite(path), KeySource::Beside) = (&to.place, &to.key) {
+            say(format!("  its key is {}.key: back it up, apart from the store", path.display()))?;
+        }
         if let Some((row, what)) = copied.broken {
             note(format!("warning: the trail is broken at row {row} of what was copied: {what}"));
         }

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 
 use super::admin::PostgresAdmin;
 use super::events::{self, Events, audit_row};
+use super::link::Remedy;
 use super::rollup;
 use super::rows::Odd;
 use super::schema::{CHAIN_ROWS, COMMANDS};
@@ -116,8 +117,13 @@ impl Trail for PostgresAdmin {
         })?;
         let erased = self.session.tx().and_then(|tx| {
             let erased = erase(&tx, name, progress)?;
-            tx.wait(rollup::forget(tx.client, name.as_str()))?;
-            Ok(erased)
+            // Servers roll up beside this.
+            loop {
+                match tx.wait(rollup::forget(tx.client, name.as_str())) {
+                    Err(odd) if odd.remedy() == Remedy::Again => {}
+                    done => return Ok(done.map(|()| erased)?),
+                }
+            }
         });
         let rows = self.blame(erased)?;
         if !known && rows == 0 {

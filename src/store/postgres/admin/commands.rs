@@ -28,16 +28,12 @@ use crate::store::admin::{
 };
 use crate::store::columns::{int, nat};
 use crate::store::fold::{COUNTED_DAYS, day_of};
+use crate::store::paged::{exported, paged};
 use crate::store::report::Reports;
 use crate::store::seal::Purpose;
 use crate::store::session::Ends;
 use crate::store::trail::Trail;
 use crate::store::user_act::{UserAct, hash_keys};
-
-/// Rows of a list read at once.
-const PAGE: usize = 1_000;
-/// Tokens exported in one transaction, a row of the trail each.
-const EXPORTED: usize = 50;
 
 impl Admin for PostgresAdmin {
     fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
@@ -59,19 +55,9 @@ impl Admin for PostgresAdmin {
     }
 
     fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault> {
-        let mut found: Vec<UserDetails> = Vec::new();
-        let mut after = filter.after.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
-        while found.len() < filter.limit {
-            let page = PAGE.min(filter.limit - found.len());
-            let users = self.read(|tx| tables::users(tx, filter, &after, page))?;
-            let count = users.len();
-            found.extend(users);
-            match found.last() {
-                Some(last) if count == page => last.name.as_str().clone_into(&mut after),
-                _ => break,
-            }
-        }
-        Ok(found)
+        let after = filter.after.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
+        let key = |user: &UserDetails| user.name.as_str().to_owned();
+        paged(filter.limit, after, key, |after, page| self.read(|tx| tables::users(tx, filter, after, page)))
     }
 
     fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
@@ -161,11 +147,10 @@ impl Admin for PostgresAdmin {
     }
 
     fn tokens(&mut self, filter: &TokenFilter) -> Result<Vec<TokenDetails>, AdminFault> {
-        let mut found: Vec<TokenDetails> = Vec::new();
-        let mut after: Arc<str> = filter.after.clone().unwrap_or_default();
-        while found.len() < filter.limit {
-            let page = PAGE.min(filter.limit - found.len());
-            let tokens = self.read(|tx| {
+        let after: Arc<str> = filter.after.clone().unwrap_or_default();
+        let key = |token: &TokenDetails| Arc::clone(&token.serial);
+        paged(filter.limit, after, key, |after, page| {
+            self.read(|tx| {
                 let user = match &filter.user {
                     Some(name) => Some(user_id(tx, name)?.unwrap_or(-1)),
                     None => None,
@@ -177,17 +162,11 @@ impl Admin for PostgresAdmin {
                     tables::TOKEN
                 );
                 let limit = i64::try_from(page).unwrap_or(i64::MAX);
-                let rows = tx.rows(&sql, &[&&*after, &user, &filter.unassigned, &filter.contains, &limit])?;
-                rows.iter().map(token_details).collect::<Result<Vec<TokenDetails>, _>>()
-            })?;
-            let count = tokens.len();
-            found.extend(tokens);
-            match found.last() {
-                Some(last) if count == page => after = Arc::clone(&last.serial),
-                _ => break,
-            }
-        }
-        Ok(found)
+                let rows =
+                    tx.rows(&sql, &[&&**after, &user, &filter.unassigned, &filter.contains, &limit])?;
+                rows.iter().map(token_details).collect()
+            })
+        })
     }
 
     fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
@@ -283,23 +262,19 @@ impl Admin for PostgresAdmin {
         take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
     ) -> Result<(), AdminFault> {
         let key = self.key.clone();
-        for chunk in serials.chunks(EXPORTED) {
-            let tokens = chunk.iter().map(|serial| self.token(serial)).collect::<Result<Vec<_>, _>>()?;
-            let seeds = self.change(|tx, pen| {
-                let mut seeds = Vec::with_capacity(chunk.len());
-                for serial in chunk {
+        let record = |admin: &mut PostgresAdmin, serials: &[Arc<str>]| {
+            admin.change(|tx, pen| {
+                let mut seeds = Vec::with_capacity(serials.len());
+                for serial in serials {
                     let (seed, owner) = tokens::seed(tx, serial, &key)?;
                     let act = Act::new(Reason::TokenExported).token(serial);
                     pen.act(tx, act.on_any(owner_of(tx, owner)?))?;
                     seeds.push(seed);
                 }
                 Ok(seeds)
-            })?;
-            if !tokens.iter().zip(&seeds).all(|(token, seed)| take(token, seed)) {
-                return Ok(());
-            }
-        }
-        Ok(())
+            })
+        };
+        exported(self, serials, record, take)
     }
 
     fn origin(&self) -> &Origin {

@@ -27,16 +27,12 @@ use crate::store::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, Having, ImportReport, NewToken, Posture, Replacement,
     TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
+use crate::store::paged::{exported, paged};
 use crate::store::report::Reports;
 use crate::store::seal::Purpose;
 use crate::store::session::Ends;
 use crate::store::trail::Trail;
 use crate::store::user_act::UserAct;
-
-/// Rows of a list read in one transaction.
-const PAGE: usize = 1_000;
-/// Tokens exported in one transaction, a row of the trail each: some milliseconds.
-const EXPORTED: usize = 50;
 
 impl Admin for SqliteAdmin {
     fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
@@ -66,11 +62,10 @@ impl Admin for SqliteAdmin {
     }
 
     fn users(&mut self, filter: &UserFilter) -> Result<Vec<UserDetails>, AdminFault> {
-        let mut found: Vec<UserDetails> = Vec::new();
-        let mut after = filter.after.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
-        while found.len() < filter.limit {
-            let page = PAGE.min(filter.limit - found.len());
-            let users = self.read(|connection, hot| {
+        let after = filter.after.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
+        let key = |user: &UserDetails| user.name.as_str().to_owned();
+        paged(filter.limit, after, key, |after, page| {
+            self.read(|connection, hot| {
                 let mut statement = connection.prepare_cached(concat!(
                     "SELECT name FROM user WHERE name > ?1 AND (?2 IS NULL OR instr(name, ?2) > 0)
                          AND (?4 IS NULL OR instr(char(10) || member_of || char(10), char(10) || ?4 || char(10)) > 0)
@@ -97,15 +92,8 @@ impl Admin for SqliteAdmin {
                     }
                 }
                 Ok(users)
-            })?;
-            let count = users.len();
-            found.extend(users);
-            match found.last() {
-                Some(last) if count == page => last.name.as_str().clone_into(&mut after),
-                _ => break,
-            }
-        }
-        Ok(found)
+            })
+        })
     }
 
     fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
@@ -192,11 +180,10 @@ impl Admin for SqliteAdmin {
     }
 
     fn tokens(&mut self, filter: &TokenFilter) -> Result<Vec<TokenDetails>, AdminFault> {
-        let mut found: Vec<TokenDetails> = Vec::new();
-        let mut after: Arc<str> = filter.after.clone().unwrap_or_default();
-        while found.len() < filter.limit {
-            let page = PAGE.min(filter.limit - found.len());
-            let tokens = self.read(|connection, hot| {
+        let after: Arc<str> = filter.after.clone().unwrap_or_default();
+        let key = |token: &TokenDetails| Arc::clone(&token.serial);
+        paged(filter.limit, after, key, |after, page| {
+            self.read(|connection, hot| {
                 let user = match &filter.user {
                     Some(name) => Some(user_id(connection, name)?.unwrap_or(-1)),
                     None => None,
@@ -212,15 +199,8 @@ impl Admin for SqliteAdmin {
                 let wanted = params![after, user, filter.unassigned, filter.contains, limit];
                 let tokens = statement.query_map(wanted, |row| token_details(row, hot))?;
                 Ok(tokens.collect::<Result<Vec<_>, _>>()?)
-            })?;
-            let count = tokens.len();
-            found.extend(tokens);
-            match found.last() {
-                Some(last) if count == page => after = Arc::clone(&last.serial),
-                _ => break,
-            }
-        }
-        Ok(found)
+            })
+        })
     }
 
     fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
@@ -357,11 +337,10 @@ impl Admin for SqliteAdmin {
         take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
     ) -> Result<(), AdminFault> {
         let key = self.file.key.clone();
-        for chunk in serials.chunks(EXPORTED) {
-            let tokens = chunk.iter().map(|serial| self.token(serial)).collect::<Result<Vec<_>, _>>()?;
-            let seeds = self.change(|transaction, pen| {
-                let mut seeds = Vec::with_capacity(chunk.len());
-                for serial in chunk {
+        let record = |admin: &mut SqliteAdmin, serials: &[Arc<str>]| {
+            admin.change(|transaction, pen| {
+                let mut seeds = Vec::with_capacity(serials.len());
+                for serial in serials {
                     seeds.push(tokens::seed(transaction, serial, &key)?.1);
                     let (_, owner) =
                         token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
@@ -369,12 +348,9 @@ impl Admin for SqliteAdmin {
                     pen.act(transaction, act.on_any(owner_of(transaction, owner)?))?;
                 }
                 Ok(seeds)
-            })?;
-            if !tokens.iter().zip(&seeds).all(|(token, seed)| take(token, seed)) {
-                return Ok(());
-            }
-        }
-        Ok(())
+            })
+        };
+        exported(self, serials, record, take)
     }
 
     fn reports(&mut self) -> &mut dyn Reports {
