@@ -11,6 +11,7 @@ use crate::base::system::Clock;
 use crate::config::Effective;
 use crate::dictionary::{Attribute, Dictionary, Encryption};
 use crate::engine::rule::Rule;
+use crate::portal::admin::Admin;
 use crate::portal::desk::Desk;
 use crate::portal::metrics::Metrics;
 use crate::portal::{self, Portal};
@@ -31,6 +32,7 @@ const CLOCK_SLACK: Duration = Duration::from_mins(1);
 pub(crate) struct Running {
     portal: Option<Portal>,
     metrics: Option<Metrics>,
+    admin: Option<Admin>,
     /// Outlives whoever uses it, so that it ends on no thread that serves.
     desk: Option<Desk>,
     pub(crate) server: Server,
@@ -41,6 +43,7 @@ impl Running {
     pub(crate) fn stop(self) -> usize {
         drop(self.portal);
         drop(self.metrics);
+        drop(self.admin);
         drop(self.desk);
         self.server.stop()
     }
@@ -76,8 +79,9 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
         return Err(clash);
     }
     let listeners = open_portal(effective, &server, desk.as_ref())
-        .and_then(|portal| open_metrics(effective, &server).map(|metrics| (portal, metrics)));
-    let (portal, metrics) = match listeners {
+        .and_then(|portal| Ok((portal, open_metrics(effective, &server)?)))
+        .and_then(|(portal, metrics)| Ok((portal, metrics, open_admin(effective, &server, desk.as_ref())?)));
+    let (portal, metrics, admin) = match listeners {
         Ok(listeners) => listeners,
         Err(fault) => {
             server.stop();
@@ -88,8 +92,11 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
     if let Some(metrics) = &metrics {
         tracing::info!("metrics on {}", metrics.address());
     }
+    if let (Some(admin), Some(settings)) = (&admin, &effective.admin) {
+        tracing::info!("admin on {}, reached as {}", admin.address(), settings.listener.public_url);
+    }
     tracing::info!("ready");
-    Ok(Running { portal, metrics, desk, server })
+    Ok(Running { portal, metrics, admin, desk, server })
 }
 
 fn open_metrics(effective: &Effective, server: &Server) -> anyhow::Result<Option<Metrics>> {
@@ -97,9 +104,16 @@ fn open_metrics(effective: &Effective, server: &Server) -> anyhow::Result<Option
     Ok(Some(Metrics::open(settings, server.pulse())?))
 }
 
+fn open_admin(effective: &Effective, server: &Server, desk: Option<&Desk>) -> anyhow::Result<Option<Admin>> {
+    let (Some(settings), Some(front), Some(desk)) = (&effective.admin, server.front(), desk) else {
+        return Ok(None);
+    };
+    Ok(Some(Admin::open(settings, desk.clone(), server.pulse(), front)?))
+}
+
 /// The pages' way to the store, where there are pages.
 fn open_desk(effective: &Effective, opened: &Opened, settings: &Settings) -> anyhow::Result<Option<Desk>> {
-    if effective.portal.is_none() {
+    if effective.portal.is_none() && effective.admin.is_none() {
         return Ok(None);
     }
     let admin = opened.desk(settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;

@@ -13,7 +13,7 @@ use crate::config::{self, Effective, Surroundings};
 use crate::server::Server;
 
 /// What a reload does not take in. A changed listen, store or server-name is refused outright.
-const RESTART: [&str; 10] = [
+const RESTART: [&str; 11] = [
     "workers",
     "dictionary",
     "seal-key",
@@ -24,6 +24,7 @@ const RESTART: [&str; 10] = [
     "control",
     "portal",
     "metrics",
+    "admin",
 ];
 
 /// Run the server

@@ -15,6 +15,7 @@
 //! Invariants: a configuration is taken whole or not at all; everything that is wrong with it is said at once, each with
 //! the place where it was written; no secret is shown.
 
+mod admin;
 mod asked;
 mod asking;
 mod audit;
@@ -80,6 +81,8 @@ pub struct Effective {
     pub delivery: channels::settings::Settings,
     /// Where answers from phones come in; `None` for nowhere.
     pub portal: Option<crate::portal::Settings>,
+    /// Where the admins' pages are; `None` for nowhere.
+    pub admin: Option<crate::portal::admin::Settings>,
     /// Where metrics are served; `None` for nowhere.
     pub metrics: Option<crate::portal::metrics::Settings>,
     /// `sqlite:PATH` or `memory:`.

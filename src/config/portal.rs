@@ -41,7 +41,15 @@ pub(super) const KEYS: &[Key] = &[
 
 /// What the portal is told; `None` where there is none.
 pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Settings> {
-    let listen = reader.find("listen", value::listen).map(|found| found.value);
+    decode_listener(reader, value::listen)
+}
+
+/// The same of any listener with pages, whose address `read` reads.
+pub(super) fn decode_listener(
+    reader: &mut Reader<'_>,
+    read: fn(&Scalar) -> Parsed<SocketAddr>,
+) -> Option<Settings> {
+    let listen = reader.find("listen", read).map(|found| found.value);
     let public = reader.find("public-url", url);
     let certificate = file(reader, "tls-certificate");
     let key = file(reader, "tls-key");
@@ -52,7 +60,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Settings> {
                 .iter()
                 .find_map(|key| reader.origin_of(key))
         {
-            reader.fault(origin, "listen", "missing: the portal listens nowhere", "such as 127.0.0.1:8443");
+            reader.fault(origin, "listen", "missing: it listens nowhere", "such as 127.0.0.1:8443");
         }
         return None;
     };

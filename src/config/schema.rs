@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    asking, audit, channel, client, control, limits, lockout, metrics, peer, policy, portal, primary, rule,
-    sending, top,
+    admin, asking, audit, channel, client, control, limits, lockout, metrics, peer, policy, portal, primary,
+    rule, sending, top,
 };
 
 /// A key of a table.
@@ -78,6 +78,7 @@ pub static TOP: &[Top] = &[
     ),
     table("lockout", Kind::Table, "When a user has to wait after wrong codes", &[lockout::KEYS]),
     table("audit", Kind::Table, "What the audit trail keeps, and where it is sent", &[audit::KEYS]),
+    table("admin", Kind::Table, "Where the admins' pages and the interface for programs are", &[admin::KEYS]),
     table(
         "metrics",
         Kind::Table,

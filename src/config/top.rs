@@ -13,8 +13,8 @@ use super::surroundings::Surroundings;
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, choice, integer};
 use super::{
-    Effective, LogFormat, LogLevel, StoreSettings, asked, asking, audit, client, control, delivery, front,
-    limits, lockout, metrics, peer, portal, primary, rule, sending,
+    Effective, LogFormat, LogLevel, StoreSettings, admin, asked, asking, audit, client, control, delivery,
+    front, limits, lockout, metrics, peer, portal, primary, rule, sending,
 };
 use crate::base::name::Label;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
@@ -182,6 +182,11 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     if table.entry("portal").is_some() {
         sections.push(reader.finish());
     }
+    let mut reader = Reader::new(section("admin", findings), "admin", around, findings);
+    let admin = admin::decode(&mut reader);
+    if table.entry("admin").is_some() {
+        sections.push(reader.finish());
+    }
     let mut reader = Reader::new(section("metrics", findings), "metrics", around, findings);
     let metrics = metrics::decode(&mut reader);
     if table.entry("metrics").is_some() {
@@ -212,7 +217,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     }
     primary::compare(&primaries, &listen, findings);
     let mut primaries: Vec<_> = primaries.into_iter().map(|decoded| decoded.settings).collect();
-    if table.entry("admin").is_some() {
+    if admin.is_some() {
         let primary = front::admin_primary(&mut primaries);
         fronts.extend(primary.and_then(|primary| front::open(Door::Admin, primary, &means)));
     }
@@ -249,6 +254,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         primaries,
         delivery: delivery?,
         portal,
+        admin,
         metrics,
         store: store?,
         seal_key,

@@ -8,6 +8,7 @@
 //! through [`Answers`] alone. Invariants: off unless it is configured; every connection, head, body and wait is bounded; nothing
 //! is looked up for a caller who has proved nothing; every page is made by `web/`, which alone sets headers and cookies.
 
+pub mod admin;
 mod approve;
 pub mod desk;
 pub mod device;

@@ -103,7 +103,7 @@ pub(super) fn form(octets: &[u8]) -> Vec<(String, String)> {
 }
 
 /// `%XX` and `+` as what they stand for; what is neither stays.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

@@ -1,0 +1,205 @@
+//! The way in for people, and who sits at the pages.
+//!
+//! Invariants: a seat is taken by a login with a second factor alone, of somebody who has a role and is let in at that moment; the role is
+//! read anew for each request; whoever lost it, or was disabled or blocked, sits no more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use maud::html;
+
+use super::office::Office;
+use super::who::Caller;
+use crate::base::name::UserName;
+use crate::base::secret::Secret;
+use crate::base::text::{hex, unhex};
+use crate::engine::role::Role;
+use crate::portal::web::form::{self, Form};
+use crate::portal::web::session::{Held, Sessions};
+use crate::portal::web::throttle::{Throttle, network};
+use crate::portal::web::{Page, Visitor, Web, Words, see_other, with_cookie};
+use crate::server::front::{Door, Front, Knock, Question, Said};
+use crate::server::hindrance::account;
+
+/// Attempts to log in from one network …
+const ATTEMPTS: u32 = 30;
+/// … within so long.
+const ATTEMPTS_WITHIN: Duration = Duration::from_mins(5);
+
+/// What the pages share.
+#[derive(Clone)]
+pub(super) struct Seats(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) web: Web,
+    pub(super) office: Office,
+    front: Front,
+    sessions: Sessions<UserName>,
+    attempts: Throttle,
+}
+
+impl std::ops::Deref for Seats {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// Somebody who sits there.
+pub(super) struct Seated {
+    pub(super) caller: Caller,
+    pub(super) held: Held<UserName>,
+    pub(super) words: Words,
+}
+
+impl Seats {
+    pub(super) fn new(web: &Web, office: Office, front: Front) -> Seats {
+        let attempts = Throttle::new(ATTEMPTS, ATTEMPTS_WITHIN);
+        Seats(Arc::new(Inner { web: web.clone(), office, front, sessions: Sessions::new(web), attempts }))
+    }
+
+    /// Who asks; or what they are shown instead.
+    pub(super) async fn seated(&self, visitor: &Visitor) -> Result<Seated, Box<Response<Body>>> {
+        let Some(held) = self.sessions.find(visitor) else {
+            return Err(Box::new(self.login_page(
+                visitor,
+                &Step::Password { user: "", notice: None },
+                StatusCode::OK,
+            )));
+        };
+        match self.role(&held.data).await {
+            Ok(Some((role, language))) => {
+                let words = Words::for_user(language.as_deref(), &visitor.headers);
+                Ok(Seated { caller: Caller::user(&held.data, role), held, words })
+            }
+            Ok(None) => {
+                let cookie = self.sessions.end(&held);
+                self.sessions.end_all_of(&held.subject, None);
+                Err(Box::new(with_cookie(see_other("/"), cookie)))
+            }
+            Err(()) => Err(Box::new(self.web.fault(visitor.words, StatusCode::SERVICE_UNAVAILABLE))),
+        }
+    }
+
+    /// The role of somebody who may log in at this moment, and their language.
+    async fn role(&self, user: &UserName) -> Result<Option<(Role, Option<String>)>, ()> {
+        let (user, now) = (user.clone(), self.office.pulse.now());
+        let read = self.office.desk.read(move |admin| account(admin, &user)).await;
+        let account = match read {
+            Ok(account) => account,
+            Err(crate::portal::desk::Fault::Store(crate::store::admin::AdminFault::Missing(_))) => {
+                return Ok(None);
+            }
+            Err(_) => return Err(()),
+        };
+        if account.barred(now).is_some() {
+            return Ok(None);
+        }
+        let language =
+            account.contact.as_ref().and_then(|contact| contact.language.as_deref().map(str::to_owned));
+        Ok(account.special.and_then(|special| special.role).map(|role| (role, language)))
+    }
+
+    fn login_page(&self, visitor: &Visitor, step: &Step<'_>, status: StatusCode) -> Response<Body> {
+        let words = visitor.words;
+        let slip = visitor.slip(&self.web);
+        let title = words.say("admin.login-title");
+        let body = html! {
+            h1 { (title) }
+            @match step {
+                Step::Password { user, notice } => {
+                    @if let Some(notice) = notice { p.notice.bad role="alert" { (notice) } }
+                    form method="post" action="/login" {
+                        (form::token(&slip.token))
+                        label for="user" { (words.say("admin.user")) }
+                        input #user name="user" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="253" required value=(user);
+                        label for="password" { (words.say("admin.password")) }
+                        input #password name="password" type="password" autocomplete="current-password" maxlength="128" required;
+                        div.actions { button type="submit" { (words.say("admin.login")) } }
+                    }
+                }
+                Step::Question { user, question } => {
+                    p.notice role="status" { (question.text) }
+                    form method="post" action="/login" {
+                        (form::token(&slip.token))
+                        input type="hidden" name="user" value=(user);
+                        input type="hidden" name="state" value=(hex(question.state.expose()));
+                        label for="code" { (words.say("admin.code")) }
+                        input #code name="code" autocomplete="one-time-code" maxlength="128" autofocus;
+                        div.actions { button type="submit" { (words.say("admin.ok")) } }
+                    }
+                    p { a href="/" { (words.say("admin.restart")) } }
+                }
+            }
+        };
+        let shown = Page::new(title, body).show_as(words, status);
+        match slip.cookie {
+            Some(cookie) => with_cookie(shown, cookie),
+            None => shown,
+        }
+    }
+}
+
+/// The login forms, one after the other.
+enum Step<'a> {
+    Password { user: &'a str, notice: Option<&'a str> },
+    Question { user: &'a str, question: &'a Question },
+}
+
+/// `POST /login`
+pub(super) async fn login(
+    State(seats): State<Seats>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let form = match Form::of_visitor(&seats.web, &visitor, request).await {
+        Ok(form) => form,
+        Err(refusal) => return refusal.show(&seats.web, &visitor),
+    };
+    if !seats.attempts.admits(network(visitor.address), seats.web.now()) {
+        return seats.web.fault(visitor.words, StatusCode::TOO_MANY_REQUESTS);
+    }
+    let user = form.text("user").to_owned();
+    let state = form.text("state");
+    let state = (!state.is_empty()).then(|| Secret::new(unhex(state).unwrap_or_default()));
+    let typed = if state.is_some() { Secret::from(form.text("code")) } else { form.secret("password") };
+    let knock = Knock { door: Door::Admin, user: user.clone(), typed, state, from: visitor.address };
+    let refused = |notice: &str| {
+        let step = Step::Password { user: &user, notice: Some(notice) };
+        seats.login_page(&visitor, &step, StatusCode::FORBIDDEN)
+    };
+    match seats.front.knock(knock).await {
+        Said::Accepted(accepted) => match seats.role(accepted.user()).await {
+            Ok(Some(_)) if accepted.has_factor() => {
+                let (_, cookie) =
+                    seats.sessions.begin(&visitor, accepted.user().as_str(), accepted.user().clone());
+                with_cookie(see_other("/"), cookie)
+            }
+            // Whoever has no role learns no more than whoever has the wrong password.
+            Ok(_) => refused(visitor.words.say("admin.refused")),
+            Err(()) => seats.web.fault(visitor.words, StatusCode::SERVICE_UNAVAILABLE),
+        },
+        Said::Refused(_) => refused(visitor.words.say("admin.refused")),
+        Said::Asked(question) => {
+            seats.login_page(&visitor, &Step::Question { user: &user, question: &question }, StatusCode::OK)
+        }
+        Said::Unavailable => seats.web.fault(visitor.words, StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+/// `POST /logout`
+pub(super) async fn logout(
+    State(seats): State<Seats>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let Some(held) = seats.sessions.find(&visitor) else { return see_other("/") };
+    match Form::of_session(&seats.web, &held, request).await {
+        Ok(_) => with_cookie(see_other("/"), seats.sessions.end(&held)),
+        Err(refusal) => refusal.show(&seats.web, &visitor),
+    }
+}

@@ -1,0 +1,423 @@
+//! The interface for programs, and the admins' pages, over HTTP.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and asks the real clock for the codes of this moment"
+)]
+
+mod cli_support;
+mod support;
+
+use cli_support::Desk;
+use serde_json::{Value, json};
+use support::http::{Answer, get, request};
+use support::{Process, code, free_port};
+
+const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+/// A server with users, and a token of each role.
+struct Office {
+    desk: Desk,
+    host: String,
+    _server: Process,
+}
+
+impl Office {
+    fn open(name: &str) -> Office {
+        let desk = Desk::new(name);
+        desk.write("password", "correct horse\n");
+        desk.write("secret", "a long shared secret");
+        desk.write(
+            "tokens.csv",
+            &format!("user,serial,secret\nalice,T-1,{SEED}\nolga,T-2,{SEED}\nned,T-3,{SEED}\n"),
+        );
+        desk.ok("token import tokens.csv");
+        desk.ok("user set alice --password-file password --phone +36301234567");
+        desk.ok("admin add olga --role admin --password-file password");
+        desk.ok("admin add ned --role helpdesk --password-file password");
+        for role in ["admin", "helpdesk", "auditor"] {
+            let secret = desk.ok(&format!("admin token add {role} --role {role}"));
+            desk.write(role, secret.trim());
+        }
+        let (port, admin) = (free_port(), free_port());
+        let server = desk.serve(&format!(
+            "serve --server-name test --listen 127.0.0.1:{port} --client name=nas,address=127.0.0.1,secret=file:secret \
+             --primary name=here,type=local --admin {admin}"
+        ));
+        Office { desk, host: format!("127.0.0.1:{admin}"), _server: server }
+    }
+
+    fn ask(&self, role: &str, method: &str, path: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.desk.read(role));
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let answer = request(&self.host, method, &format!("/api/v1{path}"), &headers, body);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        answer
+    }
+
+    fn read(&self, role: &str, path: &str) -> Value {
+        let answer = self.ask(role, "GET", path, "");
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.json()
+    }
+
+    fn act(&self, role: &str, path: &str, body: &Value) -> u16 {
+        self.ask(role, "POST", path, &body.to_string()).status
+    }
+}
+
+fn why() -> Value {
+    json!({ "reason": "ticket 4711" })
+}
+
+/// Whether `value` is as `schema` of `document` says; what is wrong where it is not.
+fn fits(document: &Value, schema: &Value, value: &Value, place: &str) -> Result<(), String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target =
+            document.pointer(reference.trim_start_matches('#')).ok_or_else(|| format!("no {reference}"))?;
+        return fits(document, target, value, place);
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => return Err(format!("{place}: the schema has no type")),
+    };
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    if !kinds.contains(&kind) {
+        return Err(format!("{place}: {value} is no {kinds:?}"));
+    }
+    if let Some(words) = schema["enum"].as_array()
+        && !words.contains(value)
+    {
+        return Err(format!("{place}: {value} is none of {words:?}"));
+    }
+    if let Value::Array(items) = value {
+        for (index, item) in items.iter().enumerate() {
+            fits(document, &schema["items"], item, &format!("{place}[{index}]"))?;
+        }
+    }
+    if let (Value::Object(found), Some(known)) = (value, schema["properties"].as_object()) {
+        for needed in schema["required"].as_array().into_iter().flatten() {
+            let needed = needed.as_str().unwrap();
+            found.get(needed).ok_or_else(|| format!("{place} lacks {needed}"))?;
+        }
+        for (name, inner) in found {
+            let schema = known.get(name).ok_or_else(|| format!("{place} has an unknown {name}"))?;
+            fits(document, schema, inner, &format!("{place}.{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_route_of_the_description_is_there_and_answers_as_it_says() {
+    let office = Office::open("api-description");
+    let document = get(&office.host, "/api/v1/openapi.json").json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let bodies = |id: &str| match id {
+        "blockUser" => json!({ "reason": "test", "for": "1h" }),
+        "openBypass" => json!({ "reason": "test", "for": "1h", "client": "nas", "station": null }),
+        "changePhone" => json!({ "reason": "test", "phone": "+36309999999" }),
+        "setRole" => json!({ "reason": "test", "role": null }),
+        _ => json!({ "reason": "test" }),
+    };
+    let mut walked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let concrete =
+            path.replace("{name}", "alice").replace("{serial}", "T-1").replace("{device}", "phone");
+        let short = concrete.strip_prefix("/api/v1").unwrap();
+        for (method, operation) in methods.as_object().unwrap() {
+            walked += 1;
+            let (method, id) = (method.to_uppercase(), operation["operationId"].as_str().unwrap());
+            if id == "description" {
+                continue;
+            }
+            let body = if method == "POST" { bodies(id).to_string() } else { String::new() };
+            let answer = office.ask("admin", &method, short, &body);
+            let responses = operation["responses"].as_object().unwrap();
+            let said = responses.get(&answer.status.to_string());
+            let said =
+                said.unwrap_or_else(|| panic!("{id} answers {}, which is not described", answer.status));
+            let kind = answer.header("content-type");
+            let schema = &said["content"][kind]["schema"];
+            fits(&document, schema, &answer.json(), id).unwrap_or_else(|fault| panic!("{id}: {fault}"));
+            // Without a token, or another method, nothing is done.
+            let bare =
+                request(&office.host, &method, &concrete, &[("Content-Type", "application/json")], &body);
+            assert_eq!((bare.status, bare.header("content-type")), (401, "application/problem+json"), "{id}");
+            let other = office.ask("admin", "DELETE", short, "");
+            assert_eq!((other.status, other.header("allow")), (405, &*method), "{id}");
+        }
+    }
+    assert_eq!(walked, radmfa::portal::admin::api::routes::ROUTES.len());
+    for path in ["", "/", "/nothing", "/users//unlock", "/../../etc/passwd"] {
+        assert_eq!(office.ask("admin", "GET", path, "").status, 404, "{path}");
+    }
+}
+
+#[test]
+fn roles_are_kept_to_and_what_is_done_stands_in_the_trail_with_who_and_why() {
+    let office = Office::open("api-roles");
+    assert_eq!(office.read("auditor", "/self"), json!({ "name": "token auditor", "role": "auditor" }));
+    assert_eq!(office.act("auditor", "/users/alice/unlock", &why()), 403);
+    assert_eq!(office.act("helpdesk", "/users/alice/unlock", &why()), 200);
+    for path in ["/users/ned/unlock", "/users/olga/disable", "/users/olga/recovery-codes"] {
+        assert_eq!(office.act("helpdesk", path, &why()), 403, "{path}");
+    }
+    let role = json!({ "reason": "x", "role": "admin" });
+    assert_eq!(office.act("helpdesk", "/users/alice/role", &role), 403);
+    assert_eq!(office.act("admin", "/users/ned/unlock", &why()), 200);
+    assert_eq!(office.act("admin", "/users/nobody/unlock", &why()), 404);
+
+    let codes = office.ask("helpdesk", "POST", "/users/alice/recovery-codes", &why().to_string()).json();
+    assert_eq!(codes["codes"].as_array().unwrap().len(), 10);
+    let block = json!({ "reason": "left the building", "for": "90d" });
+    assert_eq!(office.act("helpdesk", "/users/alice/block", &block), 200);
+    let alice = office.read("auditor", "/users/alice");
+    assert_eq!(alice["cannot_log_in"][0]["why"], "blocked");
+    assert_eq!(alice["recovery_codes_left"], 10);
+    assert_eq!(office.act("helpdesk", "/users/alice/unblock", &why()), 200);
+    assert_eq!(office.act("helpdesk", "/users/alice/tokens/T-1/disable", &why()), 200);
+    assert_eq!(office.act("helpdesk", "/users/alice/tokens/T-2/disable", &why()), 404, "another user's");
+
+    let phone = json!({ "reason": "new telephone", "phone": "+36309999999" });
+    assert_eq!(office.act("helpdesk", "/users/alice/phone", &phone), 200);
+    let alice = office.read("auditor", "/users/alice");
+    assert_eq!(alice["phone"], "+36309999999");
+    assert!(alice["phone_held_until"].is_string(), "{alice}");
+
+    let rows = office.read("auditor", "/audit?user=alice&result=noted&limit=50");
+    let done: Vec<(&str, &str)> = rows["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["actor"] == "token helpdesk")
+        .map(|row| (row["reason"].as_str().unwrap(), row["note"].as_str().unwrap_or_default()))
+        .collect();
+    for (reason, note) in [
+        ("unlocked", "ticket 4711"),
+        ("recovery-codes-issued", "ticket 4711"),
+        ("blocked", "left the building"),
+        ("phone-held", "new telephone"),
+        ("user-changed", "phone; new telephone"),
+        ("token-disabled", "ticket 4711"),
+    ] {
+        assert!(
+            done.iter().any(|(found, said)| *found == reason && said.contains(note)),
+            "{reason}: {done:?}"
+        );
+    }
+    assert!(rows["items"].as_array().unwrap().iter().all(|row| row["client"] != "nas"));
+}
+
+#[test]
+fn what_makes_no_sense_is_a_problem_and_nothing_is_done() {
+    let office = Office::open("api-problems");
+    let post = |path: &str, body: &str| office.ask("admin", "POST", path, body);
+    let long = format!("{{\"reason\":\"{}\"}}", "x".repeat(20_000));
+    for (path, body, status) in [
+        ("/users/alice/unlock", "", 400),
+        ("/users/alice/unlock", "[]", 400),
+        ("/users/alice/unlock", "{}", 422),
+        ("/users/alice/unlock", r#"{"reason":""}"#, 422),
+        ("/users/alice/unlock", r#"{"reason":"a\nb"}"#, 422),
+        ("/users/alice/unlock", r#"{"reason":7}"#, 422),
+        ("/users/alice/unlock", r#"{"reason":"x","more":"y"}"#, 422),
+        ("/users/alice/unlock", &long, 413),
+        ("/users/alice/block", r#"{"reason":"x","for":"9999999d"}"#, 422),
+        ("/users/alice/block", r#"{"reason":"x","for":"soon"}"#, 422),
+        ("/users/alice/bypasses", r#"{"reason":"x","for":"1h","client":"a b"}"#, 422),
+        ("/users/alice/bypasses", r#"{"reason":"x","for":"1h","client":"nas","station":"10.0.0.1/8"}"#, 422),
+        ("/users/alice/phone", r#"{"reason":"x","phone":"1234"}"#, 422),
+        ("/users/alice/role", r#"{"reason":"x","role":"king"}"#, 422),
+        ("/users/alice/sessions/end", r#"{"reason":"x","login":"?"}"#, 422),
+        ("/users/%00/unlock", r#"{"reason":"x"}"#, 404),
+    ] {
+        let answer = post(path, body);
+        assert_eq!(answer.status, status, "{path} {}: {answer:?}", &body[..body.len().min(60)]);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json()["status"], status);
+    }
+    for query in [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "cursor=x",
+        "since=yesterday",
+        "method=pigeon",
+        "result=x",
+        "page=2",
+    ] {
+        assert_eq!(office.ask("admin", "GET", &format!("/audit?{query}"), "").status, 422, "{query}");
+    }
+    let plain = request(
+        &office.host,
+        "POST",
+        "/api/v1/users/alice/unlock",
+        &[
+            ("Authorization", &format!("Bearer {}", office.desk.read("admin"))),
+            ("Content-Type", "text/plain"),
+        ],
+        r#"{"reason":"x"}"#,
+    );
+    assert_eq!(plain.status, 415);
+    let rows = office.read("admin", "/audit?user=alice&result=noted");
+    assert!(rows["items"].as_array().unwrap().iter().all(|row| row["actor"] != "token admin"), "{rows}");
+
+    // A token that is over is good for nothing; many wrong ones, and nobody from there is listened to.
+    office.desk.ok("admin token revoke auditor");
+    assert_eq!(office.ask("auditor", "GET", "/users", "").status, 401);
+    let wrong =
+        || request(&office.host, "GET", "/api/v1/users", &[("Authorization", "Bearer radmfa_x")], "").status;
+    let statuses: Vec<u16> = (0..40).map(|_| wrong()).collect();
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    assert_eq!(office.ask("admin", "GET", "/users", "").status, 429);
+}
+
+#[test]
+fn lists_come_a_page_at_a_time() {
+    let office = Office::open("api-pages");
+    let mut names = Vec::new();
+    let mut path = "/users?limit=1".to_owned();
+    loop {
+        let page = office.read("auditor", &path);
+        names.extend(
+            page["items"].as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/users?limit=1&cursor={next}");
+    }
+    assert_eq!(names, ["alice", "ned", "olga"]);
+    assert_eq!(office.read("auditor", "/users?contains=li")["items"][0]["name"], "alice");
+    let first = office.read("auditor", "/audit?limit=3");
+    let next = first["next"].as_str().unwrap();
+    let second = office.read("auditor", &format!("/audit?limit=3&cursor={next}"));
+    assert!(second["items"][0]["row"].as_u64() < first["items"][2]["row"].as_u64());
+}
+
+/// A browser without scripts: cookies, and the tokens of forms.
+struct Browser<'a> {
+    office: &'a Office,
+    cookies: Vec<(String, String)>,
+}
+
+impl Browser<'_> {
+    fn send(&mut self, method: &str, path: &str, body: &str) -> Answer {
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let (cookies, origin) = (cookies.join("; "), format!("http://{}", self.office.host));
+        let headers = [
+            ("Cookie", cookies.as_str()),
+            ("Origin", &origin),
+            ("Accept", "text/html"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ];
+        let answer = request(&self.office.host, method, path, &headers, body);
+        for line in answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: ")) {
+            let (name, rest) = line.split_once('=').unwrap();
+            self.cookies.retain(|(known, _)| known != name);
+            let value = rest.split(';').next().unwrap();
+            if !value.is_empty() {
+                self.cookies.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        answer
+    }
+
+    fn login(&mut self, user: &str) -> Answer {
+        let shown = self.send("GET", "/", "");
+        let token = value(&shown.body, "form-token");
+        let asked =
+            self.send("POST", "/login", &format!("form-token={token}&user={user}&password=correct%20horse"));
+        if !asked.body.contains("name=\"state\"") {
+            return asked;
+        }
+        let (state, code) = (value(&asked.body, "state"), code::now(SEED));
+        let answer =
+            self.send("POST", "/login", &format!("form-token={token}&user={user}&state={state}&code={code}"));
+        if answer.status == 303 { self.send("GET", "/", "") } else { answer }
+    }
+}
+
+fn value(page: &str, name: &str) -> String {
+    let at = page.find(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("no {name} in {page}"));
+    page[at..].split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_pages_let_in_whoever_has_a_role_and_do_what_the_role_allows() {
+    let office = Office::open("api-pages-roles");
+    let mut ned = Browser { office: &office, cookies: Vec::new() };
+    let shown = ned.login("ned");
+    assert!(shown.body.contains("Logins under way"), "{shown:?}");
+    let page = ned.send("GET", "/user?name=alice", "");
+    assert!(page.body.contains("Why can they not log in?") && page.body.contains("T-1"), "{page:?}");
+    let token = value(&page.body, "form-token");
+    let act = |ned: &mut Browser<'_>, user: &str, rest: &str| {
+        ned.send("POST", "/user", &format!("form-token={token}&name={user}&reason=ticket%204711&{rest}"))
+    };
+    let done = act(&mut ned, "alice", "act=block&for=1h");
+    assert!(done.status == 200 && done.body.contains("Blocked since"), "{done:?}");
+    for (user, rest) in [("olga", "act=unlock"), ("ned", "act=unlock"), ("alice", "act=role:admin")] {
+        let refused = act(&mut ned, user, rest);
+        assert_eq!(refused.status, 403, "{user} {rest}");
+        assert!(refused.body.contains("You may not do this"), "{refused:?}");
+    }
+    let bare = ned.send("POST", "/user", &format!("form-token={token}&name=alice&act=unblock"));
+    assert_eq!(bare.status, 422, "without a reason");
+    for forged in ["", "form-token=00&"] {
+        let answer = ned.send("POST", "/user", &format!("{forged}name=alice&reason=x&act=unblock"));
+        assert_eq!(answer.status, 403, "{forged}");
+    }
+    for path in ["/reports", "/clients", "/audit?user=alice", "/users?q=a"] {
+        let page = ned.send("GET", path, "");
+        assert_eq!(page.status, 200, "{path}");
+        assert!(page.header("content-security-policy").contains("frame-ancestors 'none'"));
+    }
+    let rows = office.read("auditor", "/audit?user=alice&result=noted");
+    assert!(
+        rows["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["actor"] == "ned" && row["reason"] == "blocked")
+    );
+
+    // The role is looked at anew each time.
+    office.desk.ok("admin remove ned");
+    assert_eq!(ned.send("GET", "/users", "").status, 303);
+    assert!(ned.send("GET", "/users", "").body.contains("name=\"password\""));
+
+    // No role, no page; and no word about why.
+    let mut alice = Browser { office: &office, cookies: Vec::new() };
+    let refused = alice.login("alice");
+    assert!(refused.status == 403 && refused.body.contains("The login was refused."), "{refused:?}");
+    let mut stranger = Browser { office: &office, cookies: Vec::new() };
+    let unknown = stranger.login("mallory");
+    assert!(unknown.status == 403 && unknown.body.contains("The login was refused."), "{unknown:?}");
+}
+
+#[test]
+fn too_many_logins_from_one_place_are_not_even_looked_at() {
+    let office = Office::open("api-brute-force");
+    let mut browser = Browser { office: &office, cookies: Vec::new() };
+    let shown = browser.send("GET", "/", "");
+    let token = value(&shown.body, "form-token");
+    let mut statuses = Vec::new();
+    for number in 0..33 {
+        let body = format!("form-token={token}&user=u{number}&password=");
+        statuses.push(browser.send("POST", "/login", &body).status);
+    }
+    assert_eq!(statuses.iter().position(|status| *status == 429), Some(30), "{statuses:?}");
+}
