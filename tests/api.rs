@@ -421,3 +421,39 @@ fn too_many_logins_from_one_place_are_not_even_looked_at() {
     }
     assert_eq!(statuses.iter().position(|status| *status == 429), Some(30), "{statuses:?}");
 }
+
+#[test]
+fn nobody_is_sent_anywhere_else_and_no_page_is_framed() {
+    let office = Office::open("api-redirects");
+    let mut browser = Browser { office: &office, cookies: Vec::new() };
+    for path in [
+        "//evil.example",
+        "/login?next=https://evil.example",
+        "/user?name=//evil.example",
+        "/%0d%0aX:1",
+        "/\\evil",
+    ] {
+        let answer = browser.send("GET", path, "");
+        assert!(matches!(answer.header("location"), "" | "/"), "{path}: {answer:?}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+    }
+    let shown = browser.send("GET", "/", "");
+    let token = value(&shown.body, "form-token");
+    let body = format!("form-token={token}&user=x&password=y&next=https://evil.example");
+    let answer = browser.send("POST", "/login", &body);
+    assert_eq!((answer.status, answer.header("location")), (403, ""));
+    // Somebody else's page sends the form: neither its word nor a browser's without one is taken.
+    for origin in ["https://evil.example", "null"] {
+        let cookies: Vec<String> =
+            browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let headers = [
+            ("Cookie", cookies.join("; ")),
+            ("Origin", origin.to_owned()),
+            ("Content-Type", "application/x-www-form-urlencoded".to_owned()),
+        ];
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(request(&office.host, "POST", "/login", &headers, &body).status, 403, "{origin}");
+    }
+}
