@@ -12,9 +12,14 @@
 mod cli_support;
 mod support;
 
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
 use cli_support::Desk;
 use serde_json::{Value, json};
 use support::http::{Answer, get, request};
+use support::process::run;
 use support::{Process, code, free_port};
 
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -456,4 +461,29 @@ fn nobody_is_sent_anywhere_else_and_no_page_is_framed() {
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(request(&office.host, "POST", "/login", &headers, &body).status, 403, "{origin}");
     }
+}
+
+/// Schemathesis makes requests of the description, right ones and wrong ones, and holds every answer to it: the status is described, the
+/// body is as its schema says, what is wrong is refused, nothing goes without a token, and nothing is a 500.
+#[test]
+fn schemathesis_finds_no_answer_that_is_not_described() {
+    let office = Office::open("api-schemathesis");
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("python/bin/schemathesis");
+    assert!(python.is_file(), "{} is missing; tests/run makes it", python.display());
+    let mut command = Command::new(python);
+    let header = format!("Authorization: Bearer {}", office.desk.read("admin"));
+    command.current_dir(office.desk.scratch.path()).args([
+        "run",
+        &format!("http://{}/api/v1/openapi.json", office.host),
+        "--header",
+        &header,
+        "--max-examples",
+        "20",
+        "--generation-deterministic",
+        // What a reason or a span of time may be, a schema of texts does not say.
+        "--exclude-checks",
+        "positive_data_acceptance",
+    ]);
+    run(command, "", &office.desk.scratch, Duration::from_mins(5)).expect_success("schemathesis");
+    assert_eq!(get(&office.host, "/api/v1/openapi.json").status, 200, "it lives");
 }
