@@ -75,7 +75,7 @@ fn a_peer_keeps_what_a_cut_trail_and_a_remade_one_are_found_by() {
     b.wait_for("audit checkpoint of a peer radmfa-checkpoint:1:3:");
     on(&desk, "mfa-a", "user add dave");
     b.wait_for("audit checkpoint of a peer radmfa-checkpoint:1:4:");
-    assert!(b.log().contains("peer=mfa-a"), "{}", b.log());
+    assert!(b.says("peer=mfa-a"), "{}", b.log());
     // Stopped, both have their newest checkpoint told, and what they were told in their store.
     assert!(a.terminate().success());
     assert!(b.terminate().success());

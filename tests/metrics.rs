@@ -43,7 +43,7 @@ fn what_a_server_did_is_counted_and_no_user_is_named() {
          --primary name=here,type=local --metrics {metrics}"
     ));
     let host = format!("127.0.0.1:{metrics}");
-    assert!(server.log().contains(&format!("metrics on {host}")), "{}", server.log());
+    assert!(server.says(&format!("metrics on {host}")), "{}", server.log());
     let login = format!("login alice --server 127.0.0.1:{port} --secret file:secret --timeout 20s");
     desk.ok(&format!("{login} --password-file password --totp-secret-file seed"));
     desk.fails(&format!("{login} --password-file wrong --totp-secret-file seed"), 1);

@@ -172,7 +172,7 @@ fn a_call_waits_for_the_key_and_a_digit_reports_fraud() {
         asked.join().unwrap()
     });
     assert!(refused.as_ref().is_some_and(Reply::rejects), "{refused:?}");
-    assert!(site.radmfa.process.log().contains("fraud-reported"));
+    assert!(site.radmfa.process.says("fraud-reported"));
     assert!(site.remote_desktop().is_some_and(|reply| reply.rejects()));
     assert_eq!(site.provider.count(), 2, "a call to somebody who is blocked");
 }

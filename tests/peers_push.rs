@@ -294,7 +294,7 @@ fn fraud_blocks_the_user_and_a_revoked_device_says_so() {
         asked.join().unwrap()
     });
     assert!(refused.is_some_and(|reply| reply.rejects()));
-    assert!(site.radmfa.process.log().contains("fraud-reported"));
+    assert!(site.radmfa.process.says("fraud-reported"));
     let blocked = site.remote_desktop("", 20);
     assert!(blocked.is_some_and(|reply| reply.rejects()));
     assert!(site.command(&["user", "show", "u1"]).contains("somebody else's login"));

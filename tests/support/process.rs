@@ -87,6 +87,18 @@ impl Process {
         }
     }
 
+    /// Whether `text` is printed within [`START`]: a log is written behind what it tells of.
+    pub fn says(&self, text: &str) -> bool {
+        let begin = Instant::now();
+        while !self.log().contains(text) {
+            if begin.elapsed() >= START {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        true
+    }
+
     /// Everything that was printed so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
