@@ -15,6 +15,7 @@ mod support;
 
 use browser_support::{Browser, ENTER, Scheme, TAB};
 use cli_support::Desk;
+use serde_json::json;
 use support::{Process, code, free_port};
 
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -82,6 +83,11 @@ fn an_admin_finds_out_why_somebody_cannot_log_in_and_helps_and_every_page_fits_a
     let page = browser.text();
     // What is known of her is long, and the picture in the guide small.
     browser.run("document.querySelector('main .card').hidden = true");
+    let height = |pixels: u32| {
+        let size = json!({ "width": 360, "height": pixels, "deviceScaleFactor": 1, "mobile": true });
+        browser.cdp("Emulation.setDeviceMetricsOverride", &size);
+    };
+    height(520);
     browser.picture_for_guide("admin-user");
     assert!(page.contains("Blocked since") && page.contains("holiday"), "{page}");
     browser.run("document.getElementById('act').value = 'unblock'");
