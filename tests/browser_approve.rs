@@ -57,7 +57,9 @@ impl Site {
         let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
         arguments.extend(["--portal", &portal, "--channel", &channel, "--client", desktop]);
         // Long enough for a machine that stands still for a while; what comes last holds.
-        arguments.extend(["--push", "lifetime=5m"]);
+        if !more.iter().any(|said| said.contains("lifetime=")) {
+            arguments.extend(["--push", "lifetime=5m"]);
+        }
         arguments.extend(more);
         let ran = |arguments: &[&str]| {
             let arguments = [arguments, &["--store", &store]].concat();
@@ -77,7 +79,9 @@ impl Site {
     fn begin(&self) -> Reply {
         let mut attributes = support::radclient::credentials("u1", &self.user.password);
         attributes.push("Calling-Station-Id = \"198.51.100.7\"".to_owned());
-        let challenge = self.gateway().send("auth", &attributes);
+        // Whoever begins anew within seconds of an end passes for a copy that was slow to arrive, and meets silence: a person tries again.
+        let again = || self.gateway().try_send("auth", &attributes, 4);
+        let challenge = poll("a prompt", Duration::from_mins(1), again);
         assert!(challenge.challenges(), "{challenge:?}");
         challenge
     }
@@ -382,8 +386,8 @@ fn the_buttons_of_a_notification_answer_once_each_for_its_own_question() {
     let reply = std::thread::scope(|scope| {
         let waiting = scope.spawn(desktop);
         let approve = button(0, "Approve");
-        assert_eq!(status(&ask(&approve, "GET", &[], "")), 404, "a look is no press");
-        assert_eq!(post(&approve, &[("Origin", "https://ntfy.example")], "").0, 200);
+        assert!(matches!(status(&ask(&approve, "GET", &[], "")), 404 | 405), "a look is no press");
+        assert_eq!(post(&approve, &[("Origin", "https://ntfy.example")], "").0 / 100, 2);
         let reply = waiting.join().unwrap();
         assert_eq!(post(&approve, &[], "").0, 409);
         reply
@@ -392,7 +396,7 @@ fn the_buttons_of_a_notification_answer_once_each_for_its_own_question() {
     let reply = std::thread::scope(|scope| {
         let waiting = scope.spawn(desktop);
         assert_eq!(post(&button(0, "Approve"), &[], "").0, 409, "of the login before");
-        assert_eq!(post(&button(1, "Deny"), &[], "").0, 200);
+        assert_eq!(post(&button(1, "Deny"), &[], "").0 / 100, 2);
         waiting.join().unwrap()
     });
     assert!(reply.is_some_and(|reply| reply.rejects()));
