@@ -54,6 +54,8 @@ impl Pending {
     /// The step that `typed` is the code of, around `now`.
     pub(super) fn step_of(&self, typed: &str, now: UnixTime) -> Option<u64> {
         let parameters = Parameters::default();
+        // Apps show them in groups, and some people type what they see.
+        let typed: String = typed.chars().filter(|letter| !letter.is_whitespace()).collect();
         let entered = oath::parse_entry(typed.as_bytes(), parameters.digits)?;
         let window = oath::window(&parameters, now.secs(), Drift::default(), WINDOW);
         oath::find_step(self.seed.expose(), &parameters, window, entered)
