@@ -276,6 +276,27 @@ fn a_push_is_waited_for_at_the_page_and_a_denial_refuses() {
 }
 
 #[test]
+fn two_browsers_behind_one_address_are_two_logins_and_one_approval_lets_in_one_of_them() {
+    let webhook = Webhook::start();
+    let channel =
+        format!("name=hook,kind=push,type=webhook,url=http://{}/push,secret={HOOK}", webhook.address);
+    let house = House::open("front-two", "", &[("channel", &channel)]);
+    house.desk.ok("device add alice --channel hook --address phone");
+    let (first, second) = (house.asked("alice"), house.asked("alice"));
+    assert_ne!(first.state.expose(), second.state.expose());
+    assert!(first.text.starts_with("Type ") && !second.text.starts_with("Type "), "{}", second.text);
+    let id = webhook.question(0).json()["id"].as_str().unwrap().to_owned();
+    let reference = radmfa::engine::asking::Reference::parse(&id).unwrap();
+    let answer = radmfa::engine::step::Answer::Approved(first.text[5..7].parse().ok());
+    let taken = house.runtime.block_on(house.server.answers().unwrap().answer(reference, answer));
+    assert_eq!(taken, radmfa::server::answers::Outcome::Taken);
+    assert!(!matches!(house.knock(Door::Portal, "alice", "", Some(&second)), Said::Accepted(_)));
+    accepted(house.knock(Door::Portal, "alice", "", Some(&first)));
+    // The State of the one that was let in is spent for whoever else has it.
+    refused(house.knock(Door::Portal, "alice", "", Some(&first)));
+}
+
+#[test]
 fn whoever_knocks_when_the_server_has_stopped_is_told_so() {
     let House { server, front, runtime, .. } = House::open("front-stopped", "", &[]);
     server.stop();

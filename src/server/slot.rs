@@ -196,9 +196,9 @@ impl Slot {
 
     /// The same of a request that is no login yet.
     pub(super) fn meant_by(arrival: &Arrival, mint: &Mint) -> Option<Intent> {
-        let Entered::Password(password) = &arrival.entered else { return None };
-        let Arrival { client, user, station, packet, .. } = arrival;
-        Some(meaning(mint, client, user.as_ref(), station.as_deref(), Some(password), packet))
+        let Original { password: Some(password), packet, .. } = Original::of(arrival)? else { return None };
+        let Arrival { client, user, station, .. } = arrival;
+        Some(meaning(mint, client, user.as_ref(), station.as_deref(), Some(&password), &packet))
     }
 
     /// Whether a first request may hold all that its login needs, so that it can end in an Accept by itself. Where it does
@@ -374,8 +374,12 @@ const ACCT_SESSION_ID: u8 = 44;
 const VOLATILE: [u8; 4] = [number::USER_PASSWORD, number::PROXY_STATE, number::MESSAGE_AUTHENTICATOR, 55];
 
 impl Original {
-    /// `arrival`, where it has a password or no credential at all.
+    /// `arrival`, where it has a password or no credential at all, and came over a network: two browsers behind one address say the
+    /// same, and neither is the other's copy.
     pub(super) fn of(arrival: &Arrival) -> Option<Original> {
+        if matches!(arrival.reply_to, Answering::Inside(_)) {
+            return None;
+        }
         let password = match &arrival.entered {
             Entered::Password(password) => Some(password.clone()),
             Entered::Unsupported("none") => None,
