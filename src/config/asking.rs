@@ -136,8 +136,10 @@ pub(super) fn combine(
         let hint = "say where: --portal 127.0.0.1:8443, or [portal] listen in the file";
         findings.faults.push(Fault::new(&decoded.name, "portal.listen", what, hint));
     }
-    let proven =
-        |decoded: &Decoded| decoded.settings.secret.is_some() || decoded.settings.inbound_token.is_some();
+    let proven = |decoded: &Decoded| {
+        let settings = &decoded.settings;
+        settings.secret.is_some() || settings.inbound_token.is_some() || settings.signer().is_some()
+    };
     // A text may come in by one provider and go out by another; a call is its own provider's.
     let texts = asked(Kind::Sms).next().filter(|_| !of(Kind::Sms).any(proven));
     let calls = asked(Kind::Voice).filter(|decoded| !proven(decoded));

@@ -141,8 +141,31 @@ pub struct ChannelSettings {
     pub secret: Option<Secret>,
     /// A word that whoever brings an answer may show instead.
     pub inbound_token: Option<Secret>,
+    /// Whose own way of signing answers is believed.
+    pub signs: Option<Signer>,
     /// How.
     pub way: Way,
+}
+
+/// A provider that signs what it brings in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// Under the account's token: the channel's secret, or else its password.
+    Twilio,
+    /// Under the signature secret: the channel's secret.
+    Vonage,
+}
+
+impl ChannelSettings {
+    /// Who signs answers in a way of their own, and under what.
+    pub fn signer(&self) -> Option<(Signer, Secret)> {
+        let signer = self.signs?;
+        let password = match (&self.way, signer) {
+            (Way::Http(http), Signer::Twilio) => http.password.clone(),
+            _ => None,
+        };
+        Some((signer, self.secret.clone().or(password)?))
+    }
 }
 
 /// `type`.

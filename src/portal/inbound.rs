@@ -1,16 +1,25 @@
 //! What providers bring: text messages that users sent, and keys that they pressed in a call.
 //!
-//! Providers name things each in their own way, so each value goes by any of several names. A text is its user's by the number
+//! Providers name things each in their own way, so each value goes by any of several names; some sign in their own way too
+//! (`inbound/provider.rs`). A text is its user's by the number
 //! that it came from, which must be the one that the question went to, and by the code in it.
 
+mod provider;
+
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, Uri};
 
+use self::provider::{TWILIO, is_twilios, is_vonages};
 use super::reply;
 use super::request::{Read, field, read};
 use crate::base::phone::Phone;
 use crate::base::secret::Secret;
+use crate::base::time::UnixTime;
+use crate::delivery::settings::Signer;
 use crate::engine::asking::Reference;
 use crate::engine::delivery::Kind;
 use crate::engine::step::Answer;
@@ -28,11 +37,12 @@ const DIGITS: &[&str] = &["digits", "dtmf", "keys", "key"];
 /// `/sms/CHANNEL`
 pub(super) async fn text(
     State(answers): State<Answers>,
+    Extension(reached): Extension<Reached>,
     Path(channel): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
     let Some(request) = read(request).await else { return reply::malformed() };
-    if !is_proven(&answers, &channel, Kind::Sms, &request) {
+    if !is_proven(&answers, &reached, &channel, Kind::Sms, &request) {
         return reply::forbidden();
     }
     let fields = request.fields();
@@ -53,11 +63,12 @@ pub(super) async fn text(
 /// `/voice/CHANNEL`
 pub(super) async fn call(
     State(answers): State<Answers>,
+    Extension(reached): Extension<Reached>,
     Path(channel): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
     let Some(request) = read(request).await else { return reply::malformed() };
-    if !is_proven(&answers, &channel, Kind::Voice, &request) {
+    if !is_proven(&answers, &reached, &channel, Kind::Voice, &request) {
         return reply::forbidden();
     }
     let fields = request.fields();
@@ -89,16 +100,57 @@ fn number(from: &str) -> Option<String> {
     Phone::parse(&written).ok().map(|phone| phone.number().to_owned())
 }
 
-fn is_proven(answers: &Answers, channel: &str, kind: Kind, request: &Read) -> bool {
+fn is_proven(answers: &Answers, reached: &Reached, channel: &str, kind: Kind, request: &Read) -> bool {
     let known = answers.channel(channel).filter(|channel| channel.kind == kind);
     let proven = known.is_some_and(|channel| {
-        let signed = channel.secret.is_some_and(|secret| request.is_signed(&secret, answers.now()));
-        signed | channel.inbound_token.is_some_and(|token| request.shows(&token))
+        let own = channel.secret.is_some_and(|secret| request.is_signed(&secret, answers.now()));
+        let theirs = channel
+            .signer
+            .is_some_and(|(signer, secret)| reached.is_signed(signer, &secret, request, answers.now()));
+        own | theirs | channel.inbound_token.is_some_and(|token| request.shows(&token))
     });
     if !proven {
         answers.forged(channel);
     }
     proven
+}
+
+/// How providers reach the portal: scheme, host and port, as they sign it.
+#[derive(Clone, Debug)]
+pub(super) struct Reached(pub(super) Arc<str>);
+
+impl Reached {
+    /// Whether a request is signed as its provider signs.
+    fn is_signed(&self, signer: Signer, secret: &Secret, request: &Read, now: UnixTime) -> bool {
+        let header =
+            |name| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match signer {
+            Signer::Twilio => {
+                let signature = header(TWILIO);
+                let fields = request.form();
+                self.urls(&request.uri).iter().any(|url| is_twilios(secret, url, &fields, signature))
+            }
+            Signer::Vonage => {
+                let token = header("authorization").strip_prefix("Bearer ").unwrap_or_default();
+                is_vonages(secret, token, &request.body, now)
+            }
+        }
+    }
+
+    /// The URL that was called, as it is signed: with the port that it goes to anyway, or without.
+    fn urls(&self, uri: &Uri) -> [String; 2] {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let base = self.0.trim_end_matches('/');
+        let (host, port) = match base.split_once("://") {
+            Some(("http", host)) => (host, ":80"),
+            Some((_, host)) => (host, ":443"),
+            None => (base, ""),
+        };
+        let says_port =
+            host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|octet| octet.is_ascii_digit()));
+        let port = if says_port { "" } else { port };
+        [format!("{base}{path}"), format!("{base}{port}{path}")]
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +175,15 @@ mod tests {
         assert_eq!(keyed("2580#", &fields("#")), "2580#");
         assert_eq!(keyed("0", &fields("")), "0");
         assert_eq!(keyed(" # ", &[]), "#");
+    }
+
+    #[test]
+    fn a_url_is_tried_with_the_port_that_it_goes_to_anyway() {
+        let urls = |base: &str| Reached(base.into()).urls(&"/sms/sink?a=b".parse().unwrap());
+        let both = ["https://mfa.example.com/sms/sink?a=b", "https://mfa.example.com:443/sms/sink?a=b"];
+        assert_eq!(urls("https://mfa.example.com"), both);
+        assert_eq!(urls("https://mfa.example.com/"), both);
+        let own = "http://127.0.0.1:8443/sms/sink?a=b";
+        assert_eq!(urls("http://127.0.0.1:8443"), [own, own]);
     }
 }

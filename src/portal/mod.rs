@@ -105,6 +105,7 @@ fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Rout
         .route("/push/{channel}", post(push::answer))
         .route("/sms/{channel}", any(inbound::text))
         .route("/voice/{channel}", any(inbound::call))
+        .layer(axum::Extension(inbound::Reached(web.public_url().into())))
         .with_state(answers)
         .merge(device::routes(devices))
         .merge(approve)

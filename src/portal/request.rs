@@ -66,6 +66,11 @@ impl Read {
         same(&shown, token.expose())
     }
 
+    /// The fields of the form that its body is.
+    pub(super) fn form(&self) -> Vec<(String, String)> {
+        form(&self.body)
+    }
+
     /// The named values of a JSON object, a form or the query, whichever there is.
     pub(super) fn fields(&self) -> Vec<(String, String)> {
         let json = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body).ok();

@@ -19,6 +19,7 @@ use crate::base::system::Clock;
 use crate::base::text::escape;
 use crate::base::time::{Tick, UnixTime};
 use crate::delivery::actions::Act;
+use crate::delivery::settings::Signer;
 use crate::delivery::settings::Way;
 use crate::delivery::web_push::places::Places;
 use crate::engine::account::Account;
@@ -61,6 +62,8 @@ pub struct Proof {
     pub secret: Option<Secret>,
     /// What is shown instead.
     pub inbound_token: Option<Secret>,
+    /// Whose own way of signing is believed, and the secret behind it.
+    pub signer: Option<(Signer, Secret)>,
 }
 
 /// How browsers are pushed to.
@@ -113,6 +116,7 @@ impl Answers {
             kind: channel.kind,
             secret: channel.secret.clone(),
             inbound_token: channel.inbound_token.clone(),
+            signer: channel.signer(),
         })
     }
 

@@ -10,8 +10,22 @@ use crate::base::secret::Secret;
 use crate::delivery::answer::{Condition, Pointer};
 use crate::delivery::http::{self, BodyType, Verb};
 use crate::delivery::preset::{self, Preset};
+use crate::delivery::settings::Signer;
 use crate::delivery::template::{IN_REQUESTS, Slot, Template};
 use crate::engine::delivery::Kind;
+
+/// Whether its provider signs answers in a way of its own.
+pub(super) fn signer(reader: &mut Reader<'_>, kind: Kind) -> Option<Signer> {
+    let known = |scalar: &Scalar| {
+        Ok(match scalar.text.as_str() {
+            "twilio" => Some(Signer::Twilio),
+            "vonage" => Some(Signer::Vonage),
+            _ => None,
+        })
+    };
+    // What is wrong with it was said where it was read.
+    reader.find("preset", known)?.value.filter(|_| matches!(kind, Kind::Sms | Kind::Voice))
+}
 
 /// Reads what a channel of `type = "http"` is told.
 pub(super) fn decode(reader: &mut Reader<'_>, kind: Kind) -> Option<http::Settings> {

@@ -233,8 +233,18 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Decoded> {
         Type::Ntfy => Way::Ntfy(Box::new(ntfy::decode(reader, kind)?)),
     };
     let name = name?;
-    let settings =
-        ChannelSettings { name: name.value, kind, timeout, from, countries, secret, inbound_token, way };
+    let signs = if kind_of_way == Type::Http { http::signer(reader, kind) } else { None };
+    let settings = ChannelSettings {
+        name: name.value,
+        kind,
+        timeout,
+        from,
+        countries,
+        secret,
+        inbound_token,
+        signs,
+        way,
+    };
     let says_from = reader.origin_of("from").is_some();
     Some(Decoded { settings, name: name.origin, says_from })
 }

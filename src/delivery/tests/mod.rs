@@ -115,6 +115,7 @@ fn channel(name: &str, way: Way) -> ChannelSettings {
     ChannelSettings {
         secret: None,
         inbound_token: None,
+        signs: None,
         name: Label::new(name).unwrap(),
         kind: Kind::Sms,
         timeout: Duration::from_secs(5),
