@@ -176,3 +176,36 @@ fn a_call_waits_for_the_key_and_a_digit_reports_fraud() {
     assert!(site.remote_desktop().is_some_and(|reply| reply.rejects()));
     assert_eq!(site.provider.count(), 2, "a call to somebody who is blocked");
 }
+
+/// As Twilio's documentation says: the URL as it was called, then the form's fields by name, each with its value.
+fn twilio(token: &str, url: &str, fields: &[(&str, &str)]) -> String {
+    use base64::Engine as _;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut sorted = fields.to_vec();
+    sorted.sort_unstable();
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(token.as_bytes()).unwrap();
+    mac.update(url.as_bytes());
+    sorted.iter().flat_map(|(name, value)| [name, value]).for_each(|part| mac.update(part.as_bytes()));
+    base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+}
+
+#[test]
+fn a_key_is_believed_that_twilio_signed() {
+    let channel = "name=calls,kind=voice,type=http,preset=twilio,username=AC1,password=the-auth-token,from=+3612345678,\
+                   ok-status=204,body-type=raw,body={reference}|{to}|{text}";
+    let site = Site::start("voice-twilio", channel, &["--voice", "answer=key", "--sms", "gap=0s"]);
+    let accepted = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| site.remote_desktop());
+        let reference = site.provider.question(0).body.split_once('|').unwrap().0.to_owned();
+        let url = format!("{}/voice/calls?id={reference}", site.portal);
+        let fields = [("To", PHONE), ("Digits", "#"), ("CallSid", "CA1")];
+        let body = "To=%2B36301234567&Digits=%23&CallSid=CA1";
+        let presses = |signature: &str| post(&url, &[("X-Twilio-Signature", signature)], body).0;
+        assert_eq!(presses(""), 403);
+        assert_eq!(presses(&twilio("another-token", &url, &fields)), 403);
+        assert_eq!(presses(&twilio("the-auth-token", &url, &fields[..2])), 403);
+        assert_eq!(presses(&twilio("the-auth-token", &url, &fields)), 204);
+        asked.join().unwrap()
+    });
+    assert!(accepted.as_ref().is_some_and(Reply::accepts), "{accepted:?}");
+}

@@ -76,6 +76,12 @@ pub(super) const TEXT: &[Key] = &[
         "TEMPLATE",
         "what is sent or said, with {code}, {app}, {server}, {minutes}, {first}",
     ),
+    key(
+        "asks",
+        Values::One,
+        "BOOL",
+        "sms and voice: it asks for an answer on the phone, instead of bringing a code (false)",
+    ),
     key("subject", Values::One, "TEMPLATE", "the subject of a mail, with the same places but {code}"),
 ];
 
@@ -131,11 +137,18 @@ pub(super) fn text(reader: &mut Reader<'_>) -> Option<Text> {
         reader.record("kind", kind.word(), &Origin::Default);
     }
     let language = reader.required("language", language);
+    let asks = reader.or("asks", value::boolean, false);
+    if asks && kind == Some(Kind::Email) {
+        let origin = reader.origin_of("asks").unwrap_or(reader.origin());
+        reader.fault(origin, "asks", "belongs to text messages and calls", "remove it");
+    }
     reader.demand("text");
     let body = reader.find("text", template(IN_TEXTS));
     if let Some(body) = &body {
         reader.record("text", body.value.written(), &Origin::Default);
-        if !body.value.has(Slot::Code) {
+        // A call that waits for a key has nothing to say but that.
+        let speaks = asks && kind == Some(Kind::Voice);
+        if !speaks && !body.value.has(Slot::Code) {
             reader.fault(&body.origin, "text", "has no {code}", "say where the code goes");
         }
     }
@@ -150,6 +163,7 @@ pub(super) fn text(reader: &mut Reader<'_>) -> Option<Text> {
     }
     Some(Text {
         kind: kind?,
+        asks,
         language: language?.value.into(),
         subject: subject.map(|found| found.value),
         body: body?.value,
@@ -160,7 +174,9 @@ pub(super) fn text(reader: &mut Reader<'_>) -> Option<Text> {
 pub(super) fn compare(settings: &Settings, origins: &[Origin], clients: &[Label], findings: &mut Findings) {
     let texts = &settings.texts;
     for (place, (text, origin)) in texts.written.iter().zip(origins).enumerate() {
-        let same = |other: &&Text| other.kind == text.kind && other.language == text.language;
+        let same = |other: &&Text| {
+            (other.kind, other.asks, &other.language) == (text.kind, text.asks, &text.language)
+        };
         if texts.written.iter().take(place).any(|other| same(&other)) {
             findings.faults.push(Fault::new(
                 origin,
@@ -178,8 +194,10 @@ pub(super) fn compare(settings: &Settings, origins: &[Origin], clients: &[Label]
         let sample = texts.sample(Kind::Sms, &language, longest, settings.sms.lifetime);
         let measured = measure(&sample);
         if measured.parts > 1 {
-            let written =
-                texts.written.iter().position(|text| text.kind == Kind::Sms && text.language == language);
+            let written = texts
+                .written
+                .iter()
+                .position(|text| (text.kind, text.asks) == (Kind::Sms, false) && text.language == language);
             let origin = written.and_then(|place| origins.get(place)).unwrap_or(&Origin::Default);
             let why =
                 measured.because.map_or(String::new(), |because| format!(", since GSM-7 has no {because:?}"));

@@ -22,6 +22,8 @@ use crate::engine::delivery::{Delivery, Kind, Message};
 pub struct Text {
     /// What it is for.
     pub kind: Kind,
+    /// It asks for an answer on the phone, rather than bringing a code to be typed.
+    pub asks: bool,
     /// Its language in lower case, as in RFC 5646: `hu`, `en-gb`.
     pub language: Arc<str>,
     /// The subject of a mail.
@@ -126,7 +128,7 @@ impl Texts {
         let mut languages: Vec<Arc<str>> = self
             .written
             .iter()
-            .filter(|text| text.kind == kind)
+            .filter(|text| text.kind == kind && !text.asks)
             .map(|text| Arc::clone(&text.language))
             .collect();
         languages.extend(
@@ -235,16 +237,20 @@ impl Texts {
         Rendered { language: Arc::clone(&text.language), subject, text: body, code, digits, minutes }
     }
 
-    /// The words of a question, in the user's language where there are some, else in this server's, else in English.
+    /// The words of a question, chosen as those of a code are.
     fn asking(&self, delivery: &Delivery, question: &Question) -> Text {
-        let wanted = delivery.language.as_deref().unwrap_or(&self.language).to_ascii_lowercase();
-        let of = |language: &str| {
-            let first = language.split(['-', '_']).next().unwrap_or_default();
-            ASKING.iter().find(|(known, _)| *known == first)
-        };
-        let Some((language, [text, text_pin, call, call_pin, not_you])) =
-            of(&wanted).or_else(|| of(&self.language)).or_else(|| of("en"))
-        else {
+        let mut built_in = None;
+        for tag in self.tags(delivery.language.as_deref()) {
+            if let Some(text) = self.written(delivery.kind, &tag, true) {
+                return text.clone();
+            }
+            let known = || ASKING.iter().find(|(known, _)| **known == *tag);
+            built_in = built_in.or_else(known);
+            if built_in.is_some() {
+                break;
+            }
+        }
+        let Some((language, [text, text_pin, call, call_pin, not_you])) = built_in else {
             return plain(delivery.kind, "en", "", "");
         };
         let body = match question.asks {
@@ -263,19 +269,29 @@ impl Texts {
     /// The text of `kind` for somebody who speaks `language`: of that very tag, of its first part, of the language of this
     /// server, English; the admin's before one built in.
     fn choose(&self, kind: Kind, language: Option<&str>) -> Text {
-        let wanted = language.unwrap_or(&self.language).to_ascii_lowercase();
-        let first = wanted.split(['-', '_']).next().unwrap_or("en").to_owned();
-        for tag in [&*wanted, &*first, &*self.language, "en"] {
-            if let Some(text) = self.written.iter().find(|text| text.kind == kind && &*text.language == tag) {
+        for tag in self.tags(language) {
+            if let Some(text) = self.written(kind, &tag, false) {
                 return text.clone();
             }
             if let Some((kind, language, subject, body)) =
-                BUILT_IN.iter().find(|(known, language, ..)| *known == kind && *language == tag)
+                BUILT_IN.iter().find(|(known, language, ..)| *known == kind && **language == *tag)
             {
                 return plain(*kind, language, subject, body);
             }
         }
         plain(kind, "en", "", "{code}")
+    }
+
+    /// In which languages a text is looked for, best first.
+    fn tags(&self, language: Option<&str>) -> [String; 4] {
+        let wanted = language.unwrap_or(&self.language).to_ascii_lowercase();
+        let first = wanted.split(['-', '_']).next().unwrap_or("en").to_owned();
+        [wanted, first, self.language.to_ascii_lowercase(), "en".to_owned()]
+    }
+
+    /// The admin's own.
+    fn written(&self, kind: Kind, tag: &str, asks: bool) -> Option<&Text> {
+        self.written.iter().find(|text| (text.kind, text.asks, &*text.language) == (kind, asks, tag))
     }
 }
 
@@ -301,6 +317,7 @@ fn plain(kind: Kind, language: &str, subject: &str, body: &str) -> Text {
     let read = |written: &str| Template::parse(written, IN_TEXTS).expect("a template built in");
     Text {
         kind,
+        asks: false,
         language: language.into(),
         subject: (!subject.is_empty()).then(|| read(subject)),
         body: read(body),
@@ -411,6 +428,41 @@ mod tests {
             }
         }
         assert!(ask(Kind::Voice, Asks::Key { pin: false, fraud: None }, "fr").starts_with("Hello."));
+    }
+
+    #[test]
+    fn a_question_is_asked_in_words_of_ones_own_and_a_code_is_not_sent_in_them() {
+        use crate::base::time::UnixTime;
+        use crate::engine::asking::Reference;
+        let asks = |language, body| Text { asks: true, ..plain(Kind::Sms, language, "", body) };
+        let written = vec![
+            plain(Kind::Sms, "de", "", "Ihr Code: {code}"),
+            asks("de", "Antworten Sie {code}, {first} ({app})"),
+            Text { kind: Kind::Voice, ..asks("hu", "Ha ön az, nyomja meg a kettőskeresztet: {app}.") },
+        ];
+        let texts = Texts { written, ..texts() };
+        let question = |kind, asks, language: &str| {
+            let question = Question {
+                reference: Reference([0; 16]),
+                device: None,
+                asks,
+                station: None,
+                lifetime: Duration::from_mins(1),
+                expires: UnixTime(0),
+            };
+            let message = Message::Ask(Box::new(question));
+            let first = Some("Eve\n1".into());
+            let language = Some(language.into());
+            let delivery = Delivery { kind, message, first, language, ..delivery("+36301234567", "") };
+            texts.render(&delivery).text.to_string()
+        };
+        let back = || Asks::CodeBack { code: crate::base::secret::Secret::from("123456"), pin: false };
+        let key = || Asks::Key { pin: false, fraud: Some(0) };
+        assert_eq!(question(Kind::Sms, back(), "de-AT"), "Antworten Sie 123456, Eve1 (vpn)");
+        assert_eq!(question(Kind::Voice, key(), "hu"), "Ha ön az, nyomja meg a kettőskeresztet: vpn.");
+        assert!(question(Kind::Sms, back(), "hu").starts_with("Válaszolj: 123456"));
+        assert!(question(Kind::Voice, key(), "de").starts_with("Hello."), "no German call: English");
+        assert_eq!(rendered(&texts, Kind::Sms, Some("de")), "Ihr Code: 123456");
     }
 
     #[test]

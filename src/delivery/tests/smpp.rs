@@ -203,6 +203,7 @@ fn a_long_text_goes_in_parts_or_whole_and_in_ucs_2_where_it_must() {
             super::super::template::IN_TEXTS,
         );
         texts.written.push(super::super::text::Text {
+            asks: false,
             kind: Kind::Sms,
             language: "en".into(),
             subject: None,
