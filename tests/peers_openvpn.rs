@@ -165,3 +165,18 @@ fn a_wrong_code_behind_the_password_counts_once_for_all_tries_of_one_login() {
     site.radmfa.process.wait_for("REJECT code-wrong user=alice");
     assert_eq!(site.lines("code-wrong"), 1);
 }
+
+#[test]
+fn a_wrong_password_is_heard_once_by_the_primary_for_all_tries_of_one_login() {
+    let user = User::named("alice");
+    let mut site = Site::start("openvpn-password", &user, "profile = \"openvpn\"\npatience = \"20s\"");
+    let openvpn = OpenVpn::start(&site.scratch, site.tap.server());
+    site.upstream.hold();
+    let dial = openvpn.dial("alice", "not the password");
+    site.tries();
+    site.upstream.release();
+    site.replies(REJECT);
+    assert!(!dial.admitted());
+    site.radmfa.process.wait_for("REJECT primary-rejected user=alice");
+    assert_eq!(site.lines("primary-rejected"), 1, "{}", site.radmfa.process.log());
+}

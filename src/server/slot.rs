@@ -201,10 +201,12 @@ impl Slot {
         Some(meaning(mint, client, user.as_ref(), station.as_deref(), Some(&password), &packet))
     }
 
-    /// Whether a first request may hold all that its login needs, so that it can end in an Accept by itself. Where it does
-    /// not say whose station it comes from, two people's requests may be alike: it is nobody's copy.
+    /// Whether a first request may be all that there is of its login: a code stands behind its password, or its gateway shows
+    /// no challenge. Where it does not say whose station it comes from, two people's requests may be alike: it is nobody's
+    /// copy.
     pub(super) fn is_whole(arrival: &Arrival) -> bool {
-        arrival.policy.admission.append != Append::Never && arrival.station.is_some()
+        let admission = &arrival.policy.admission;
+        (admission.append != Append::Never || !admission.challenge) && arrival.station.is_some()
     }
 
     /// Until when another request that means the same joins this login.
