@@ -15,7 +15,6 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use std::time::Duration;
 use cli_support::Desk;
 use serde_json::Value;
 use support::process::{poll, program};
+use support::smpp_centre::{lines, message_centre, target};
 use support::{Process, free_port};
 
 /// What every configuration here begins with.
@@ -37,29 +37,6 @@ fn configure(desk: &Desk, channel: &str) {
     std::process::Command::new("chmod").args(["600"]).arg(desk.scratch.join("radmfa.toml")).status().unwrap();
 }
 
-/// Beside the directory that cargo keeps for tests: the target directory, wherever it is.
-fn target(path: &str) -> std::path::PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join(path);
-    assert!(path.exists(), "{} is missing; tests/run makes it", path.display());
-    path
-}
-
-/// The lines of JSON that a peer has printed.
-fn lines(process: &Process) -> Vec<Value> {
-    process.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
-fn message_centre(desk: &Desk, port: u16) -> Process {
-    let mut command = Command::new(program("node"));
-    command
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/smpp_centre.js"))
-        .args([&port.to_string(), "radmfa", "s3cret"])
-        .env("NODE_PATH", target("node/node_modules"));
-    let mut centre = Process::spawn("centre", command, &desk.scratch);
-    centre.wait_for("ready");
-    centre
-}
-
 fn smpp(port: u16, password: &str) -> String {
     format!(
         "name = \"centre\"\nkind = \"sms\"\ntype = \"smpp\"\nserver = \"127.0.0.1:{port}\"\nusername = \"radmfa\"\n\
@@ -71,7 +48,7 @@ fn smpp(port: u16, password: &str) -> String {
 fn a_message_centre_of_npms_smpp_takes_messages_and_parts() {
     let desk = Desk::new("channel-smpp");
     let port = free_port();
-    let centre = message_centre(&desk, port);
+    let centre = message_centre(&desk.scratch, port);
     configure(&desk, &smpp(port, "s3cret"));
     let said = desk.ok("channel send centre +36301234542 --config radmfa.toml");
     assert!(said.contains("channel centre: taken"), "{said}");
@@ -109,7 +86,7 @@ fn a_message_centre_of_npms_smpp_takes_messages_and_parts() {
 fn a_message_centre_that_knows_another_password_is_said() {
     let desk = Desk::new("channel-smpp-password");
     let port = free_port();
-    let _centre = message_centre(&desk, port);
+    let _centre = message_centre(&desk.scratch, port);
     configure(&desk, &smpp(port, "wr0ngpw"));
     let said = desk.fails("channel send centre +36301234542 --config radmfa.toml", 1);
     assert!(said.contains("the password is wrong"), "{said}");

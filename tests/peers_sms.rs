@@ -9,9 +9,13 @@
 
 mod support;
 
+use std::time::Duration;
+
+use support::process::poll;
 use support::radclient::{Radclient, Signing};
 use support::sink::Sink;
-use support::{FreeRadius, Radmfa, Scratch, User};
+use support::smpp_centre::{lines, message_centre};
+use support::{FreeRadius, Radmfa, Scratch, User, free_port};
 
 /// A primary that knows `user`, and a server whose store knows the user's phone alone.
 struct Site {
@@ -23,17 +27,21 @@ struct Site {
 
 impl Site {
     fn start(name: &str, user: &User, more: &[&str]) -> Site {
-        let scratch = Scratch::new(name);
+        let sink = Sink::start();
+        let channel = sink.channel();
+        Site::reached_by(Scratch::new(name), user, sink, &channel, more)
+    }
+
+    /// Whose messages go out by `channel`.
+    fn reached_by(scratch: Scratch, user: &User, sink: Sink, channel: &str, more: &[&str]) -> Site {
         let primary = FreeRadius::primary(&scratch, std::slice::from_ref(user));
         let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
         Radmfa::run(&scratch, &["user", "add", &user.name, "--phone", "+36301234567", "--store", &store])
             .expect_success("radmfa user add");
         let server = primary.server();
         let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
-        let sink = Sink::start();
-        let channel = sink.channel();
         let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
-        arguments.extend(["--channel", &channel]);
+        arguments.extend(["--channel", channel]);
         arguments.extend(more);
         let radmfa = Radmfa::serve(&scratch, &arguments);
         Site { radmfa, sink, _primary: primary, scratch }
@@ -100,4 +108,33 @@ fn a_trace_says_which_channel_took_the_message_and_shows_no_code() {
     trace.wait_for("sends a code by sms");
     trace.wait_for("accepted code-accepted");
     assert!(!trace.log().contains(&code), "{}", trace.log());
+}
+
+#[test]
+fn what_the_message_centre_says_of_a_message_is_in_the_trail_of_its_login() {
+    let user = User::named("u1");
+    let scratch = Scratch::new("sms-receipt");
+    let port = free_port();
+    let centre = message_centre(&scratch, port);
+    let channel = format!(
+        "name=centre,kind=sms,type=smpp,server=127.0.0.1:{port},username=radmfa,password=s3cret,from=radmfa"
+    );
+    let site = Site::reached_by(scratch, &user, Sink::default(), &channel, &[]);
+    let challenge = site.gateway().password("u1", &user.password);
+    let text = poll("a message", Duration::from_secs(10), || {
+        lines(&centre).iter().find_map(|line| line["text"].as_str().map(str::to_owned))
+    });
+    let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6).unwrap();
+    assert!(site.gateway().answer("u1", code, &challenge).accepts());
+    let store = format!("sqlite:{}", site.scratch.join("radmfa.db").display());
+    let report = poll("a receipt", Duration::from_secs(10), || {
+        let arguments = ["report", "auth", "--format", "json", "--store", &store];
+        let printed = Radmfa::run(&site.scratch, &arguments).expect_success("radmfa report").stdout;
+        printed.contains("message-arrived").then_some(printed)
+    });
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&report).unwrap();
+    let row = |reason: &str| rows.iter().find(|row| row["reason"] == reason).unwrap();
+    assert_eq!(row("message-arrived")["login"], row("code-accepted")["login"]);
+    assert_eq!(row("message-arrived")["user"], "u1");
+    assert!(!report.contains(code), "a code in the trail: {report}");
 }

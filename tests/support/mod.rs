@@ -52,6 +52,7 @@ pub mod radsecproxy;
 pub mod scratch;
 pub mod sink;
 pub mod site;
+pub mod smpp_centre;
 pub mod tap;
 pub mod webhook;
 
