@@ -5,7 +5,7 @@
 //! ```
 //! A page is a client like any other, called as its [`Door`] is: policy, lockout, floods and the trail hold for it, and each
 //! State is good once. Its requests are built and signed here, since engine and password servers read requests.
-//! Invariants: [`Said::Accepted`] is made of an [`Accept`](crate::engine::proof::Accept) alone, so of a password, a second
+//! Invariants: [`Said::Accepted`] is made of an [`Accept`] alone, so of a password, a second
 //! factor and a durable row; nothing is waived at a door; whoever hung up leaves a login that expires like any other.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

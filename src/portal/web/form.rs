@@ -31,7 +31,7 @@ pub enum Refusal {
     Foreign,
 }
 
-/// The hidden field of a form, of a [`Slip`](super::visitor::Slip) or a session.
+/// The hidden field of a form, of a `Slip` or a session.
 #[must_use]
 pub fn token(token: &str) -> Markup {
     html! { input type="hidden" name=(TOKEN) value=(token); }

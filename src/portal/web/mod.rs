@@ -5,7 +5,7 @@
 //!                  └─ nothing here, not allowed, a panic ─ error page ───────┴─ headers ─► response
 //! ```
 //! One [`Web`] a listener (its `area`): cookies do not tell ports of a host apart, so their names do. Invariants: every response
-//! leaves with the headers of [`page::harden`]; whatever changes something is a POST read by [`form`], from this site and with
+//! leaves with the headers of `page::harden`; whatever changes something is a POST read by [`form`], from this site and with
 //! the token of its own cookie; every table is bounded; no page needs a script unless it says so.
 
 mod assets;

@@ -1,6 +1,6 @@
 //! Who is logged in, in memory: a restart ends every session.
 //!
-//! The cookie holds 256 random bits, the table their SHA-256 alone. Invariants: at most [`SESSIONS_MAX`] sessions, [`EACH_MAX`] of
+//! The cookie holds 256 random bits, the table their SHA-256 alone. Invariants: at most `SESSIONS_MAX` sessions, `EACH_MAX` of
 //! one subject; the one that was idle longest goes first; 15 minutes idle or 8 hours in all end one; whenever what it may do
 //! rises it gets another cookie, so a cookie that was known before is worth nothing after.
 

@@ -1,6 +1,6 @@
 //! How often something may be tried: by address, by user, by whatever it concerns.
 //!
-//! Counted in windows that begin with the first attempt. Invariants: at most [`ENTRIES_MAX`] entries of a few octets each; where
+//! Counted in windows that begin with the first attempt. Invariants: at most `ENTRIES_MAX` entries of a few octets each; where
 //! the table is full the oldest window goes.
 
 use std::collections::{BTreeSet, HashMap};

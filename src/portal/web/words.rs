@@ -1,7 +1,7 @@
 //! What pages say, by language: `messages/*.toml`, embedded.
 //!
 //! A key is `table.name`; `{words}` in braces are filled in. A further language is a file with the same keys and a line of
-//! [`FILES`]. The texts are ours, so they may hold no markup: what is filled in is escaped with them, by the page.
+//! `FILES`. The texts are ours, so they may hold no markup: what is filled in is escaped with them, by the page.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

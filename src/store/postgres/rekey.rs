@@ -3,7 +3,7 @@
 //! ```text
 //! begin ── each key sealed under the other, in `meta` ── servers have looked ── re-seal in chunks ── finish
 //! ```
-//! From begin on whoever holds either key has both ([`super::keys`]), so this may end at any moment: the store stays
+//! From begin on whoever holds either key has both (`keys.rs`), so this may end at any moment: the store stays
 //! readable with the key that it wants, and running it again goes on. Invariants: a value is replaced only as it was read;
 //! tokens are locked in the order of their numbers, as logins lock them; the store wants the new key once a whole pass has
 //! found nothing that is sealed otherwise.
