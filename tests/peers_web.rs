@@ -259,6 +259,11 @@ fn a_service_that_wants_a_rest_gets_it_and_redirects_lead_nowhere() {
         site.radmfa.process.log()
     );
     assert!(site.command(&["device", "list", "u1"]).contains("active"));
+    // That was said to one browser: whoever has another is pushed to by the same service.
+    service.answers("201 Created\r\n");
+    site.enrol(&Browser::new(&service, "tablet"), "tablet");
+    shown(&site.gateway().password("u1", &site.user.password));
+    assert_eq!(service.message(1).path, "/push/tablet");
 
     let (site, service) = web("web-redirect");
     let phone = Browser::new(&service, "phone");

@@ -105,7 +105,8 @@ fn callers_who_say_nothing_keep_nobody_out_and_are_hung_up_on() {
     let scratch = Scratch::new("portal-slow");
     let portal = format!("127.0.0.1:{}", free_port());
     let _radmfa = serve(&scratch, &portal);
-    let mut silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(&portal).unwrap()).collect();
+    // Fewer than one network may hold.
+    let mut silent: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(&portal).unwrap()).collect();
     for stream in &mut silent {
         stream.write_all(b"POST /push/hook HTTP/1.1\r\nHost: x\r\n").unwrap();
     }
@@ -115,6 +116,32 @@ fn callers_who_say_nothing_keep_nobody_out_and_are_hung_up_on() {
     let mut rest = Vec::new();
     let ended = first.read_to_end(&mut rest);
     assert!(ended.is_ok(), "still open after the time that a head may take: {ended:?}");
+}
+
+#[test]
+fn strangers_who_sign_nothing_right_make_no_more_than_so_many_reads_of_the_store() {
+    let scratch = Scratch::new("portal-strangers");
+    let portal = format!("127.0.0.1:{}", free_port());
+    let _radmfa = serve(&scratch, &format!("listen={portal},proxies=127.0.0.1"));
+    let ask = |from: &str, path: &str, time: u64| {
+        let body = serde_json::json!({
+            "user": "u1", "device": "1", "time": time.to_string(), "signature": "AAAA",
+            "id": "ab".repeat(16), "verdict": "approve",
+        });
+        post(&format!("http://{portal}{path}"), &[("X-Forwarded-For", from)], &body.to_string()).0
+    };
+    let (one, other) = ("198.51.100.7", "198.51.100.8");
+    // What is too old is not looked up, and costs nothing.
+    for _ in 0..60 {
+        assert_eq!(ask(one, "/device/api/questions", seconds_now() - 3600), 403);
+    }
+    for path in ["/device/api/questions", "/device/api/answer"].repeat(15) {
+        assert_eq!(ask(one, path, seconds_now()), 403, "{path}");
+    }
+    for path in ["/device/api/questions", "/device/api/answer"] {
+        assert_eq!(ask(one, path, seconds_now()), 429, "{path}");
+        assert_eq!(ask(other, path, seconds_now()), 403, "{path}: another network");
+    }
 }
 
 #[test]

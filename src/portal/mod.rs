@@ -6,7 +6,8 @@
 //! ```
 //! A thread and a runtime of its own (`serving.rs`), so that a slow or hostile caller takes nothing from logins; it reaches them
 //! through [`Answers`] alone. Invariants: off unless it is configured; every connection, head, body and wait is bounded; nothing
-//! is looked up for a caller who has proved nothing; every page is made by `web/`, which alone sets headers and cookies.
+//! is looked up for a caller who has proved nothing, but a device whose key has to be known to prove anything, and that only so often for
+//! one network; every page is made by `web/`, which alone sets headers and cookies.
 
 pub mod admin;
 mod approve;
@@ -94,7 +95,12 @@ impl Portal {
 
 fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Router {
     let offers = Offers::default();
-    let devices = Devices { answers: answers.clone(), desk: desk.clone(), offers: offers.clone() };
+    let devices = Devices {
+        answers: answers.clone(),
+        desk: desk.clone(),
+        offers: offers.clone(),
+        wrong: device::throttle(),
+    };
     let users = front.map_or_else(Router::new, |front| {
         let people = People::new(web, desk, front, answers.clone());
         enrol::routes(people.clone()).merge(phone::routes(people.clone(), offers)).merge(me::routes(people))

@@ -3,12 +3,13 @@
 //! ```text
 //! connection ─ (TLS) ─ request, bounded, and who sent it ─ router
 //! ```
-//! Invariants: every connection, head and wait is bounded; a slow or hostile caller takes nothing from logins, nor from another
-//! listener; a request that panics ends nothing but itself.
+//! Invariants: every connection, head and wait is bounded, and no network but that of a proxy of ours holds all connections; a slow or
+//! hostile caller takes nothing from logins, nor from another listener; a request that panics ends nothing but itself.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,9 +26,12 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use super::tls;
+use super::web::throttle::network;
 
 /// How many connections are served at once; further ones wait to be accepted.
 const CONNECTIONS: usize = 512;
+/// How many of them one network may hold; one more is closed as it comes. A proxy of ours speaks for many, and may hold them all.
+const OF_A_NETWORK: u32 = 64;
 /// How long a caller may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a caller may take over the head of a request, from the last answer on.
@@ -162,6 +166,7 @@ struct Manner {
 
 async fn serve(listener: TcpListener, manner: Arc<Manner>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let held = Arc::new(Held::default());
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
@@ -172,12 +177,54 @@ async fn serve(listener: TcpListener, manner: Arc<Manner>) {
                 continue;
             }
         };
+        let peer = peer.ip().to_canonical();
+        let share = if is_of(&manner.proxies, peer) {
+            None
+        } else {
+            let Some(share) = Held::take(&held, network(peer)) else { continue };
+            Some(share)
+        };
         let manner = Arc::clone(&manner);
         tokio::spawn(async move {
             // A caller who is slow, or breaks the protocol, is hung up on.
-            let _ended = timeout(LIFETIME, connection(stream, peer.ip().to_canonical(), manner)).await;
-            drop(place);
+            let _ended = timeout(LIFETIME, connection(stream, peer, manner)).await;
+            drop((place, share));
         });
+    }
+}
+
+/// How many connections each network holds; as many entries as there are connections at most.
+#[derive(Default)]
+struct Held(Mutex<HashMap<IpAddr, u32>>);
+
+/// One of them. Dropped, another may take its place.
+struct Share {
+    held: Arc<Held>,
+    network: IpAddr,
+}
+
+impl Held {
+    /// `None`: the network has as many as one may have.
+    fn take(held: &Arc<Held>, network: IpAddr) -> Option<Share> {
+        let mut table = held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = table.entry(network).or_default();
+        if *count >= OF_A_NETWORK {
+            return None;
+        }
+        *count += 1;
+        Some(Share { held: Arc::clone(held), network })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut table = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = table.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                table.remove(&self.network);
+            }
+        }
     }
 }
 
@@ -217,10 +264,14 @@ async fn speak(
     }
 }
 
+fn is_of(nets: &[IpNet], address: IpAddr) -> bool {
+    nets.iter().any(|net| net.contains(&address))
+}
+
 /// Who sent a request: read from the right, each proxy names the one before it, and the first that is no proxy of ours is the
 /// last whose word counts.
 fn origin(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
-    let trusted = |address: IpAddr| proxies.iter().any(|net| net.contains(&address));
+    let trusted = |address: IpAddr| is_of(proxies, address);
     if !trusted(peer) {
         return peer;
     }
@@ -247,6 +298,61 @@ mod tests {
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    /// A listener that answers everybody, and whose proxies are these.
+    fn answering(proxies: &[&str]) -> Serving {
+        let proxies = proxies.iter().map(|net| net.parse().unwrap()).collect();
+        let listen =
+            Listen { name: "portal", address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None, proxies };
+        Serving::open(&listen, Router::new().fallback(|| async { "here" })).unwrap()
+    }
+
+    /// A connection from `from`, which has to be an address of this machine.
+    fn connect(serving: &Serving, from: [u8; 4]) -> std::net::TcpStream {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&serving.address().into()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket.into()
+    }
+
+    /// Whether a request is answered there, rather than hung up on.
+    fn is_answered(mut stream: std::net::TcpStream) -> bool {
+        use std::io::{Read as _, Write as _};
+        // Whoever is hung up on may learn it as an error.
+        let _cut = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut said = Vec::new();
+        let _reset = stream.read_to_end(&mut said);
+        said.starts_with(b"HTTP/1.1 200")
+    }
+
+    #[test]
+    fn one_network_holds_its_share_of_the_connections_and_a_proxy_of_ours_as_many_as_it_needs() {
+        const HOST: [u8; 4] = [127, 0, 0, 1];
+        let serving = answering(&[]);
+        let mut silent: Vec<_> = (0..OF_A_NETWORK).map(|_| connect(&serving, HOST)).collect();
+        assert!(!is_answered(connect(&serving, HOST)), "one more than its share");
+        assert!(is_answered(connect(&serving, [127, 0, 0, 2])), "another network");
+        silent.clear();
+        // It may take a moment until it is seen that they are gone.
+        let lent = (0..10_000).any(|_| is_answered(connect(&serving, HOST)));
+        assert!(lent, "what was given back is not lent again");
+
+        let serving = answering(&["127.0.0.1/32"]);
+        let _through: Vec<_> = (0..OF_A_NETWORK).map(|_| connect(&serving, HOST)).collect();
+        assert!(is_answered(connect(&serving, HOST)), "a proxy of ours");
+    }
+
+    #[test]
+    fn a_subscriber_has_one_share_however_many_addresses_and_what_is_given_back_is_forgotten() {
+        let held = Arc::new(Held::default());
+        let take = |last: u32| Held::take(&held, network(address(&format!("2001:db8::{last:x}"))));
+        let shares: Vec<_> = (0..OF_A_NETWORK).map(|last| take(last).unwrap()).collect();
+        assert!(take(OF_A_NETWORK).is_none());
+        assert!(Held::take(&held, network(address("2001:db8:0:1::1"))).is_some());
+        drop(shares);
+        assert!(held.0.lock().unwrap().is_empty());
     }
 
     #[test]

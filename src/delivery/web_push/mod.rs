@@ -3,16 +3,16 @@
 //!
 //! What is sent is the question's name, and nothing that names a user: the page asks for the rest with its device's key
 //! (`portal/device`). Invariants: see [`places`] for where anything is posted to; a subscription that its service does not know any more
-//! takes its device back; a service that wants a rest gets it.
+//! takes its device back; who wants a rest gets it ([`rests`]).
 
 pub mod encrypt;
 pub mod places;
+mod rests;
 pub mod subscription;
 pub mod vapid;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use p256::SecretKey;
@@ -27,15 +27,10 @@ use crate::base::time::UnixTime;
 use crate::engine::asking::Question;
 use crate::engine::delivery::Message;
 use places::{Places, Resolver};
+use rests::Rests;
 use subscription::Subscription;
 use vapid::Vapid;
 
-/// How a service that wants a rest is left alone where it does not say for how long.
-const REST: Duration = Duration::from_secs(30);
-/// The longest rest that a service gets.
-const REST_MOST: Duration = Duration::from_mins(10);
-/// Services that a rest is remembered of.
-const RESTS_MAX: usize = 64;
 /// Whatever waits for the phone at the service, a newer message takes its place (RFC 8030 §5.4).
 const TOPIC: &str = "radmfa-login";
 
@@ -59,8 +54,7 @@ pub(super) struct WebPush {
     vapid: Option<Vapid>,
     entropy: Arc<Mutex<dyn Entropy + Send>>,
     gone: Arc<dyn Fn(Gone) + Send + Sync>,
-    /// By origin: until when it is left alone.
-    rests: Mutex<HashMap<String, UnixTime>>,
+    rests: Mutex<Rests>,
 }
 
 impl WebPush {
@@ -116,7 +110,7 @@ impl WebPush {
             refused("the device's endpoint is at none of the push-services that are listed")
         })?;
         let origin = url.origin().ascii_serialization();
-        if let Some(left) = self.rest_of(&origin, now) {
+        if let Some(left) = self.rests().left(&url, now) {
             return Err(Refusal(format!("{} wants no pushes for another {} s", place(&url), left.as_secs())));
         }
         let body = self
@@ -154,10 +148,11 @@ impl WebPush {
                 )))
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let rest = retry_after(response.headers());
-                self.leave_alone(origin, now, rest);
-                let (place, status, rest) = (place(&url), status.as_u16(), rest.as_secs());
-                Err(Refusal(format!("{place} answered {status}; it is left alone for {rest} s")))
+                let whole = status == StatusCode::SERVICE_UNAVAILABLE;
+                let rest = self.rests().wanted(&url, whole, retry_after(response.headers()), now).as_secs();
+                let (place, status) = (place(&url), status.as_u16());
+                let whom = if whole { "it" } else { "this browser" };
+                Err(Refusal(format!("{place} answered {status}; {whom} is left alone for {rest} s")))
             }
             _ => {
                 let said = read(response).await.map(|body| order.scrub(&body, &[])).unwrap_or_default();
@@ -186,26 +181,15 @@ impl WebPush {
         encrypt::encrypt(plain.as_bytes(), to, &own, random(&mut *entropy))
     }
 
-    fn rest_of(&self, origin: &str, now: UnixTime) -> Option<Duration> {
-        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back ends it, too.
-        rests.retain(|_, until| now < *until && until.since(now) <= REST_MOST);
-        rests.get(origin).map(|until| until.since(now))
-    }
-
-    fn leave_alone(&self, origin: String, now: UnixTime, rest: Duration) {
-        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        if rests.len() < RESTS_MAX {
-            rests.insert(origin, now + rest);
-        }
+    fn rests(&self) -> MutexGuard<'_, Rests> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a service says in seconds; a date is not read.
-fn retry_after(headers: &HeaderMap) -> Duration {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let seconds = said.and_then(|text| text.trim().parse().ok());
-    seconds.map_or(REST, Duration::from_secs).clamp(Duration::from_secs(1), REST_MOST)
+    said.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)
 }
 
 fn unreachable(url: &Url, fault: &reqwest::Error) -> Refusal {

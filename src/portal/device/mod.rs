@@ -5,13 +5,16 @@
 //! questions (signed by the device's key) ─► what is asked of it    answer (signed) ─► Answers ─► login
 //! ```
 //! A device is named by the store's number, its key never leaves the phone, and its signature stands over the whole of what it asks or
-//! says, at most a minute old. Invariants: whoever shows no good signature learns nothing, not even whether there is such a user; an answer
-//! counts for the question of the device that signed it; a device that was taken back is told so by its own key alone.
+//! says, at most a minute old. Invariants: whoever shows no good signature learns nothing, not even whether there is such a user, and has
+//! a device looked up only so often; an answer counts for the question of the device that signed it; a device that was taken back is told
+//! so by its own key alone.
 
 mod offers;
 mod page;
 mod proof;
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -32,6 +35,8 @@ use super::factor::take;
 use super::people::person;
 use super::reply;
 use super::request::read;
+use super::web::Visitor;
+use super::web::throttle::{Throttle, network};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::delivery::actions::Act;
@@ -53,12 +58,23 @@ pub(super) struct Devices {
     pub(super) desk: Desk,
     /// Who may register.
     pub(super) offers: Offers,
+    /// Signatures that were none, by network.
+    pub(super) wrong: Arc<Throttle>,
 }
 
 /// What is signed may be so old, or so far ahead, when it arrives.
 const FRESH: Duration = Duration::from_mins(1);
+/// So many signatures that are none may come from one network …
+const WRONG: u32 = 30;
+/// … within so long.
+const WRONG_WITHIN: Duration = Duration::from_mins(10);
 /// The longest name of a device, in characters.
 const NAME_MAX: usize = 32;
+
+/// For [`Devices::wrong`].
+pub(super) fn throttle() -> Arc<Throttle> {
+    Arc::new(Throttle::new(WRONG, WRONG_WITHIN))
+}
 
 /// The routes beneath `/device`.
 pub(super) fn routes(devices: Devices) -> Router {
@@ -160,11 +176,15 @@ struct Asked {
 }
 
 /// `POST /device/api/questions`
-async fn questions(State(devices): State<Devices>, request: Request<Body>) -> Response<Body> {
+async fn questions(
+    State(devices): State<Devices>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
     let Some(asked) = body::<Asked>(request).await else { return reply::malformed() };
     let Asked { user, device, time, signature } = &asked;
-    let signed = ["radmfa questions", user, device, time];
-    let known = match devices.known(&asked.user, device, time, &signed, signature).await {
+    let signed = Stamped { lines: &["radmfa questions", user, device, time], user, device, time, signature };
+    let known = match devices.known(&signed, visitor.address).await {
         Ok(known) if known.is_active() => known,
         Ok(_) => return reply::outcome(Outcome::NotActive),
         Err(unproven) => return unproven.said(),
@@ -221,11 +241,12 @@ impl Verdict {
 }
 
 /// `POST /device/api/answer`
-async fn answer(State(devices): State<Devices>, request: Request<Body>) -> Response<Body> {
+async fn answer(State(devices): State<Devices>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
     let Some(said) = body::<Answered>(request).await else { return reply::malformed() };
     let Answered { user, device, id, number, time, signature, .. } = &said;
-    let signed = ["radmfa answer", user, device, id, said.verdict.word(), number, time];
-    let known = match devices.known(user, device, time, &signed, signature).await {
+    let lines = ["radmfa answer", user, device, id, said.verdict.word(), number, time];
+    let signed = Stamped { lines: &lines, user, device, time, signature };
+    let known = match devices.known(&signed, visitor.address).await {
         Ok(known) => known,
         Err(unproven) => return unproven.said(),
     };
@@ -261,11 +282,22 @@ async fn act(State(devices): State<Devices>, Path(token): Path<String>) -> Respo
     reply::outcome(devices.answers.answer(reference, answer).await)
 }
 
+/// What is said to be signed by a device, and when.
+struct Stamped<'a> {
+    lines: &'a [&'a str],
+    user: &'a str,
+    device: &'a str,
+    time: &'a str,
+    signature: &'a str,
+}
+
 /// Why nobody knows who asks.
 #[derive(Clone, Copy, Debug)]
 enum Unproven {
     /// It is no device's signature, of late.
     Nobody,
+    /// Too many of those came from there.
+    Again,
     /// The store cannot be asked.
     Unknown,
 }
@@ -274,6 +306,7 @@ impl Unproven {
     fn said(self) -> Response<Body> {
         match self {
             Unproven::Nobody => reply::forbidden(),
+            Unproven::Again => refused(StatusCode::TOO_MANY_REQUESTS, "too-many"),
             Unproven::Unknown => reply::outcome(Outcome::Unavailable),
         }
     }
@@ -281,14 +314,8 @@ impl Unproven {
 
 impl Devices {
     /// The device that has signed, of late; it may have been taken back.
-    async fn known(
-        &self,
-        user: &str,
-        device: &str,
-        time: &str,
-        signed: &[&str],
-        signature: &str,
-    ) -> Result<Known, Unproven> {
+    async fn known(&self, stamped: &Stamped<'_>, from: IpAddr) -> Result<Known, Unproven> {
+        let Stamped { lines, user, device, time, signature } = *stamped;
         let plain = time.len() <= 12 && time.bytes().all(|octet| octet.is_ascii_digit());
         let now = self.answers.now();
         let at = time.parse().ok().filter(|_| plain).map(UnixTime::from_secs);
@@ -298,19 +325,27 @@ impl Devices {
         let (Ok(user), Ok(id)) = (UserName::canonical(user.as_bytes()), device.parse::<i64>()) else {
             return Err(Unproven::Nobody);
         };
+        // The store has to be asked before anything is proved.
+        let from = network(from);
+        if self.wrong.is_spent(from, self.answers.clock().mono()) {
+            return Err(Unproven::Again);
+        }
         let account = match self.answers.user(user).await {
-            UserAnswer::Found(account) => account,
-            UserAnswer::Unknown { .. } => return Err(Unproven::Nobody),
+            UserAnswer::Found(account) => Some(account),
+            UserAnswer::Unknown { .. } => None,
             UserAnswer::Unavailable => return Err(Unproven::Unknown),
         };
         let known = account
-            .special
             .as_ref()
+            .and_then(|account| account.special.as_ref())
             .and_then(|special| special.devices.iter().find(|device| device.id == id))
             .filter(|device| {
-                device.key.as_ref().is_some_and(|key| signed_by(key, &Signed(signed), signature))
+                device.key.as_ref().is_some_and(|key| signed_by(key, &Signed(lines), signature))
             });
-        known.cloned().ok_or(Unproven::Nobody)
+        known.cloned().ok_or_else(|| {
+            self.wrong.count(from, self.answers.clock().mono());
+            Unproven::Nobody
+        })
     }
 }
 
