@@ -76,7 +76,7 @@ pub(super) const KEYS: &[Key] = &[
         "arm",
         Kind::One,
         "DURATION",
-        "nothing is sent; the user arms the login on the portal, and has so long for it, 30s to 10m, or 0s for no arming (0s)",
+        "nothing is sent; the help desk arms the login (radmfa user arm), and it comes within so long, 30s to 10m, or 0s for no arming (0s)",
     ),
 ];
 

@@ -1,8 +1,8 @@
-//! Arm first (`arm`): the user has passed a second factor on the portal and pressed "let me in", or the help desk did; the next login at
-//! that client is let in, once, within a minute or two. Whoever is not armed is asked for nothing that is sent, so nobody can be worn out.
+//! Arm first (`arm`): whoever made sure of the user has armed a login (`radmfa user arm`); the next one at that client is let in,
+//! once, within a minute or two. Whoever is not armed is asked for nothing that is sent, so nobody can be worn out.
 //!
 //! What the gateway or the password server checked is checked by now. The lock and the wait after wrong codes hold as for anything else that
-//! is typed: a factor was passed moments ago, so neither is in anybody's way.
+//! is typed.
 
 use std::sync::Arc;
 

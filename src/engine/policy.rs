@@ -130,7 +130,7 @@ pub struct LoginPolicy {
     /// For so long after a right second factor the same user at the same client and station is not asked again, 1 min to
     /// 90 d; zero: never.
     pub remember: Duration,
-    /// A login has to be armed on the portal, and then comes within so long, 30 s to 10 min; zero: it need not.
+    /// A login has to be armed, and then comes within so long, 30 s to 10 min; zero: it need not.
     pub arm: Duration,
 }
 

@@ -44,7 +44,7 @@ reasons! {
     Remembered = "remembered",
     /// The password was right, and the user approved the login on the phone.
     PhoneApproved = "phone-approved",
-    /// The user had armed the login on the portal, or an admin had.
+    /// The login had been armed before it came.
     ArmedUsed = "armed-used",
     /// The primary authentication refused the password.
     PrimaryRejected = "primary-rejected",
@@ -70,7 +70,7 @@ reasons! {
     UserBlocked = "user-blocked",
     /// The bypass that an admin had opened was used or cancelled while the login was under way.
     BypassGone = "bypass-gone",
-    /// The gateway's logins have to be armed on the portal first, and this one was not.
+    /// The gateway's logins have to be armed first, and this one was not.
     NotArmed = "not-armed",
     /// A request that this server had passed on came back to it: whoever it asks about passwords asks this server.
     ProxyLoop = "proxy-loop",
@@ -170,7 +170,7 @@ reasons! {
     BypassOpened = "bypass-opened",
     /// An admin cancelled the bypasses that were open for the user.
     BypassCancelled = "bypass-cancelled",
-    /// The user, or an admin, armed a login: the next one at a client is let in, once.
+    /// A login was armed: the user's next one at a client is let in, once.
     Armed = "armed",
     /// An admin ended the user's remembered factors, or one of them.
     SessionEnded = "session-ended",

@@ -118,7 +118,7 @@ pub struct Bypass {
     pub why: Arc<str>,
 }
 
-/// The next login at a client, which its user has armed on the portal.
+/// The next login at a client, which was armed for its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Armed {
     /// The store's own number.

@@ -16,7 +16,7 @@ const USUAL: Duration = Duration::from_mins(2);
 
 /// Let a user's next login at a client in that wants to be armed first (`arm`), once
 ///
-/// The user does the same on the portal. It is open for as long as the client's `arm` says.
+/// It is open for as long as the client's `arm` says.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arm {
     /// The user

@@ -64,7 +64,7 @@ impl Page {
         Page { nav: Some(nav), ..self }
     }
 
-    /// Loads a script of this site, such as `/assets/passkey.js`.
+    /// Loads a script of this site, such as `/assets/left.js`.
     pub fn script(mut self, path: &'static str) -> Page {
         self.scripts.push(path);
         self
