@@ -187,6 +187,11 @@ fn a_link_sets_up_an_app_whose_codes_log_in_and_works_once() {
         "{shown}"
     );
 
+    // Others may be added until it is said to be finished.
+    assert_eq!(browser.get("/setup").status, 200);
+    assert!(browser.get("/me").body.contains("current-password"));
+    assert_eq!(browser.get("/setup").location.as_deref(), Some("/me"));
+
     // Used up; so is the code that confirmed.
     let mut other = house.browser();
     assert_eq!(other.get(&link).status, 404);
@@ -319,9 +324,30 @@ fn only_a_password_and_a_second_factor_open_a_users_own_page() {
     assert!(house.desk.ok("token show T-2 --format json").contains("\"enabled\": true"));
     browser.post(&own, "/me/token", &[("serial", "T-1")]);
     assert!(house.desk.ok("token show T-1 --format json").contains("\"enabled\": false"));
+    assert!(browser.get("/me").body.contains("/me/logout"), "what they take away themselves ends no seat");
     let out = browser.post(&own, "/me/logout", &[]);
     assert_eq!(out.location.as_deref(), Some("/me"));
     assert!(browser.get("/me").body.contains("current-password"));
+}
+
+#[test]
+fn a_seat_ends_with_the_password_or_a_factor_that_was_taken_away() {
+    let house = House::open("people-seat-ends", "");
+    house.desk.write("more.csv", &format!("user,serial,secret\nu1,T-2,{}\n", User::named("u1").seed));
+    house.desk.ok("token import more.csv");
+    house.desk.write("other", "another horse\n");
+    for (user, taken) in [("alice", "user set alice --password-file other"), ("u1", "token disable T-2")] {
+        let mut browser = house.browser();
+        let let_in = browser.log_in(user, &code::now(&User::named(user).seed));
+        assert_eq!(let_in.location.as_deref(), Some("/me"), "{}", let_in.body);
+        let own = browser.get("/me");
+        assert_eq!(browser.get("/setup").status, 200);
+        house.desk.ok(taken);
+        let late = browser.post(&own, "/me/codes", &[]);
+        assert_eq!((late.status, late.location.as_deref()), (303, Some("/me")), "{user}");
+        assert!(browser.get("/me").body.contains("current-password"), "{user}");
+        assert_eq!(browser.get("/setup").location.as_deref(), Some("/me"), "{user}");
+    }
 }
 
 #[test]

@@ -367,6 +367,52 @@ fn value_after(page: &str, mark: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
+/// What the page of `phone` sends, signed by `signer`.
+fn registration(phone: &Browser, secret: &str, endpoint: &str, signer: &Browser) -> Value {
+    let (address, key) = (phone.address(), phone.public_key());
+    let keys: Vec<&str> = address.split(' ').skip(1).collect();
+    let signature = signer.sign(&["radmfa register", secret, &key, endpoint]);
+    json!({
+        "secret": secret, "name": "my phone", "key": key, "endpoint": endpoint, "p256dh": keys[0], "auth": keys[1],
+        "signature": signature,
+    })
+}
+
+#[test]
+fn an_offer_ends_with_a_block_or_a_newer_one_and_a_device_from_elsewhere_finishes_nothing() {
+    let (site, service) = web("web-offer");
+    let phone = Browser::new(&service, "phone");
+    let base = format!("http://{}", site.portal);
+    let said = site.command(&["user", "invite", "u1", "--url", &base]);
+    let link =
+        said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
+    let mut visitor = Visitor { site: &site, cookies: Vec::new() };
+    let (_, page) = visitor.ask("GET", link, "");
+    assert_eq!(visitor.submit(&page, link, "").0, 303);
+    let mut offer = || {
+        let (_, page) = visitor.ask("GET", "/setup/phone", "");
+        (value_after(&page, "data-secret=\""), page)
+    };
+    let (first, (second, page)) = (offer().0, offer());
+    // A device that an admin added is none of this seat's.
+    let device = site.enrol(&Browser::new(&service, "another"), "another");
+    let (status, said) = visitor.submit(&page, "/setup/phone", &format!("&device={device}"));
+    assert_eq!(status, 303, "{said}");
+    assert!(visitor.ask("GET", link, "").0 == 200, "the link was not used");
+    let address = phone.address();
+    let endpoint = address.split(' ').next().unwrap();
+    let register =
+        |secret: &str| site.call("/device/api/register", &registration(&phone, secret, endpoint, &phone)).0;
+    assert_eq!(register(&first), 403, "a newer one was made");
+    site.command(&["user", "block", "u1", "--for", "1h", "--reason", "test"]);
+    assert_eq!(register(&second), 403, "blocked");
+    site.command(&["user", "unblock", "u1"]);
+    assert_eq!(register(&second), 403, "it works once");
+    assert!(!site.command(&["device", "list", "u1"]).contains("my phone"));
+    let (_, page) = visitor.ask("GET", "/setup/phone", "");
+    assert_eq!(register(&value_after(&page, "data-secret=\"")), 200, "the invitation is as it was");
+}
+
 #[test]
 fn an_invitation_makes_a_browser_a_device_once_and_its_key_has_to_sign_for_it() {
     let (site, service) = web("web-enrol");
@@ -385,15 +431,8 @@ fn an_invitation_makes_a_browser_a_device_once_and_its_key_has_to_sign_for_it() 
     assert_eq!(status, 200, "{page}");
     let secret = value_after(&page, "data-secret=\"");
 
-    let registration = |secret: &str, endpoint: &str, signer: &Browser| {
-        let (address, key) = (phone.address(), phone.public_key());
-        let keys: Vec<&str> = address.split(' ').skip(1).collect();
-        let signature = signer.sign(&["radmfa register", secret, &key, endpoint]);
-        json!({
-            "secret": secret, "name": "my phone", "key": key, "endpoint": endpoint, "p256dh": keys[0], "auth": keys[1],
-            "signature": signature,
-        })
-    };
+    let registration =
+        |secret: &str, endpoint: &str, signer: &Browser| registration(&phone, secret, endpoint, signer);
     let address = phone.address();
     let endpoint = address.split(' ').next().unwrap();
     let register = |body: &Value| site.call("/device/api/register", body);

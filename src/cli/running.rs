@@ -33,8 +33,8 @@ pub(crate) struct Running {
     portal: Option<Portal>,
     metrics: Option<Metrics>,
     admin: Option<Admin>,
-    /// Outlives whoever uses it, so that it ends on no thread that serves.
-    desk: Option<Desk>,
+    /// Outlive whoever uses them, so that they end on no thread that serves.
+    desks: Desks,
     pub(crate) server: Server,
 }
 
@@ -44,7 +44,7 @@ impl Running {
         drop(self.portal);
         drop(self.metrics);
         drop(self.admin);
-        drop(self.desk);
+        drop(self.desks);
         self.server.stop()
     }
 }
@@ -59,7 +59,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
     let settings = Settings { tell: |line| tracing::info!("{line}"), origin, recording, ..settings };
     let opened = crate::store::open(&settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
     check_clock(&opened)?;
-    let desk = open_desk(effective, &opened, &settings)?;
+    let desks = Desks::open(effective, &opened, &settings)?;
     let parts = Parts {
         primaries: effective.primaries.clone(),
         kinds: kinds(Arc::clone(&dictionary)),
@@ -78,9 +78,11 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
         server.stop();
         return Err(clash);
     }
-    let listeners = open_portal(effective, &server, desk.as_ref())
+    let listeners = open_portal(effective, &server, desks.portal.as_ref())
         .and_then(|portal| Ok((portal, open_metrics(effective, &server)?)))
-        .and_then(|(portal, metrics)| Ok((portal, metrics, open_admin(effective, &server, desk.as_ref())?)));
+        .and_then(|(portal, metrics)| {
+            Ok((portal, metrics, open_admin(effective, &server, desks.admin.as_ref())?))
+        });
     let (portal, metrics, admin) = match listeners {
         Ok(listeners) => listeners,
         Err(fault) => {
@@ -96,7 +98,7 @@ pub(crate) fn start(effective: &Effective, journal: Journal) -> anyhow::Result<R
         tracing::info!("admin on {}, reached as {}", admin.address(), settings.listener.public_url);
     }
     tracing::info!("ready");
-    Ok(Running { portal, metrics, admin, desk, server })
+    Ok(Running { portal, metrics, admin, desks, server })
 }
 
 fn open_metrics(effective: &Effective, server: &Server) -> anyhow::Result<Option<Metrics>> {
@@ -111,13 +113,23 @@ fn open_admin(effective: &Effective, server: &Server, desk: Option<&Desk>) -> an
     Ok(Some(Admin::open(settings, desk.clone(), server.pulse(), front)?))
 }
 
-/// The pages' way to the store, where there are pages.
-fn open_desk(effective: &Effective, opened: &Opened, settings: &Settings) -> anyhow::Result<Option<Desk>> {
-    if effective.portal.is_none() && effective.admin.is_none() {
-        return Ok(None);
+/// The pages' ways to the store, where there are pages. One each: however many users crowd at theirs, admins get on with theirs.
+struct Desks {
+    portal: Option<Desk>,
+    admin: Option<Desk>,
+}
+
+impl Desks {
+    fn open(effective: &Effective, opened: &Opened, settings: &Settings) -> anyhow::Result<Desks> {
+        let open = |wanted: bool| -> anyhow::Result<Option<Desk>> {
+            if !wanted {
+                return Ok(None);
+            }
+            let admin = opened.desk(settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
+            Ok(Some(Desk::new(admin)))
+        };
+        Ok(Desks { portal: open(effective.portal.is_some())?, admin: open(effective.admin.is_some())? })
     }
-    let admin = opened.desk(settings, clock(), Box::new(entropy()?)).map_err(Failure::from)?;
-    Ok(Some(Desk::new(admin)))
 }
 
 fn open_portal(

@@ -74,11 +74,7 @@ pub(super) fn open(door: Door, primary: Label, means: &Means<'_>) -> Option<Clie
     let mut policy = Policy::resolve(primary, means.lockout, &[&own]);
     policy.admission.insists = true;
     let (name, policy) = (Label::new(door.name()).ok()?, Arc::new(policy));
-    // No rule has anybody else check an admin's password.
-    let bound: Vec<Arc<Rule>> = match door {
-        Door::Portal => means.rules.to_vec(),
-        Door::Admin => means.rules.iter().map(|rule| Arc::new(without_primary(rule))).collect(),
-    };
+    let bound: Vec<Arc<Rule>> = means.rules.iter().map(|rule| Arc::new(at(door, rule))).collect();
     let rules = RuleSet::new(&name, &policy, &bound, means.group_attributes);
     Some(Client {
         name,
@@ -95,7 +91,50 @@ pub(super) fn open(door: Door, primary: Label, means: &Means<'_>) -> Option<Clie
     })
 }
 
-fn without_primary(rule: &Rule) -> Rule {
-    let overrides = Overrides { primary: None, ..rule.overrides.clone() };
+/// What a rule is at `door`: none has anybody else check an admin's password, and none has a page let in by an arming, which counts as
+/// the second factor that whoever sits there has to show.
+fn at(door: Door, rule: &Rule) -> Rule {
+    let primary = match door {
+        Door::Portal => rule.overrides.primary.clone(),
+        Door::Admin => None,
+    };
+    let overrides = Overrides { primary, arm: None, ..rule.overrides.clone() };
     Rule { overrides, ..rule.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::user_act::DOORS;
+
+    #[test]
+    fn no_rule_lets_anybody_in_at_a_page_by_an_arming_or_gives_admins_another_password() {
+        let label = |name| Label::new(name).unwrap();
+        let overrides = Overrides {
+            arm: Some(Duration::from_mins(2)),
+            primary: Some(label("other")),
+            patience: Some(Duration::from_secs(7)),
+            ..Overrides::default()
+        };
+        let rule = Rule {
+            name: label("everywhere"),
+            clients: Vec::new(),
+            users: Vec::new(),
+            groups: Vec::new(),
+            stations: Vec::new(),
+            attributes: Vec::new(),
+            overrides,
+            exempt: false,
+        };
+        for (door, primary) in [(Door::Portal, Some(label("other"))), (Door::Admin, None)] {
+            let there = at(door, &rule).overrides;
+            assert_eq!((there.arm, there.primary), (None, primary), "{door:?}");
+            assert_eq!(there.patience, rule.overrides.patience, "the rest stands");
+        }
+    }
+
+    #[test]
+    fn the_store_arms_nothing_at_any_door() {
+        assert_eq!(Door::ALL.map(Door::name), DOORS);
+    }
 }

@@ -21,7 +21,7 @@ use maud::{Markup, html};
 
 use super::desk;
 use super::factor;
-use super::people::{Pending, People, Right, Seat, person, words};
+use super::people::{Pending, People, Right, Seat, person, read, words};
 use super::web::form::{self, Form};
 use super::web::session::Held;
 use super::web::throttle::network;
@@ -88,6 +88,8 @@ async fn begin(
         right: Right::Invited(invitation.hash()),
         proved: people.web.now(),
         pending: None,
+        made: None,
+        sight: None,
     };
     let (_, cookie) = people.seats.begin(&visitor, invitation.user().as_str(), seat);
     with_cookie(see_other("/setup"), cookie)
@@ -133,10 +135,11 @@ pub(super) async fn seated(
     visitor: &Visitor,
 ) -> Result<(Held<Seat>, Account, Words), Response<Body>> {
     let held = people.may_add(visitor).map_err(see_other)?;
-    let found = people.account(&held.data.user).await.map_err(|fault| people.failed(visitor, &fault))?;
+    let found = people.account_of(&held).await.map_err(|fault| people.failed(visitor, &fault))?;
     let Some(account) = found else {
-        let cookie = people.seats.end(&held);
-        return Err(with_cookie(unusable(visitor.words), cookie));
+        let gone =
+            if held.data.right == Right::LoggedIn { see_other("/me") } else { unusable(visitor.words) };
+        return Err(with_cookie(gone, people.end(&held)));
     };
     let words = words(visitor, &account);
     Ok((held, account, words))
@@ -240,21 +243,20 @@ async fn confirm(State(people): State<People>, visitor: Visitor, request: Reques
         let user = user.clone();
         people.desk.act(&who, None, move |admin| {
             pending.keep(admin, &user, right, (step, now))?;
-            if wants_codes { factor::new_codes(admin, &user).map(Some) } else { Ok(None) }
+            let codes = if wants_codes { Some(factor::new_codes(admin, &user)?) } else { None };
+            Ok((codes, read(admin, &user)?))
         })
     };
-    let codes = match done.await {
-        Ok(codes) => codes,
+    let (codes, enrolled) = match done.await {
+        Ok((codes, enrolled)) => (codes, enrolled.unwrap_or_else(|| account.clone())),
         // Somebody was quicker, or an admin has taken it back.
         Err(desk::Fault::Store(AdminFault::Missing(_))) => {
-            let cookie = people.seats.end(&held);
-            return with_cookie(unusable(words), cookie);
+            return with_cookie(unusable(words), people.end(&held));
         }
         Err(fault) => return people.failed(&visitor, &fault),
     };
     people.answers.notify(Notice::Enrolled, &account);
-    let right = if right == Right::LoggedIn { right } else { Right::Enrolled };
-    let seat = Seat { right, pending: None, ..held.data.clone() };
+    let seat = held.data.enrolled(&enrolled, people.web.now());
     let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
     with_cookie(finished(words, codes.as_deref()), cookie)
 }

@@ -7,6 +7,8 @@
 //! Invariants: a seat is taken by [`Said::Accepted`] with a second factor alone; what gives more rights wants one of late; what a
 //! user takes away may be taken away at any time; whoever was blocked meanwhile sits no more.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -16,6 +18,7 @@ use maud::{Markup, html};
 
 use super::enrol::listed;
 use super::people::{People, Right, Seat, person, read, words};
+use super::sight::Sight;
 use super::web::form::{self, Form};
 use super::web::session::Held;
 use super::web::throttle::network;
@@ -126,11 +129,21 @@ async fn login(State(people): State<People>, visitor: Visitor, request: Request<
     let knock = Knock { door: Door::Portal, user: user.clone(), typed, state, from: visitor.address };
     match people.front.knock(knock).await {
         Said::Accepted(accepted) if accepted.has_factor() => {
+            let account = match people.account(accepted.user()).await {
+                Ok(account) => account,
+                Err(fault) => return people.failed(&visitor, &fault),
+            };
+            let Some(account) = account else {
+                let step = Step::Password { user: &user, notice: Some(visitor.words.say("me.refused")) };
+                return login_page(&people, &visitor, &step, StatusCode::FORBIDDEN);
+            };
             let seat = Seat {
                 user: accepted.user().clone(),
                 right: Right::LoggedIn,
                 proved: people.web.now(),
                 pending: None,
+                made: None,
+                sight: Some(Arc::new(Sight::of(&account))),
             };
             let (_, cookie) = people.seats.begin(&visitor, accepted.user().as_str(), seat);
             with_cookie(see_other("/me"), cookie)
@@ -186,15 +199,20 @@ fn view(admin: &mut dyn Admin, user: &UserName) -> Result<Option<View>, AdminFau
 async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
     let Ok(held) = people.logged_in(&visitor) else {
         let step = Step::Password { user: "", notice: None };
-        return login_page(&people, &visitor, &step, StatusCode::OK);
+        let shown = login_page(&people, &visitor, &step, StatusCode::OK);
+        // Whoever has set up a factor and comes here is finished with it.
+        return match people.seats.find(&visitor).filter(|held| held.data.right == Right::Enrolled) {
+            Some(held) => with_cookie(shown, people.end(&held)),
+            None => shown,
+        };
     };
     let user = held.data.user.clone();
     let found = match people.desk.read(move |admin| view(admin, &user)).await {
         Ok(found) => found,
         Err(fault) => return people.failed(&visitor, &fault),
     };
-    let Some(view) = found.filter(|view| view.account.barred(people.web.unix()).is_none()) else {
-        return with_cookie(see_other("/me"), people.seats.end(&held));
+    let Some(view) = found.filter(|view| people.stands(&held, &view.account)) else {
+        return with_cookie(see_other("/me"), people.end(&held));
     };
     let words = words(&visitor, &view.account);
     let title = words.say("me.title");
@@ -325,9 +343,9 @@ async fn sent(
     let held = people.logged_in(visitor).map_err(see_other)?;
     let form = Form::of_session(&people.web, &held, request).await;
     let form = form.map_err(|refusal| refusal.show(&people.web, visitor))?;
-    let account = people.account(&held.data.user).await.map_err(|fault| people.failed(visitor, &fault))?;
+    let account = people.account_of(&held).await.map_err(|fault| people.failed(visitor, &fault))?;
     if account.is_none() {
-        return Err(with_cookie(see_other("/me"), people.seats.end(&held)));
+        return Err(with_cookie(see_other("/me"), people.end(&held)));
     }
     Ok((held, form))
 }
@@ -339,11 +357,23 @@ async fn done(
     held: &Held<Seat>,
     work: impl FnOnce(&mut dyn Admin, &UserName) -> Result<(), AdminFault> + Send + 'static,
 ) -> Response<Body> {
-    let user = held.data.user.clone();
-    let done = people.desk.act(&person(&held.data.user), None, move |admin| work(admin, &user)).await;
-    match done {
+    let (user, who) = (held.data.user.clone(), person(&held.data.user));
+    let done = people.desk.act(&who, None, move |admin| {
+        let before = read(admin, &user)?;
+        work(admin, &user)?;
+        Ok((before, read(admin, &user)?))
+    });
+    match done.await {
+        // What the user takes away ends no seat but the others.
+        Ok((Some(before), Some(after))) => {
+            let (before, after) = (Sight::of(&before), Sight::of(&after));
+            people.seats.change(held, |seat| {
+                seat.sight = seat.sight.as_ref().map(|sight| Arc::new(sight.less(&before, &after)));
+            });
+            see_other("/me")
+        }
         // What is gone already need not be taken away.
-        Ok(()) | Err(desk::Fault::Store(AdminFault::Missing(_))) => see_other("/me"),
+        Ok(_) | Err(desk::Fault::Store(AdminFault::Missing(_))) => see_other("/me"),
         Err(desk::Fault::Store(AdminFault::Invalid(_))) => {
             people.web.fault(visitor.words, StatusCode::BAD_REQUEST)
         }
@@ -354,7 +384,7 @@ async fn done(
 /// `POST /me/logout`
 async fn logout(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
     match sent(&people, &visitor, request).await {
-        Ok((held, _)) => with_cookie(see_other("/me"), people.seats.end(&held)),
+        Ok((held, _)) => with_cookie(see_other("/me"), people.end(&held)),
         Err(elsewhere) => elsewhere,
     }
 }
@@ -481,5 +511,5 @@ async fn report(State(people): State<People>, visitor: Visitor, request: Request
         h1 { (title) }
         p.notice.warn role="status" { (words.say("me.blocked")) }
     };
-    with_cookie(Page::new(title, body).show(words), people.seats.end(&held))
+    with_cookie(Page::new(title, body).show(words), people.end(&held))
 }

@@ -24,6 +24,7 @@ mod push;
 mod reply;
 mod request;
 pub mod serving;
+mod sight;
 pub mod tls;
 pub mod web;
 
@@ -102,8 +103,8 @@ fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Rout
         wrong: device::throttle(),
     };
     let users = front.map_or_else(Router::new, |front| {
-        let people = People::new(web, desk, front, answers.clone());
-        enrol::routes(people.clone()).merge(phone::routes(people.clone(), offers)).merge(me::routes(people))
+        let people = People::new(web, desk, front, answers.clone(), offers);
+        enrol::routes(people.clone()).merge(phone::routes(people.clone())).merge(me::routes(people))
     });
     let approve = approve::routes(web, &answers);
     let routes = Router::new()

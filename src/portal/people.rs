@@ -2,15 +2,18 @@
 //!
 //! Invariants: a [`Seat`] is taken by an invitation's secret, by a code that was shown after the right password, or by a login
 //! with password and second factor ([`crate::server::front`]), and by nothing else; whoever may not log in may not use one
-//! either; what gives more rights asks for a second factor that is at most [`FRESH`] old.
+//! either; what gives more rights asks for a second factor that is at most [`FRESH`] old; a seat by an invitation that is used up ends
+//! [`ENROLLED`] after that, and any other than an invited one with the password or a factor that was there when it was taken.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode};
 
 use super::desk::{self, Desk, Person, Through};
+use super::device::{Made, Offers};
+use super::sight::Sight;
 use super::web::session::{Held, Sessions};
 use super::web::throttle::Throttle;
 use super::web::{Visitor, Web, Words};
@@ -27,6 +30,9 @@ use crate::store::admin::{Admin, AdminFault};
 /// How old a second factor may be where rights rise.
 pub(super) const FRESH: Duration = Duration::from_mins(5);
 
+/// For so long whoever has set up a first factor by an invitation may add others.
+const ENROLLED: Duration = Duration::from_mins(15);
+
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct People(Arc<Inner>);
@@ -37,6 +43,8 @@ pub(super) struct Inner {
     pub(super) front: Front,
     pub(super) answers: Answers,
     pub(super) seats: Sessions<Seat>,
+    /// Devices that may be registered.
+    pub(super) offers: Offers,
     /// Links and codes that were wrong, by network.
     pub(super) guesses: Throttle,
     /// Logins, by network.
@@ -54,6 +62,26 @@ pub(super) struct Seat {
     pub(super) proved: Tick,
     /// What is being set up.
     pub(super) pending: Option<Arc<Pending>>,
+    /// What comes of the newest offer to register a device.
+    pub(super) made: Option<Made>,
+    /// What the user had when the seat was taken; `None` by an invitation, which is looked at itself.
+    pub(super) sight: Option<Arc<Sight>>,
+}
+
+impl Seat {
+    /// The same after a factor was set up, `account` being the user with it.
+    pub(super) fn enrolled(&self, account: &Account, now: Tick) -> Seat {
+        let after = Seat { pending: None, made: None, ..self.clone() };
+        match self.right {
+            Right::Invited(_) => Seat {
+                right: Right::Enrolled,
+                proved: now,
+                sight: Some(Arc::new(Sight::of(account))),
+                ..after
+            },
+            Right::Enrolled | Right::LoggedIn => after,
+        }
+    }
 }
 
 /// Why somebody may sit here.
@@ -65,6 +93,30 @@ pub(super) enum Right {
     Enrolled,
     /// By a login.
     LoggedIn,
+}
+
+/// Whether somebody may set something up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// Yes.
+    Given,
+    /// After another login.
+    Again,
+    /// The seat is over.
+    Over,
+}
+
+impl Right {
+    /// What it allows so long after the proof.
+    fn leave(self, age: Duration) -> Leave {
+        match self {
+            Right::Invited(_) => Leave::Given,
+            Right::Enrolled if age < ENROLLED => Leave::Given,
+            Right::Enrolled => Leave::Over,
+            Right::LoggedIn if age < FRESH => Leave::Given,
+            Right::LoggedIn => Leave::Again,
+        }
+    }
 }
 
 /// A token that is no token yet.
@@ -82,13 +134,14 @@ impl std::ops::Deref for People {
 }
 
 impl People {
-    pub(super) fn new(web: &Web, desk: Desk, front: Front, answers: Answers) -> People {
+    pub(super) fn new(web: &Web, desk: Desk, front: Front, answers: Answers, offers: Offers) -> People {
         People(Arc::new(Inner {
             web: web.clone(),
             desk,
             front,
             answers,
             seats: Sessions::new(web),
+            offers,
             guesses: Throttle::new(20, Duration::from_mins(10)),
             logins: Throttle::new(60, Duration::from_mins(10)),
             confirmations: Throttle::new(10, Duration::from_mins(10)),
@@ -104,11 +157,21 @@ impl People {
     /// Whoever may set something up, or the page to go to first.
     pub(super) fn may_add(&self, visitor: &Visitor) -> Result<Held<Seat>, &'static str> {
         let held = self.seats.find(visitor).ok_or("/me")?;
-        match held.data.right {
-            Right::Invited(_) | Right::Enrolled => Ok(held),
-            Right::LoggedIn if self.is_fresh(&held) => Ok(held),
-            Right::LoggedIn => Err("/me/again"),
+        match held.data.right.leave(self.web.now().since(held.data.proved)) {
+            Leave::Given => Ok(held),
+            Leave::Again => Err("/me/again"),
+            Leave::Over => {
+                drop(self.end(&held));
+                Err("/me")
+            }
         }
+    }
+
+    /// Ends a seat, and what was offered from it; the cookie that says so.
+    #[must_use]
+    pub(super) fn end(&self, held: &Held<Seat>) -> HeaderValue {
+        self.offers.forget(&held.data.user);
+        self.seats.end(held)
     }
 
     /// Whether the second factor is as new as a rise of rights wants it.
@@ -121,6 +184,18 @@ impl People {
         let (user, now) = (user.clone(), self.web.unix());
         let found = self.desk.read(move |admin| read(admin, &user)).await?;
         Ok(found.filter(|account| account.barred(now).is_none()))
+    }
+
+    /// The same for whoever sits there; `None` too where the seat is over, because of what was taken away.
+    pub(super) async fn account_of(&self, held: &Held<Seat>) -> Result<Option<Account>, desk::Fault> {
+        let found = self.account(&held.data.user).await?;
+        Ok(found.filter(|account| self.stands(held, account)))
+    }
+
+    /// Whether the user has what they had when they took the seat.
+    pub(super) fn stands(&self, held: &Held<Seat>, account: &Account) -> bool {
+        account.barred(self.web.unix()).is_none()
+            && held.data.sight.as_ref().is_none_or(|sight| sight.holds(&Sight::of(account)))
     }
 
     /// The store did not do it.
@@ -153,5 +228,20 @@ pub(super) fn read(admin: &mut dyn Admin, user: &UserName) -> Result<Option<Acco
             what: "a user cannot be read".to_owned(),
             hint: "the lines around it say more".to_owned(),
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_by_an_invitation_that_is_used_up_is_soon_over_and_a_login_wants_another_code() {
+        let (after, before) = (Duration::from_mins, |minutes: u64| Duration::from_secs(minutes * 60 - 1));
+        assert_eq!(Right::Invited([0; 32]).leave(after(60)), Leave::Given);
+        assert_eq!(Right::Enrolled.leave(before(15)), Leave::Given);
+        assert_eq!(Right::Enrolled.leave(after(15)), Leave::Over);
+        assert_eq!(Right::LoggedIn.leave(before(5)), Leave::Given);
+        assert_eq!(Right::LoggedIn.leave(after(5)), Leave::Again);
     }
 }

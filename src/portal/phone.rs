@@ -4,7 +4,7 @@
 //! GET /setup/phone ─ a secret ─► script: key, subscription ─► /device/api/register ─► POST /setup/phone ─ recovery codes, shown once
 //! ```
 //! Invariants: the secret is for whoever has the seat, and uses their invitation up where that is why they have it; nothing is active
-//! before the browser's own key has signed for it.
+//! before the browser's own key has signed for it; a seat rises by the device that its own offer has made, once.
 
 use axum::Router;
 use axum::body::Body;
@@ -13,28 +13,21 @@ use axum::http::{Request, Response};
 use axum::routing::get;
 use maud::html;
 
-use super::device::{Offer, Offers};
+use super::device::{Made, Offer};
 use super::enrol::{listed, seated};
 use super::factor;
-use super::people::{People, Right, Seat, person};
+use super::people::{People, Seat, person};
 use super::web::form::{self, Form};
 use super::web::{Page, Visitor, see_other, with_cookie};
 use crate::engine::delivery::Notice;
 
-/// What the handlers share.
-#[derive(Clone)]
-struct Setup {
-    people: People,
-    offers: Offers,
-}
-
 /// The routes.
-pub(super) fn routes(people: People, offers: Offers) -> Router {
-    Router::new().route("/setup/phone", get(show).post(done)).with_state(Setup { people, offers })
+pub(super) fn routes(people: People) -> Router {
+    Router::new().route("/setup/phone", get(show).post(done)).with_state(people)
 }
 
 /// `GET /setup/phone`
-async fn show(State(Setup { people, offers }): State<Setup>, visitor: Visitor) -> Response<Body> {
+async fn show(State(people): State<People>, visitor: Visitor) -> Response<Body> {
     let (held, _, words) = match seated(&people, &visitor).await {
         Ok(seated) => seated,
         Err(elsewhere) => return elsewhere,
@@ -42,8 +35,11 @@ async fn show(State(Setup { people, offers }): State<Setup>, visitor: Visitor) -
     if people.answers.web_push().is_none() {
         return see_other("/setup");
     }
-    let offer = Offer { user: held.data.user.clone(), right: held.data.right };
-    let secret = offers.make(offer, people.web.random(), people.web.now());
+    let made = Made::default();
+    people.seats.change(&held, |seat| seat.made = Some(Made::clone(&made)));
+    let Seat { user, right, sight, .. } = held.data.clone();
+    let offer = Offer { user, right, sight, made };
+    let secret = people.offers.make(offer, people.web.random(), people.web.now());
     let say = |key| words.say(key);
     let title = say("phone.title");
     let body = html! {
@@ -70,11 +66,7 @@ async fn show(State(Setup { people, offers }): State<Setup>, visitor: Visitor) -
 }
 
 /// `POST /setup/phone`: the browser is a device now.
-async fn done(
-    State(Setup { people, .. }): State<Setup>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn done(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
     let (held, account, words) = match seated(&people, &visitor).await {
         Ok(seated) => seated,
         Err(elsewhere) => return elsewhere,
@@ -85,8 +77,11 @@ async fn done(
     };
     let number = form.text("device").parse::<i64>().ok();
     let special = account.special.as_deref();
+    // What was registered by this seat's own offer, and not whatever device there is.
+    let made =
+        held.data.made.as_ref().and_then(|made| made.get().copied()).filter(|made| number == Some(*made));
     let signs = special.is_some_and(|special| {
-        special.active_devices().any(|device| Some(device.id) == number && device.key.is_some())
+        special.active_devices().any(|device| Some(device.id) == made && device.key.is_some())
     });
     if !signs {
         return see_other("/setup/phone");
@@ -101,8 +96,7 @@ async fn done(
         None
     };
     people.answers.notify(Notice::Enrolled, &account);
-    let right = if held.data.right == Right::LoggedIn { Right::LoggedIn } else { Right::Enrolled };
-    let seat = Seat { right, pending: None, ..held.data.clone() };
+    let seat = held.data.enrolled(&account, people.web.now());
     let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
     let title = words.say("phone.done-title");
     let body = html! {

@@ -31,6 +31,8 @@ pub const BYPASS_MOST: Duration = Duration::from_hours(24);
 pub const ARM_LEAST: Duration = Duration::from_secs(30);
 /// How long a login may be armed.
 pub const ARM_MOST: Duration = Duration::from_mins(10);
+/// The names under which people log in on radmfa's own pages; nothing is armed there, since an arming counts as the second factor.
+pub const DOORS: [&str; 2] = ["portal", "admin"];
 /// Bypasses that a user may have open at once.
 pub const BYPASSES_MAX: usize = 16;
 /// How long a user may be blocked: ten years.
@@ -292,6 +294,10 @@ impl UserAct<'_> {
                 if !(ARM_LEAST..=ARM_MOST).contains(span) {
                     return Err(AdminFault::Invalid("a login is armed for 30 s to 10 min".to_owned()));
                 }
+                if DOORS.contains(&client.as_str()) {
+                    let what = "a login on radmfa's own pages is never armed: it wants a second factor";
+                    return Err(AdminFault::Invalid(what.to_owned()));
+                }
                 if special.blocked(now).is_some() {
                     return Err(AdminFault::Invalid("the user is blocked".to_owned()));
                 }
@@ -551,6 +557,16 @@ mod tests {
         for span in [Duration::ZERO, INVITE_MOST + Duration::from_secs(1)] {
             assert!(act(&mut special, &invite(5, span), NOW).is_err());
         }
+    }
+
+    #[test]
+    fn a_login_on_our_own_pages_is_never_armed() {
+        let arm = |client| UserAct::Arm { client: Label::new(client).unwrap(), span: ARM_MOST };
+        let mut special = Special::default();
+        for door in DOORS {
+            assert!(act(&mut special, &arm(door), NOW).is_err_and(|fault| fault.contains("never armed")));
+        }
+        assert_eq!((special.armed.len(), act(&mut special, &arm("vpn"), NOW)), (0, Ok(())));
     }
 
     #[test]

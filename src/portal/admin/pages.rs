@@ -89,8 +89,13 @@ pub(super) fn fault(seats: &Seats, seated: &Seated, fault: &Fault) -> Response<B
     seats.web.fault(seated.words, status)
 }
 
-async fn overview(State(seats): State<Seats>, visitor: Visitor) -> Response<Body> {
-    let seated = match seats.seated(&visitor).await {
+/// What the overview loads by itself: a page that nobody looks at keeps nobody logged in.
+const BY_ITSELF: &str = "auto";
+
+async fn overview(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): RawQuery) -> Response<Body> {
+    let by_itself = query.as_deref() == Some(BY_ITSELF);
+    let found = if by_itself { seats.seated_idle(&visitor).await } else { seats.seated(&visitor).await };
+    let seated = match found {
         Ok(seated) => seated,
         Err(shown) => return *shown,
     };
@@ -102,7 +107,7 @@ async fn overview(State(seats): State<Seats>, visitor: Visitor) -> Response<Body
         h2 { (words.say("admin.live")) }
         (login_table(words, &logins))
     };
-    page(&seated, "/", words.say("admin.overview"), &body).refresh(30).show(words)
+    page(&seated, "/", words.say("admin.overview"), &body).refresh_to(30, "/?auto").show(words)
 }
 
 fn search(words: Words, asked: &str) -> Markup {

@@ -1,7 +1,7 @@
 //! The way in for people, and who sits at the pages.
 //!
 //! Invariants: a seat is taken by a login with a second factor alone, of somebody who has a role and is let in at that moment; the role is
-//! read anew for each request; whoever lost it, or was disabled or blocked, sits no more.
+//! read anew for each request; whoever lost it, was disabled or blocked, or lost the password or a factor since, sits no more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::text::{hex, unhex};
 use crate::engine::role::Role;
+use crate::portal::sight::Sight;
 use crate::portal::web::form::{self, Form};
 use crate::portal::web::session::{Held, Sessions};
 use crate::portal::web::throttle::{Throttle, network};
@@ -37,7 +38,7 @@ pub(super) struct Inner {
     pub(super) web: Web,
     pub(super) office: Office,
     front: Front,
-    sessions: Sessions<UserName>,
+    sessions: Sessions<Sitting>,
     attempts: Throttle,
 }
 
@@ -49,10 +50,25 @@ impl std::ops::Deref for Seats {
     }
 }
 
+/// What is kept of a login.
+#[derive(Clone)]
+pub(super) struct Sitting {
+    user: UserName,
+    /// What the user had then.
+    sight: Arc<Sight>,
+}
+
+/// Somebody who may sit there at this moment.
+struct Standing {
+    role: Role,
+    language: Option<String>,
+    sight: Sight,
+}
+
 /// Somebody who sits there.
 pub(super) struct Seated {
     pub(super) caller: Caller,
-    pub(super) held: Held<UserName>,
+    pub(super) held: Held<Sitting>,
     pub(super) words: Words,
 }
 
@@ -64,18 +80,33 @@ impl Seats {
 
     /// Who asks; or what they are shown instead.
     pub(super) async fn seated(&self, visitor: &Visitor) -> Result<Seated, Box<Response<Body>>> {
-        let Some(held) = self.sessions.find(visitor) else {
+        self.found(visitor, self.sessions.find(visitor)).await
+    }
+
+    /// The same for what a browser asks for by itself: it keeps nobody logged in.
+    pub(super) async fn seated_idle(&self, visitor: &Visitor) -> Result<Seated, Box<Response<Body>>> {
+        self.found(visitor, self.sessions.find_idle(visitor)).await
+    }
+
+    async fn found(
+        &self,
+        visitor: &Visitor,
+        held: Option<Held<Sitting>>,
+    ) -> Result<Seated, Box<Response<Body>>> {
+        let Some(held) = held else {
             return Err(Box::new(self.login_page(
                 visitor,
                 &Step::Password { user: "", notice: None },
                 StatusCode::OK,
             )));
         };
-        match self.role(&held.data).await {
-            Ok(Some((role, language))) => {
-                let words = Words::for_user(language.as_deref(), &visitor.headers);
-                Ok(Seated { caller: Caller::user(&held.data, role), held, words })
+        match self.standing(&held.data.user).await {
+            Ok(Some(standing)) if held.data.sight.holds(&standing.sight) => {
+                let words = Words::for_user(standing.language.as_deref(), &visitor.headers);
+                Ok(Seated { caller: Caller::user(&held.data.user, standing.role), held, words })
             }
+            // Logins with what is there now stay.
+            Ok(Some(_)) => Err(Box::new(with_cookie(see_other("/"), self.sessions.end(&held)))),
             Ok(None) => {
                 let cookie = self.sessions.end(&held);
                 self.sessions.end_all_of(&held.subject, None);
@@ -85,8 +116,8 @@ impl Seats {
         }
     }
 
-    /// The role of somebody who may log in at this moment, and their language.
-    async fn role(&self, user: &UserName) -> Result<Option<(Role, Option<String>)>, ()> {
+    /// Of somebody who has a role and may log in at this moment.
+    async fn standing(&self, user: &UserName) -> Result<Option<Standing>, ()> {
         let (user, now) = (user.clone(), self.office.pulse.now());
         let read = self.office.desk.read(move |admin| account(admin, &user)).await;
         let account = match read {
@@ -101,7 +132,8 @@ impl Seats {
         }
         let language =
             account.contact.as_ref().and_then(|contact| contact.language.as_deref().map(str::to_owned));
-        Ok(account.special.and_then(|special| special.role).map(|role| (role, language)))
+        let (role, sight) = (account.special.as_ref().and_then(|special| special.role), Sight::of(&account));
+        Ok(role.map(|role| Standing { role, language, sight }))
     }
 
     fn login_page(&self, visitor: &Visitor, step: &Step<'_>, status: StatusCode) -> Response<Body> {
@@ -173,10 +205,10 @@ pub(super) async fn login(
         seats.login_page(&visitor, &step, StatusCode::FORBIDDEN)
     };
     match seats.front.knock(knock).await {
-        Said::Accepted(accepted) => match seats.role(accepted.user()).await {
-            Ok(Some(_)) if accepted.has_factor() => {
-                let (_, cookie) =
-                    seats.sessions.begin(&visitor, accepted.user().as_str(), accepted.user().clone());
+        Said::Accepted(accepted) => match seats.standing(accepted.user()).await {
+            Ok(Some(standing)) if accepted.has_factor() => {
+                let sitting = Sitting { user: accepted.user().clone(), sight: Arc::new(standing.sight) };
+                let (_, cookie) = seats.sessions.begin(&visitor, accepted.user().as_str(), sitting);
                 with_cookie(see_other("/"), cookie)
             }
             // Whoever has no role learns no more than whoever has the wrong password.

@@ -27,22 +27,24 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-pub(super) use self::offers::{Offer, Offers};
+pub(super) use self::offers::{Made, Offer, Offers};
 pub use self::proof::public_key;
 use self::proof::{Signed, signed_by};
 use super::desk::{Desk, Fault};
 use super::factor::take;
-use super::people::person;
+use super::people::{person, read as account_of};
 use super::reply;
 use super::request::read;
+use super::sight::Sight;
 use super::web::Visitor;
 use super::web::throttle::{Throttle, network};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::delivery::actions::Act;
 use crate::delivery::web_push::subscription::Subscription;
+use crate::engine::account::Account;
 use crate::engine::asking::Reference;
-use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::question::UserAnswer;
 use crate::engine::special::Device as Known;
 use crate::engine::step::Answer;
 use crate::server::answers::{Answers, Outcome};
@@ -124,13 +126,14 @@ async fn register(State(devices): State<Devices>, request: Request<Body>) -> Res
     if web.places.admit(&subscription.endpoint).is_none() {
         return refused(StatusCode::CONFLICT, "push-service-not-listed");
     }
-    let Some(Offer { user, right }) = devices.offers.take(&asked.secret, devices.answers.clock().mono())
+    let Some(Offer { user, right, sight, made }) =
+        devices.offers.take(&asked.secret, devices.answers.clock().mono())
     else {
         return reply::forbidden();
     };
     let name: String = asked.name.trim().chars().take(NAME_MAX).collect();
     let person = person(&user);
-    let (owner, called) = (user.clone(), name.clone());
+    let (owner, called, now) = (user.clone(), name.clone(), devices.answers.now());
     let kept = devices.desk.act(&person, None, move |admin| {
         let address = subscription.print();
         let act = UserAct::AddDevice {
@@ -139,10 +142,17 @@ async fn register(State(devices): State<Devices>, request: Request<Body>) -> Res
             address: &address,
             key: Some(&key),
         };
+        // An offer outlives nobody's right to log in: it may be older than a block.
+        let may = |account: &Account| {
+            account.barred(now).is_none()
+                && sight.as_ref().is_none_or(|sight| sight.holds(&Sight::of(account)))
+        };
+        if !account_of(admin, &owner)?.as_ref().is_some_and(may) {
+            return Err(AdminFault::Missing("offer that holds".to_owned()));
+        }
         take(admin, &owner, right)?;
         admin.act_for(&owner, &act)?;
-        let query = UserQuery { user: owner.clone(), seeds: false, look_alikes: false };
-        let UserAnswer::Found(account) = admin.account(&query) else {
+        let Some(account) = account_of(admin, &owner)? else {
             return Err(AdminFault::Missing(format!("user {owner}")));
         };
         let newest = account.special.as_ref().and_then(|special| {
@@ -152,7 +162,10 @@ async fn register(State(devices): State<Devices>, request: Request<Body>) -> Res
                 .last()
                 .map(|device| device.id)
         });
-        newest.ok_or_else(|| AdminFault::Missing("device that was added".to_owned()))
+        let device = newest.ok_or_else(|| AdminFault::Missing("device that was added".to_owned()))?;
+        // The first and only time: the secret is used up.
+        let _first = made.set(device);
+        Ok(device)
     });
     match kept.await {
         Ok(device) => said(&json!({ "device": device.to_string(), "user": user.as_str(), "name": name })),

@@ -1,7 +1,9 @@
 //! Who may make a browser a device: a secret each, which works once and not for long. The page that enrols hands it out.
+//!
+//! Invariant: a user has one offer at most, the newest, so nobody pushes out anybody else's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -10,6 +12,7 @@ use crate::base::name::UserName;
 use crate::base::text::hex;
 use crate::base::time::Tick;
 use crate::portal::people::Right;
+use crate::portal::sight::Sight;
 
 /// How long a secret is good for.
 const LIFETIME: Duration = Duration::from_mins(10);
@@ -23,7 +26,14 @@ pub(in crate::portal) struct Offer {
     pub(in crate::portal) user: UserName,
     /// Why: an invitation is used up with it.
     pub(in crate::portal) right: Right,
+    /// What has to be there still; `None` for an invitation, which is looked at itself.
+    pub(in crate::portal) sight: Option<Arc<Sight>>,
+    /// What came of it: the seat that the offer was made for looks here.
+    pub(in crate::portal) made: Made,
 }
+
+/// The store's number of the device that came of an offer, once there is one.
+pub(in crate::portal) type Made = Arc<OnceLock<i64>>;
 
 /// The secrets that are out.
 #[derive(Clone, Debug, Default)]
@@ -40,13 +50,19 @@ impl Offers {
     pub(in crate::portal) fn make(&self, offer: Offer, random: [u8; 16], now: Tick) -> String {
         let secret = hex(&random);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.retain(|_, (_, since)| now.since(*since) < LIFETIME);
+        inner.retain(|_, (other, since)| now.since(*since) < LIFETIME && other.user != offer.user);
         if inner.len() >= OFFERS_MAX {
             let oldest = inner.iter().min_by_key(|(_, (_, since))| *since).map(|(hash, _)| *hash);
             oldest.map(|hash| inner.remove(&hash));
         }
         inner.insert(hash(&secret), (offer, now));
         secret
+    }
+
+    /// What was offered to `user` is so no more.
+    pub(in crate::portal) fn forget(&self, user: &UserName) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.retain(|_, (offer, _)| offer.user != *user);
     }
 
     /// Uses a secret up; `None` where it was used, is too old, or never was one.
@@ -67,7 +83,12 @@ mod tests {
     use super::*;
 
     fn offer(name: &str) -> Offer {
-        Offer { user: UserName::canonical(name.as_bytes()).unwrap(), right: Right::LoggedIn }
+        Offer {
+            user: UserName::canonical(name.as_bytes()).unwrap(),
+            right: Right::LoggedIn,
+            sight: None,
+            made: Made::default(),
+        }
     }
 
     #[test]
@@ -87,9 +108,23 @@ mod tests {
         let offers = Offers::default();
         let at = |number: u64| Tick((1 << 40) + number);
         let secrets: Vec<String> = (0..=u64::try_from(OFFERS_MAX).unwrap())
-            .map(|number| offers.make(offer("u1"), u128::from(number).to_be_bytes(), at(number)))
+            .map(|number| {
+                offers.make(offer(&format!("u{number}")), u128::from(number).to_be_bytes(), at(number))
+            })
             .collect();
         assert_eq!(offers.take(&secrets[0], at(20_000)), None);
         assert_eq!(offers.take(&secrets[1], at(20_000)), Some(offer("u1")));
+    }
+
+    #[test]
+    fn a_user_has_the_newest_offer_alone_and_none_after_leaving() {
+        let (offers, start) = (Offers::default(), Tick(1 << 40));
+        let other = offers.make(offer("u2"), [1; 16], start);
+        let [first, second, third] = [2, 3, 4].map(|random| offers.make(offer("u1"), [random; 16], start));
+        assert_eq!(offers.take(&first, start), None);
+        assert_eq!(offers.take(&second, start), None);
+        offers.forget(&offer("u1").user);
+        assert_eq!(offers.take(&third, start), None);
+        assert_eq!(offers.take(&other, start), Some(offer("u2")));
     }
 }

@@ -41,7 +41,7 @@ pub struct Page {
     nav: Option<Markup>,
     scripts: Vec<&'static str>,
     manifest: Option<&'static str>,
-    refresh: Option<u64>,
+    refresh: Option<String>,
     wide: bool,
 }
 
@@ -77,7 +77,12 @@ impl Page {
 
     /// Is loaded anew after so many seconds.
     pub fn refresh(self, seconds: u64) -> Page {
-        Page { refresh: Some(seconds), ..self }
+        Page { refresh: Some(seconds.to_string()), ..self }
+    }
+
+    /// The page at `path` is loaded in its place after so many seconds.
+    pub fn refresh_to(self, seconds: u64, path: &'static str) -> Page {
+        Page { refresh: Some(format!("{seconds};url={path}")), ..self }
     }
 
     /// As wide as tables want.
@@ -100,7 +105,7 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="robots" content="noindex";
-                    @if let Some(seconds) = self.refresh { meta http-equiv="refresh" content=(seconds); }
+                    @if let Some(when) = &self.refresh { meta http-equiv="refresh" content=(when); }
                     title { (self.title) " · radmfa" }
                     link rel="stylesheet" href="/assets/style.css";
                     // Asks nobody for a picture.

@@ -92,6 +92,16 @@ impl<D: Clone> Sessions<D> {
     /// The visitor's session, which is no longer idle by this.
     #[must_use]
     pub fn find(&self, visitor: &Visitor) -> Option<Held<D>> {
+        self.look(visitor, true)
+    }
+
+    /// The visitor's session, as idle as before: for what a browser asks for with nobody there.
+    #[must_use]
+    pub fn find_idle(&self, visitor: &Visitor) -> Option<Held<D>> {
+        self.look(visitor, false)
+    }
+
+    fn look(&self, visitor: &Visitor, somebody: bool) -> Option<Held<D>> {
         let key = self.key_of(visitor)?;
         let now = self.web.now();
         let mut table = self.lock();
@@ -100,7 +110,9 @@ impl<D: Clone> Sessions<D> {
             table.remove(&key);
             return None;
         }
-        entry.seen = now;
+        if somebody {
+            entry.seen = now;
+        }
         Some(Held {
             key,
             token: self.web.token_of(visitor.cookie(&self.cookie)?),
@@ -228,6 +240,18 @@ mod tests {
         let (_, cookie) = sessions.begin(&visitor(None), "u1", 0);
         clock.0.fetch_add(900, Ordering::Relaxed);
         assert!(sessions.find(&visitor(Some(&cookie))).is_none());
+    }
+
+    #[test]
+    fn what_a_browser_asks_for_by_itself_keeps_nobody_logged_in() {
+        let (clock, sessions) = sessions();
+        let (_, cookie) = sessions.begin(&visitor(None), "u1", 0);
+        for minute in 1..15 {
+            clock.0.store(minute * 60, Ordering::Relaxed);
+            assert!(sessions.find_idle(&visitor(Some(&cookie))).is_some(), "{minute}");
+        }
+        clock.0.store(15 * 60, Ordering::Relaxed);
+        assert!(sessions.find_idle(&visitor(Some(&cookie))).is_none());
     }
 
     #[test]
