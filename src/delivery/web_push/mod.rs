@@ -3,7 +3,7 @@
 //!
 //! What is sent is the question's name, and nothing that names a user: the page asks for the rest with its device's key
 //! (`portal/device`). Invariants: see [`places`] for where anything is posted to; a subscription that its service does not know any more
-//! takes its device back; who wants a rest gets it ([`rests`]).
+//! takes its device back; who wants a rest gets it (`rests`).
 
 pub mod encrypt;
 pub mod places;
