@@ -22,7 +22,7 @@ const WAYS: &[(&str, Kind)] =
 pub(super) fn decode(table: &Table, around: &dyn Surroundings) -> People {
     let mut aside = Findings::default();
     let mut people = People::default();
-    if let Some(section) = super::top::single_table(table, "lockout", &mut aside) {
+    if let Some(section) = super::whole::single_table(table, "lockout", &mut aside) {
         let said = lockout::decode(&mut Reader::new(section, "lockout", around, &mut aside));
         if aside.faults.is_empty() {
             people.lockout = said;

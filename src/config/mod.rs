@@ -46,6 +46,7 @@ mod surroundings;
 mod top;
 mod tree;
 pub(crate) mod value;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -155,7 +156,7 @@ pub fn load(
 ) -> Result<(Effective, Vec<Warning>), ConfigErrors> {
     let mut findings = Findings::default();
     let effective =
-        read(&flags.0, around, &mut findings).and_then(|table| top::decode(&table, around, &mut findings));
+        read(&flags.0, around, &mut findings).and_then(|table| whole::decode(&table, around, &mut findings));
     findings.settle(effective)
 }
 
@@ -166,7 +167,7 @@ pub fn load_store(
 ) -> Result<(StoreSettings, Vec<Warning>), ConfigErrors> {
     let mut findings = Findings::default();
     let settings = read(&flags.0, around, &mut findings)
-        .and_then(|table| top::decode_store(&table, around, &mut findings));
+        .and_then(|table| whole::decode_store(&table, around, &mut findings));
     findings.settle(settings)
 }
 
@@ -177,7 +178,7 @@ pub fn load_control(
 ) -> Result<(Option<PathBuf>, Vec<Warning>), ConfigErrors> {
     let mut findings = Findings::default();
     let path = read(&flags.0, around, &mut findings)
-        .and_then(|table| top::decode_control(&table, around, &mut findings));
+        .and_then(|table| whole::decode_control(&table, around, &mut findings));
     findings.settle(path).map(|(path, warnings)| (path.0, warnings))
 }
 

@@ -101,7 +101,7 @@ fn warn(reader: &mut Reader<'_>, listen: SocketAddr, tls: bool, said: bool, publ
 /// How it is reached, for commands that make links; `None` where that is not said, or wrong.
 pub(super) fn public_url(table: &Table, around: &dyn Surroundings) -> Option<Arc<str>> {
     let mut findings = Findings::default();
-    let section = super::top::single_table(table, "portal", &mut findings)?;
+    let section = super::whole::single_table(table, "portal", &mut findings)?;
     let mut reader = Reader::new(section, "portal", around, &mut findings);
     let listen = reader.find("listen", value::listen).map(|found| found.value);
     let scheme = if reader.origin_of("tls-certificate").is_some() { "https" } else { "http" };
