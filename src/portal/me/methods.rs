@@ -1,0 +1,129 @@
+//! What a user logs in with: tokens, devices and recovery codes, as they are shown and taken away.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response};
+use maud::{Markup, html};
+
+use super::{View, done, sent};
+use crate::base::name::UserName;
+use crate::engine::delivery::Notice;
+use crate::engine::special::Special;
+use crate::portal::enrol::listed;
+use crate::portal::factor;
+use crate::portal::people::{People, Seat, person, read, words};
+use crate::portal::web::form;
+use crate::portal::web::session::Held;
+use crate::portal::web::{Page, Visitor, Words, see_other};
+use crate::store::admin::{Admin, AdminFault};
+use crate::store::user_act::UserAct;
+
+/// The part of the page.
+pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
+    let special = view.account.special.as_deref();
+    let devices: Vec<_> = special.iter().flat_map(|special| special.active_devices()).collect();
+    let left = special.map_or(0, Special::recovery_left).to_string();
+    html! {
+        section.card aria-labelledby="methods" {
+            h2 #methods { (words.say("me.methods")) }
+            @if view.tokens.is_empty() && devices.is_empty() { p { (words.say("me.nothing")) } }
+            @for token in view.tokens.iter().filter(|token| token.enabled) {
+                form.row method="post" action="/me/token" {
+                    (form::token(held.token()))
+                    input type="hidden" name="serial" value=(token.serial);
+                    p { (words.say("me.app")) " " code { (token.fields.label.as_deref().unwrap_or(&token.serial)) } }
+                    button.danger type="submit" aria-label=(words.with("me.remove-what", &[("what", &token.serial)])) { (words.say("me.remove")) }
+                }
+            }
+            @for device in devices {
+                form.row method="post" action="/me/device" {
+                    (form::token(held.token()))
+                    input type="hidden" name="device" value=(device.id);
+                    p { (words.say("me.device")) " " code { (device.name) } }
+                    button.danger type="submit" aria-label=(words.with("me.remove-what", &[("what", &device.name)])) { (words.say("me.remove")) }
+                }
+            }
+            p { (words.with("me.codes-left", &[("count", &left)])) }
+            .actions {
+                a.button href="/setup" { (words.say("me.add")) }
+            }
+            form method="post" action="/me/codes" {
+                (form::token(held.token()))
+                button.quiet type="submit" { (words.say("me.new-codes")) }
+            }
+        }
+    }
+}
+
+/// `POST /me/device`
+pub(super) async fn revoke_device(
+    State(people): State<People>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (held, form) = match sent(&people, &visitor, request).await {
+        Ok(sent) => sent,
+        Err(elsewhere) => return elsewhere,
+    };
+    let device = form.text("device").to_owned();
+    let revoke = move |admin: &mut dyn Admin, user: &UserName| {
+        admin.act_for(user, &UserAct::RevokeDevice { device: &device })
+    };
+    done(&people, &visitor, &held, revoke).await
+}
+
+/// `POST /me/token`
+pub(super) async fn disable_token(
+    State(people): State<People>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (held, form) = match sent(&people, &visitor, request).await {
+        Ok(sent) => sent,
+        Err(elsewhere) => return elsewhere,
+    };
+    let serial = form.text("serial").to_owned();
+    let disable = move |admin: &mut dyn Admin, user: &UserName| {
+        // Whatever the form says: nobody's token but their own.
+        if admin.token(&serial)?.user.as_ref() != Some(user) {
+            return Err(AdminFault::Missing("token of yours".to_owned()));
+        }
+        admin.enable_token(&serial, false)
+    };
+    done(&people, &visitor, &held, disable).await
+}
+
+/// `POST /me/codes`
+pub(super) async fn codes(
+    State(people): State<People>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (held, _) = match sent(&people, &visitor, request).await {
+        Ok(sent) => sent,
+        Err(elsewhere) => return elsewhere,
+    };
+    if !people.is_fresh(&held) {
+        return see_other("/me/again");
+    }
+    let user = held.data.user.clone();
+    let who = person(&user);
+    let made = people.desk.act(&who, None, move |admin| {
+        let codes = factor::new_codes(admin, &user)?;
+        Ok((codes, read(admin, &user)?))
+    });
+    let (codes, account) = match made.await {
+        Ok(made) => made,
+        Err(fault) => return people.failed(&visitor, &fault),
+    };
+    let Some(account) = account else { return see_other("/me") };
+    people.answers.notify(Notice::Enrolled, &account);
+    let words = words(&visitor, &account);
+    let title = words.say("enrol.codes-title");
+    let body = html! {
+        h1 { (title) }
+        (listed(words, &codes))
+        .actions { a.button href="/me" { (words.say("enrol.back")) } }
+    };
+    Page::new(title, body).show(words)
+}

@@ -1,0 +1,152 @@
+//! Self-service: what a user has, and what the user may change of it, after a login with password and second factor.
+//!
+//! ```text
+//! GET /me ─ POST /me/login ─ Front ─┬─ a question: POST /me/login with its State
+//!                                   └─ let in: seat ─ GET /me ─ POST /me/… ─► store, with the user in the trail
+//! ```
+//! Invariants: a seat is taken by [`Said::Accepted`] with a second factor alone; what gives more rights wants one of late; what a
+//! user takes away may be taken away at any time; whoever was blocked meanwhile sits no more.
+
+mod login;
+mod logins;
+mod methods;
+mod settings;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{get, post};
+use maud::html;
+
+use super::desk;
+use super::people::{People, Right, Seat, person, read, words};
+use super::sight::Sight;
+use super::web::form::{self, Form};
+use super::web::session::Held;
+use super::web::{Page, Visitor, see_other, with_cookie};
+use crate::base::name::UserName;
+use crate::engine::account::Account;
+use crate::store::admin::{Admin, AdminFault, AuditRow, TokenDetails, TokenFilter, UserDetails};
+
+/// The routes.
+pub(super) fn routes(people: People) -> Router {
+    Router::new()
+        .route("/me", get(own))
+        .route("/me/again", get(login::again))
+        .route("/me/login", post(login::login))
+        .route("/me/logout", post(logout))
+        .route("/me/device", post(methods::revoke_device))
+        .route("/me/token", post(methods::disable_token))
+        .route("/me/settings", post(settings::settings))
+        .route("/me/codes", post(methods::codes))
+        .route("/me/report", post(logins::report))
+        .with_state(people)
+}
+
+/// All that is shown.
+struct View {
+    account: Account,
+    details: UserDetails,
+    tokens: Vec<TokenDetails>,
+    logins: Vec<AuditRow>,
+}
+
+fn view(admin: &mut dyn Admin, user: &UserName) -> Result<Option<View>, AdminFault> {
+    let Some(account) = read(admin, user)? else { return Ok(None) };
+    let details = admin.user(user)?;
+    let tokens = admin.tokens(&TokenFilter { user: Some(user.clone()), ..TokenFilter::default() })?;
+    let logins = logins::newest(admin, user)?;
+    Ok(Some(View { account, details, tokens, logins }))
+}
+
+/// `GET /me`
+async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
+    let Ok(held) = people.logged_in(&visitor) else {
+        let shown = login::first(&people, &visitor);
+        // Whoever has set up a factor and comes here is finished with it.
+        return match people.seats.find(&visitor).filter(|held| held.data.right == Right::Enrolled) {
+            Some(held) => with_cookie(shown, people.end(&held)),
+            None => shown,
+        };
+    };
+    let user = held.data.user.clone();
+    let found = match people.desk.read(move |admin| view(admin, &user)).await {
+        Ok(found) => found,
+        Err(fault) => return people.failed(&visitor, &fault),
+    };
+    let Some(view) = found.filter(|view| people.stands(&held, &view.account)) else {
+        return with_cookie(see_other("/me"), people.end(&held));
+    };
+    let words = words(&visitor, &view.account);
+    let title = words.say("me.title");
+    let body = html! {
+        h1 { (title) }
+        p { (words.with("me.hello", &[("user", view.details.fields.display_name.as_deref().unwrap_or(view.account.name.as_str()))])) }
+        (methods::section(words, &held, &view))
+        (settings::section(words, &held, &view))
+        (logins::section(words, &held, &view))
+        form method="post" action="/me/logout" {
+            (form::token(held.token()))
+            button.quiet type="submit" { (words.say("me.logout")) }
+        }
+    };
+    Page::new(title, body).show(words)
+}
+
+/// Who sits here, and the form that was sent.
+async fn sent(
+    people: &People,
+    visitor: &Visitor,
+    request: Request<Body>,
+) -> Result<(Held<Seat>, Form), Response<Body>> {
+    let held = people.logged_in(visitor).map_err(see_other)?;
+    let form = Form::of_session(&people.web, &held, request).await;
+    let form = form.map_err(|refusal| refusal.show(&people.web, visitor))?;
+    let account = people.account_of(&held).await.map_err(|fault| people.failed(visitor, &fault))?;
+    if account.is_none() {
+        return Err(with_cookie(see_other("/me"), people.end(&held)));
+    }
+    Ok((held, form))
+}
+
+/// Does something for whoever sits here, and shows their page again.
+async fn done(
+    people: &People,
+    visitor: &Visitor,
+    held: &Held<Seat>,
+    work: impl FnOnce(&mut dyn Admin, &UserName) -> Result<(), AdminFault> + Send + 'static,
+) -> Response<Body> {
+    let (user, who) = (held.data.user.clone(), person(&held.data.user));
+    let done = people.desk.act(&who, None, move |admin| {
+        let before = read(admin, &user)?;
+        work(admin, &user)?;
+        Ok((before, read(admin, &user)?))
+    });
+    match done.await {
+        // What the user takes away ends no seat but the others.
+        Ok((Some(before), Some(after))) => {
+            let (before, after) = (Sight::of(&before), Sight::of(&after));
+            people.seats.change(held, |seat| {
+                seat.sight = seat.sight.as_ref().map(|sight| Arc::new(sight.less(&before, &after)));
+            });
+            see_other("/me")
+        }
+        // What is gone already need not be taken away.
+        Ok(_) | Err(desk::Fault::Store(AdminFault::Missing(_))) => see_other("/me"),
+        Err(desk::Fault::Store(AdminFault::Invalid(_))) => {
+            people.web.fault(visitor.words, StatusCode::BAD_REQUEST)
+        }
+        Err(fault) => people.failed(visitor, &fault),
+    }
+}
+
+/// `POST /me/logout`
+async fn logout(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
+    match sent(&people, &visitor, request).await {
+        Ok((held, _)) => with_cookie(see_other("/me"), people.end(&held)),
+        Err(elsewhere) => elsewhere,
+    }
+}

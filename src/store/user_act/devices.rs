@@ -1,0 +1,93 @@
+//! What pushes go to.
+
+use super::{ADDRESS_MAX, DEVICES_MAX, REVOKED_MAX, number, said};
+use crate::base::name::Label;
+use crate::base::system::Entropy;
+use crate::base::time::UnixTime;
+use crate::engine::record::Method;
+use crate::engine::special::{Device, Special};
+use crate::store::admin::AdminFault;
+
+pub(super) fn add(
+    special: &mut Special,
+    now: UnixTime,
+    device: (&str, &Label, &str, Option<&[u8]>),
+    entropy: &mut dyn Entropy,
+) -> Result<(), AdminFault> {
+    let (name, channel, address, key) = device;
+    let device = Device {
+        id: number(entropy),
+        name: said("a device's name", name, 64)?.into(),
+        channel: channel.clone(),
+        address: said("a device's address", address, ADDRESS_MAX)?.into(),
+        key: key.map(Into::into),
+        since: now,
+        revoked: None,
+    };
+    add_device(special, device, now)
+}
+
+/// Takes back the first active device that is `wanted`; `None` where there is none.
+pub(super) fn revoke(special: &mut Special, now: UnixTime, wanted: impl Fn(&Device) -> bool) -> Option<()> {
+    let device = special.devices.iter_mut().find(|known| known.is_active() && wanted(known))?;
+    device.revoked = Some(now);
+    // Which device it was, a session does not know.
+    special.sessions.retain(|session| session.method != Method::Push);
+    Some(())
+}
+
+/// One more device; one of the same name is enrolled anew, and the old one's answers count no more.
+fn add_device(special: &mut Special, device: Device, now: UnixTime) -> Result<(), AdminFault> {
+    for old in special.devices.iter_mut().filter(|old| old.is_active() && old.name == device.name) {
+        old.revoked = Some(now);
+        special.sessions.retain(|session| session.method != Method::Push);
+    }
+    if special.active_devices().count() >= DEVICES_MAX {
+        let what = format!("the user has {DEVICES_MAX} devices: revoke one first");
+        return Err(AdminFault::Invalid(what));
+    }
+    special.devices.push(device);
+    while special.devices.iter().filter(|device| !device.is_active()).count() > REVOKED_MAX {
+        let oldest = special.devices.iter().position(|device| !device.is_active());
+        oldest.map(|place| special.devices.remove(place));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::UserAct;
+    use super::super::tests::{NOW, act};
+    use super::*;
+
+    #[test]
+    fn a_device_of_the_same_name_takes_the_place_of_the_old_one_and_a_revoked_one_stays_so() {
+        let mut special = Special::default();
+        let channel = || Label::new("hook").unwrap();
+        let add = |name, address| UserAct::AddDevice { name, channel: channel(), address, key: None };
+        assert_eq!(act(&mut special, &add("phone", "a"), NOW), Ok(()));
+        let later = NOW + Duration::from_secs(1);
+        assert_eq!(act(&mut special, &add("phone", "b"), later), Ok(()));
+        let addresses = |special: &Special| -> Vec<String> {
+            special.active_devices().map(|device| device.address.to_string()).collect()
+        };
+        assert_eq!(addresses(&special), ["b"]);
+        assert_eq!(special.devices[0].revoked, Some(later));
+        assert_ne!(special.devices[0].id, special.devices[1].id);
+        let revoke = UserAct::RevokeDevice { device: "phone" };
+        assert_eq!(act(&mut special, &revoke, later), Ok(()));
+        assert_eq!(addresses(&special), Vec::<String>::new());
+        assert!(act(&mut special, &revoke, later).is_err(), "it is revoked already");
+        for number in 0..DEVICES_MAX {
+            let name = format!("p{number}");
+            let act_of = UserAct::AddDevice { name: &name, channel: channel(), address: "c", key: None };
+            assert_eq!(act(&mut special, &act_of, later), Ok(()));
+        }
+        assert!(act(&mut special, &add("one more", "c"), later).is_err());
+        for (name, address) in [("", "a"), ("a\nb", "a"), ("a", ""), ("a", "\u{202e}")] {
+            assert!(act(&mut Special::default(), &add(name, address), NOW).is_err(), "{name:?} {address:?}");
+        }
+    }
+}
