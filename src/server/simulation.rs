@@ -16,6 +16,7 @@ mod check;
 mod dice;
 mod gateways;
 mod people;
+mod person;
 mod phones;
 mod plan;
 mod server;

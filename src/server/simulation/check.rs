@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::people::{Attempt, Typed};
+use super::people::Attempt;
+use super::person::Typed;
 use super::plan::Allowed;
 use super::world::World;
 use crate::base::time::Tick;

@@ -3,7 +3,8 @@
 
 use super::Broken;
 use super::check::Request;
-use super::people::{DEVICE, in_state, number_in, server_number};
+use super::people::{in_state, number_in, server_number};
+use super::person::DEVICE;
 use super::server::STORE_LEAST;
 use super::world::{Doing, World};
 use crate::base::secret::Secret;

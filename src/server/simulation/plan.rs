@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Broken;
 use super::dice::Dice;
-use super::people::Typed;
+use super::person::Typed;
 use crate::base::name::{GroupName, Label, UserName};
 use crate::engine::append::Append;
 use crate::engine::asking::{Asking, CallWay, Matching, PushWay, TextWay};
@@ -185,7 +185,7 @@ impl Plan {
         };
         match self.ruling {
             Ruling::Nothing => return None,
-            Ruling::ExemptsStations => rule.stations = vec![super::people::EXEMPT.parse().unwrap()],
+            Ruling::ExemptsStations => rule.stations = vec![super::person::EXEMPT.parse().unwrap()],
             Ruling::ExemptsUser | Ruling::User => rule.users = vec![UserPattern::Is(user(0))],
             Ruling::Group => rule.groups = vec![group()],
         }
@@ -204,7 +204,7 @@ impl Plan {
     pub(super) fn allowed(&self, person: usize, station: Option<&str>) -> Allowed {
         let ruled = match self.ruling {
             Ruling::Nothing => false,
-            Ruling::ExemptsStations => station.is_some_and(super::people::is_exempt),
+            Ruling::ExemptsStations => station.is_some_and(super::person::is_exempt),
             Ruling::ExemptsUser | Ruling::User => person == 0,
             Ruling::Group => is_in_group(person),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Broken;
-use super::super::people::MARK;
+use super::super::person::MARK;
 use super::super::world::{Doing, World};
 use super::{CROSSING, STORE_LEAST, server_number};
 use crate::base::name::Label;
