@@ -172,6 +172,8 @@ reasons! {
     BypassCancelled = "bypass-cancelled",
     /// A login was armed: the user's next one at a client is let in, once.
     Armed = "armed",
+    /// A login that was armed is let in no more.
+    Disarmed = "disarmed",
     /// An admin ended the user's remembered factors, or one of them.
     SessionEnded = "session-ended",
     /// An admin set the user's PIN.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::front::Door;
 use super::node::Heard;
+use super::people::People;
 use super::phones::{Shown, Sight};
 use super::worker::{Command, Shared, Worker};
 use crate::base::name::{Label, UserName};
@@ -104,6 +105,12 @@ impl Answers {
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.shared.clock)
+    }
+
+    /// What is asked of those who log in, as it is configured at this moment.
+    #[must_use]
+    pub fn people(&self) -> Arc<People> {
+        Arc::clone(&self.shared.live.load().people)
     }
 
     /// The channel called `name`, as it is configured at this moment.

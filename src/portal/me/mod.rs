@@ -7,6 +7,7 @@
 //! Invariants: a seat is taken by [`Said::Accepted`] with a second factor alone; what gives more rights wants one of late; what a
 //! user takes away may be taken away at any time; whoever was blocked meanwhile sits no more.
 
+mod arming;
 mod login;
 mod logins;
 mod methods;
@@ -38,6 +39,8 @@ pub(super) fn routes(people: People) -> Router {
         .route("/me/again", get(login::again))
         .route("/me/login", post(login::login))
         .route("/me/logout", post(logout))
+        .route("/me/arm", post(arming::arm))
+        .route("/me/disarm", post(arming::disarm))
         .route("/me/device", post(methods::revoke_device))
         .route("/me/token", post(methods::disable_token))
         .route("/me/settings", post(settings::settings))
@@ -85,6 +88,7 @@ async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
     let body = html! {
         h1 { (title) }
         p { (words.with("me.hello", &[("user", view.details.fields.display_name.as_deref().unwrap_or(view.account.name.as_str()))])) }
+        (arming::section(words, &held, &view.account, &people))
         (methods::section(words, &held, &view))
         (settings::section(words, &held, &view))
         (logins::section(words, &held, &view))

@@ -84,6 +84,15 @@ pub(super) fn arm(
     Ok(())
 }
 
+pub(super) fn disarm(special: &mut Special, client: &Label) -> Result<(), AdminFault> {
+    let before = special.armed.len();
+    special.armed.retain(|armed| armed.client != *client);
+    if special.armed.len() == before {
+        return Err(AdminFault::Missing(format!("login armed at {client}")));
+    }
+    Ok(())
+}
+
 pub(super) fn cancel_bypasses(special: &mut Special) -> Result<(), AdminFault> {
     if special.bypasses.is_empty() {
         return Err(AdminFault::Missing("bypass open".to_owned()));
@@ -122,6 +131,22 @@ mod tests {
             assert!(act(&mut special, &arm(door), NOW).is_err_and(|fault| fault.contains("never armed")));
         }
         assert_eq!((special.armed.len(), act(&mut special, &arm("vpn"), NOW)), (0, Ok(())));
+    }
+
+    #[test]
+    fn what_was_armed_is_taken_back_at_its_client_alone_and_once() {
+        let label = |name| Label::new(name).unwrap();
+        let mut special = Special::default();
+        for client in ["vpn", "rdg"] {
+            let arm = UserAct::Arm { client: label(client), span: ARM_LEAST };
+            assert_eq!(act(&mut special, &arm, NOW), Ok(()));
+        }
+        let disarm = UserAct::Disarm { client: label("vpn") };
+        assert_eq!(act(&mut special, &disarm, NOW), Ok(()));
+        assert!(special.armed.iter().map(|armed| armed.client.as_str()).eq(["rdg"]));
+        assert!(act(&mut special, &disarm, NOW).is_err());
+        let late = UserAct::Disarm { client: label("rdg") };
+        assert!(act(&mut special, &late, NOW + ARM_LEAST).is_err(), "its time is over");
     }
 
     #[test]

@@ -88,6 +88,11 @@ pub enum UserAct<'a> {
         /// For how long from now, [`ARM_LEAST`] to [`ARM_MOST`].
         span: Duration,
     },
+    /// What was armed is so no more.
+    Disarm {
+        /// At this client.
+        client: Label,
+    },
     /// No bypass is open any more.
     CancelBypasses,
     /// This is the user's PIN from now on.
@@ -179,6 +184,7 @@ impl UserAct<'_> {
             UserAct::Recovery { .. } => Reason::RecoveryIssued,
             UserAct::Bypass { .. } => Reason::BypassOpened,
             UserAct::Arm { .. } => Reason::Armed,
+            UserAct::Disarm { .. } => Reason::Disarmed,
             UserAct::CancelBypasses => Reason::BypassCancelled,
             UserAct::SetPin(_) => Reason::PinSet,
             UserAct::RemovePin => Reason::PinRemoved,
@@ -207,6 +213,7 @@ impl UserAct<'_> {
                 format!("at {client}{station} until {}: {}", now + *span, why.trim())
             }
             UserAct::Arm { client, span } => format!("at {client} until {}", now + *span),
+            UserAct::Disarm { client } => format!("at {client}"),
             UserAct::Unblock { why } | UserAct::Recovery { why, .. } => {
                 why.unwrap_or_default().trim().to_owned()
             }
@@ -260,6 +267,7 @@ impl UserAct<'_> {
                 access::open_bypass(special, now, (client, *station, *span), why, entropy)?;
             }
             UserAct::Arm { client, span } => access::arm(special, now, client, *span, entropy)?,
+            UserAct::Disarm { client } => access::disarm(special, client)?,
             UserAct::CancelBypasses => access::cancel_bypasses(special)?,
             UserAct::SetPin(secret) => codes::set_pin(special, user, keys, now, secret)?,
             UserAct::RemovePin => codes::remove_pin(special)?,
