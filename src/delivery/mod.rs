@@ -13,6 +13,7 @@
 
 pub mod actions;
 pub mod answer;
+mod channel;
 pub mod command;
 pub mod gsm;
 pub mod http;
@@ -36,7 +37,7 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,23 +47,19 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::base::name::{Label, UserName};
-use crate::base::phone::{Phone, redact};
-use crate::base::secret::Secret;
+use crate::base::phone::redact;
 use crate::base::system::{Clock, Entropy};
 use crate::base::text::escape;
-use crate::base::time::{Tick, UnixTime};
+use crate::base::time::Tick;
 use crate::engine::delivery::{Arrival, Delivery, Kind, Message, Sent};
 use actions::Actions;
-use http::Http;
-use ntfy::Ntfy;
+pub use channel::Traffic;
+use channel::{Channel, reaches};
 use order::{Address, Order};
 pub use order::{Handed, Refusal};
-use settings::{ChannelSettings, Sender, Settings, Way};
-use smpp::{Session, Smpp};
-use smtp::Smtp;
-use web_push::WebPush;
+use settings::{ChannelSettings, Sender, Settings};
+use smpp::Session;
 use web_push::vapid::Vapid;
-use webhook::Webhook;
 
 /// How long all channels together may take over one message.
 pub const WITHIN: Duration = Duration::from_secs(45);
@@ -145,70 +142,6 @@ struct Background {
     _stop: oneshot::Sender<()>,
 }
 
-struct Channel {
-    settings: ChannelSettings,
-    way: Open,
-    /// The tick of its last failure since it last worked; 0: none.
-    failed: AtomicU64,
-    counts: Counts,
-}
-
-/// How often a channel's provider took a message, and how often it did not.
-#[derive(Default)]
-struct Counts {
-    taken: AtomicU64,
-    failed: AtomicU64,
-}
-
-/// What a channel was given to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// The channel.
-    pub name: Label,
-    /// What it brings.
-    pub kind: Kind,
-    /// Messages that its provider took.
-    pub taken: u64,
-    /// Messages that it did not take, or not in time.
-    pub failed: u64,
-}
-
-enum Open {
-    Http(Http),
-    Command(command::Settings),
-    Smtp(Smtp),
-    Smpp(Smpp),
-    Webhook(Webhook),
-    Web(Box<WebPush>),
-    Ntfy(Box<Ntfy>),
-}
-
-impl Open {
-    async fn send(&self, order: &Order<'_>, now: UnixTime) -> Result<Handed, Refusal> {
-        match self {
-            Open::Http(http) => http.send(order).await,
-            Open::Command(program) => command::send(program, order).await,
-            Open::Smtp(smtp) => smtp.send(order).await,
-            Open::Smpp(smpp) => smpp.send(order).await,
-            Open::Webhook(webhook) => webhook.send(order, now).await,
-            Open::Web(web) => web.send(order, now).await,
-            Open::Ntfy(ntfy) => ntfy.send(order).await,
-        }
-    }
-
-    async fn probe(&self) -> Result<String, Refusal> {
-        match self {
-            Open::Http(http) => http.probe().await,
-            Open::Command(program) => command::probe(program),
-            Open::Smtp(smtp) => smtp.probe().await,
-            Open::Smpp(smpp) => smpp.probe().await,
-            Open::Webhook(webhook) => webhook.probe().await,
-            Open::Web(_) => Ok(WebPush::probe()),
-            Open::Ntfy(ntfy) => ntfy.probe().await,
-        }
-    }
-}
-
 impl fmt::Debug for Channels {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.inner.channels.iter().map(|channel| channel.settings.name.as_str());
@@ -223,38 +156,7 @@ impl Channels {
         let channels = settings
             .channels
             .iter()
-            .map(|settings| {
-                let named = |fault: Fault| {
-                    Fault::new(format!("channel {}: {}", settings.name, fault.what), fault.hint)
-                };
-                let way = match &settings.way {
-                    Way::Http(http) => {
-                        Open::Http(Http::open((**http).clone(), settings.timeout).map_err(named)?)
-                    }
-                    Way::Command(program) => Open::Command(program.clone()),
-                    Way::Webhook(webhook) => {
-                        let secret = settings.secret.clone().unwrap_or_else(|| Secret::new([]));
-                        Open::Webhook(Webhook::open(webhook, secret, settings.timeout).map_err(named)?)
-                    }
-                    Way::Web(web) => {
-                        Open::Web(Box::new(WebPush::open(web, settings.timeout, &means).map_err(named)?))
-                    }
-                    Way::Ntfy(ntfy) => {
-                        let actions = Arc::clone(&means.actions);
-                        Open::Ntfy(Box::new(Ntfy::open(ntfy, actions, settings.timeout).map_err(named)?))
-                    }
-                    Way::Smtp(smtp) => Open::Smtp(Smtp::open(smtp.clone(), settings.timeout).map_err(named)?),
-                    Way::Smpp(smpp) => {
-                        let arrived = Arc::clone(&means.arrived);
-                        let (end, session) =
-                            Smpp::open(settings.name.clone(), smpp.clone(), settings.timeout, arrived);
-                        sessions.push(session);
-                        Open::Smpp(end)
-                    }
-                };
-                let counts = Counts::default();
-                Ok(Channel { settings: settings.clone(), way, failed: AtomicU64::new(0), counts })
-            })
+            .map(|settings| Channel::open(settings, &means, &mut sessions))
             .collect::<Result<Vec<_>, Fault>>()?;
         let inner = Arc::new(Inner {
             settings: settings.clone(),
@@ -520,18 +422,6 @@ fn device_of(delivery: &Delivery) -> Option<&Label> {
         Message::Ask(question) => question.device.as_ref().map(|device| &device.channel),
         Message::Code { .. } | Message::Told(_) | Message::Invited { .. } | Message::Test => None,
     }
-}
-
-/// Whether a channel serves this address at all.
-fn reaches(settings: &ChannelSettings, address: &Address) -> bool {
-    match address {
-        Address::Phone(phone) => within(&settings.countries, phone),
-        Address::Mail(_) | Address::Device(_) => true,
-    }
-}
-
-fn within(countries: &[Arc<str>], phone: &Phone) -> bool {
-    countries.is_empty() || countries.iter().any(|prefix| phone.number().starts_with(&**prefix))
 }
 
 fn late(within: Duration) -> Refusal {

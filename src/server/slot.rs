@@ -1,28 +1,28 @@
 //! A login's place in the node's table: the requests that hang on it, and how they are answered.
 
+mod original;
+mod waiting;
+
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::affinity::Mint;
-use super::front::Said;
 use super::intents::{Intent, JOINED};
 use super::node::{Arrival, Origin, Output};
-use super::peers::Answering;
 use super::phones::Asking;
-use crate::base::name::{Label, UserName};
-use crate::base::secret::Secret;
-use crate::base::system::random;
+use crate::base::name::UserName;
 use crate::base::time::Tick;
 use crate::engine::append::Append;
 use crate::engine::delivery::Kind;
 use crate::engine::login::Facts;
 use crate::engine::parked::Parked;
-use crate::engine::policy::Admission;
-use crate::engine::proof::{Accept, Outcome};
+use crate::engine::proof::Outcome;
 use crate::engine::step::{Challenge, Entered, Env, Event};
-use crate::wire::{Attribute, AttributeList, Code, Verified, number};
+use crate::wire::{AttributeList, Code, Verified, number};
+pub(super) use original::Original;
+use original::meaning;
+pub(super) use waiting::turn_away;
+use waiting::{Waiting, eap_failure, eap_identifier, message};
 
 /// Events that may queue at a busy login.
 const QUEUE_MAX: usize = 8;
@@ -66,16 +66,6 @@ enum At {
     Busy {
         queue: VecDeque<Event>,
     },
-}
-
-/// A request that hangs on a login.
-struct Waiting {
-    origin: Origin,
-    reply_to: Answering,
-    came: Tick,
-    floor: Duration,
-    /// It brought an EAP-Message with this identifier, so a Reject has to carry an EAP-Failure (RFC 3579 §2.6.3).
-    eap: Option<u8>,
 }
 
 /// What is left of an arrival once its answer's way hangs on a slot.
@@ -336,214 +326,6 @@ impl Slot {
                 }
                 out.push(Output::Ended { row: Arc::clone(relayed.row()), sequence: None });
             }
-        }
-    }
-}
-
-/// The request that a login works on.
-#[derive(Clone, Debug)]
-pub(super) struct Original {
-    source: IpAddr,
-    /// `None`: there is no credential, the gateway has checked it.
-    password: Option<Secret>,
-    packet: Arc<Verified<Box<[u8]>>>,
-}
-
-/// The MAC over what a request means.
-fn meaning(
-    mint: &Mint,
-    client: &Label,
-    user: Option<&UserName>,
-    station: Option<&str>,
-    password: Option<&Secret>,
-    packet: &Verified<Box<[u8]>>,
-) -> Intent {
-    let session = packet.attributes().find(|attribute| attribute.number() == ACCT_SESSION_ID);
-    mint.intent(&[
-        Some(client.as_str().as_bytes()),
-        user.map(|user| user.as_str().as_bytes()),
-        station.map(str::as_bytes),
-        session.as_ref().map(Attribute::value),
-        password.map(Secret::expose),
-    ])
-}
-
-/// Acct-Session-Id (RFC 2866 §5.5).
-const ACCT_SESSION_ID: u8 = 44;
-
-/// Attributes that differ between a request and its copy under a new authenticator: the hidden password, the proxy's
-/// marks, the signature and the time of sending (Event-Timestamp, 55).
-const VOLATILE: [u8; 4] = [number::USER_PASSWORD, number::PROXY_STATE, number::MESSAGE_AUTHENTICATOR, 55];
-
-impl Original {
-    /// `arrival`, where it has a password or no credential at all, and came over a network: two browsers behind one address say the
-    /// same, and neither is the other's copy.
-    pub(super) fn of(arrival: &Arrival) -> Option<Original> {
-        if matches!(arrival.reply_to, Answering::Inside(_)) {
-            return None;
-        }
-        let password = match &arrival.entered {
-            Entered::Password(password) => Some(password.clone()),
-            Entered::Unsupported("none") => None,
-            Entered::Undecodable | Entered::Unsupported(_) => return None,
-        };
-        let packet = Arc::clone(&arrival.packet);
-        Some(Original { source: arrival.origin.gateway.ip(), password, packet })
-    }
-
-    /// Whether it says where the user is.
-    fn names_station(&self) -> bool {
-        self.packet.attributes().any(|attribute| attribute.number() == number::CALLING_STATION_ID)
-    }
-
-    /// Whether `other` is the same request.
-    fn equals(&self, other: &Original) -> bool {
-        self.source == other.source
-            && self.password == other.password
-            && lasting(&self.packet).eq(lasting(&other.packet))
-    }
-
-    /// Whether `arrival` is this request again: source address, password and every attribute but the volatile ones.
-    fn is_repeated_by(&self, arrival: &Arrival) -> bool {
-        let password = match &arrival.entered {
-            Entered::Password(password) => Some(password),
-            Entered::Unsupported("none") => None,
-            Entered::Undecodable | Entered::Unsupported(_) => return false,
-        };
-        self.source == arrival.origin.gateway.ip()
-            && self.password.as_ref() == password
-            && lasting(&self.packet).eq(lasting(&arrival.packet))
-    }
-}
-
-fn lasting(packet: &Verified<Box<[u8]>>) -> impl Iterator<Item = (u8, &[u8])> {
-    packet
-        .attributes()
-        .filter(|attribute| !VOLATILE.contains(&attribute.number()))
-        .map(|attribute| (attribute.number(), attribute.value()))
-}
-
-impl Waiting {
-    /// Answers with an Accept.
-    fn let_in(self, accept: &Accept, facts: &Facts, env: &mut Env<'_>, out: &mut Vec<Output>) {
-        if let Answering::Inside(caller) = self.reply_to {
-            out.push(Output::Tell { caller, said: Said::of_accept(accept), not_before: env.mono });
-        } else {
-            self.answer(Code::ACCESS_ACCEPT, accept.attributes(), facts, env, out);
-        }
-    }
-
-    /// Seals and sends. A Reject waits for its moment, also where it stands in for what was too large.
-    fn answer(
-        self,
-        mut code: Code,
-        attributes: &AttributeList,
-        facts: &Facts,
-        env: &mut Env<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let to = self.origin;
-        if let Answering::Inside(caller) = self.reply_to {
-            let not_before = leaves(code, &facts.policy.admission, (self.came, self.floor), env);
-            out.push(Output::Tell { caller, said: Said::of_reply(code, attributes), not_before });
-            return;
-        }
-        let datagram = match self.reply_to.seal(code, attributes, env.entropy) {
-            Ok(datagram) => datagram,
-            Err(too_large) => {
-                out.push(Output::Oversized { login: facts.id });
-                // Nothing that fits would be true but a refusal.
-                code = Code::ACCESS_REJECT;
-                let Ok(datagram) = too_large.0.seal(code, &AttributeList::new(), env.entropy) else {
-                    return;
-                };
-                datagram
-            }
-        };
-        let not_before = leaves(code, &facts.policy.admission, (self.came, self.floor), env);
-        out.push(Output::Reply { to, datagram, not_before });
-    }
-}
-
-/// When an answer may leave to a request that came so, and is held to such a pace.
-fn leaves(code: Code, admission: &Admission, (came, floor): (Tick, Duration), env: &mut Env<'_>) -> Tick {
-    match code {
-        Code::ACCESS_REJECT => not_before(admission, came, floor, env),
-        // How long it took to decide on a challenge tells as much as whether there is one.
-        Code::ACCESS_CHALLENGE if admission.uniform_prompt => not_before(admission, came, floor, env),
-        _ => env.mono,
-    }
-}
-
-/// Refuses a request that is not even looked at, because too much is going on.
-pub(super) fn turn_away(arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) {
-    let not_before = not_before(&arrival.policy.admission, arrival.came, arrival.floor, env);
-    let Arrival { client, origin, reply_to, entered, packet, .. } = arrival;
-    let eap = eap_identifier(&entered, &packet);
-    let attributes = eap.map_or_else(|| message("Login refused."), eap_failure);
-    if let Answering::Inside(caller) = reply_to {
-        let said = Said::of_reply(Code::ACCESS_REJECT, &attributes);
-        out.push(Output::Tell { caller, said, not_before });
-    } else if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &attributes, env.entropy) {
-        out.push(Output::Reply { to: origin, datagram, not_before });
-    }
-    out.push(Output::TurnedAway { client });
-}
-
-/// The identifier of the EAP packet in a request (RFC 3748 §4); `None` for a request without one.
-fn eap_identifier(entered: &Entered, packet: &Verified<Box<[u8]>>) -> Option<u8> {
-    if !matches!(entered, Entered::Unsupported("eap")) {
-        return None;
-    }
-    let first = packet.attributes().find(|attribute| attribute.number() == number::EAP_MESSAGE)?;
-    Some(first.value().get(1).copied().unwrap_or_default())
-}
-
-/// An EAP-Failure (RFC 3748 §4.2), alone: no Reply-Message may stand beside EAP-Message (RFC 3579 §2.6.5).
-fn eap_failure(identifier: u8) -> AttributeList {
-    const FAILURE: u8 = 4;
-    let mut attributes = AttributeList::new();
-    #[expect(clippy::expect_used, reason = "four octets fit")]
-    attributes.push(number::EAP_MESSAGE, &[FAILURE, identifier, 0, 4]).expect("an EAP-Failure fits");
-    attributes
-}
-
-fn message(text: &str) -> AttributeList {
-    let mut attributes = AttributeList::new();
-    #[expect(clippy::expect_used, reason = "refusals have at most 80 characters")]
-    attributes.push_text(number::REPLY_MESSAGE, text).expect("a refusal fits");
-    attributes
-}
-
-/// When a Reject may leave: its delay after the request, and up to an eighth of it more, so that nobody reads from the
-/// time which check failed.
-fn not_before(admission: &Admission, came: Tick, floor: Duration, env: &mut Env<'_>) -> Tick {
-    let delay = admission.reject_after().max(floor.min(admission.patience / 2));
-    let jitter =
-        delay.mul_f64(f64::from(u16::from_be_bytes(random(env.entropy))) / f64::from(u16::MAX) / 8.0);
-    came + delay + jitter
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::system::Fixed;
-    use crate::base::time::UnixTime;
-    use crate::engine::policy::{Lockout, Policy};
-
-    #[test]
-    fn a_reject_waits_for_the_primary_s_pace_but_never_beyond_half_the_patience() {
-        let admission = Policy::resolve(Label::new("up").unwrap(), Lockout::default(), &[]).admission;
-        let mut entropy = Fixed { mono: Tick(0), unix: UnixTime(0), seed: 1 };
-        let mut delay = |floor| {
-            let mut env = Env { mono: Tick(0), unix: UnixTime(0), entropy: &mut entropy };
-            not_before(&admission, Tick(0), floor, &mut env).since(Tick(0))
-        };
-        let held = |least: Duration| least..=least + least / 8;
-        for _ in 0..100 {
-            assert!(held(Duration::from_secs(1)).contains(&delay(Duration::ZERO)));
-            assert!(held(Duration::from_millis(1800)).contains(&delay(Duration::from_millis(1800))));
-            assert!(held(admission.patience / 2).contains(&delay(Duration::from_mins(1))));
         }
     }
 }

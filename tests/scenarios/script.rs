@@ -2,30 +2,31 @@
 //!
 //! Strict on purpose: a reply, a dropped datagram or an audit row that no line speaks of is a failure.
 
+mod declared;
+mod expected;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use radmfa::base::name::{GroupName, Label};
 use radmfa::base::time::UnixTime;
-use radmfa::engine::append::Append;
 use radmfa::engine::asking::Reference;
 use radmfa::engine::delivery::{DeliveryId, Message, Sent};
 use radmfa::engine::methods::Factor;
-use radmfa::engine::policy::{Choose, Overrides, PinWanted, SendLimits, Sending, Unenrolled};
 use radmfa::engine::reason::Reason;
-use radmfa::engine::record::{LoginId, Row};
-use radmfa::engine::rule::{GroupAttributes, Match, Rule, RuleSet, UserPattern};
+use radmfa::engine::record::Row;
+use radmfa::engine::rule::{GroupAttributes, Rule, RuleSet};
 use radmfa::engine::step::{Answer, Event};
-use radmfa::factor::oath::{Algorithm, Digits, Drift, Moving, Parameters};
+use radmfa::factor::oath::Drift;
 use radmfa::factor::seed;
-use radmfa::server::settings::{Client, MessageAuthenticator};
+use radmfa::server::settings::Client;
 use radmfa::store::admin::{Admin as _, TokenFields};
-use radmfa::wire::{AttributeId, Code, DropReason, number};
+use radmfa::wire::{AttributeId, number};
 
-use super::words::{Word, attribute, attributes, list, span, value, words};
-use super::world::{Knock, Primary, World, client, name, state_of_server};
+use super::words::{Word, attribute, span, words};
+use super::world::{Knock, World, name, state_of_server};
 use super::{people, phones};
+use declared::{client_of, parameters, primary_of, rule_of};
 
 /// Runs a scenario; the error names the line.
 pub fn run(text: &str) -> Result<(), String> {
@@ -271,108 +272,6 @@ impl Run {
         self.world().code(user, serial, parse(offset)?).ok_or_else(|| format!("{user} has no such token"))
     }
 
-    fn expect(&mut self, rest: &[Word]) -> Outcome {
-        if rest[0].is("nothing") {
-            return self.nothing_unread();
-        }
-        if rest[0].is("dropped") {
-            let reason = self.world().drops.pop_front().map(DropReason::code);
-            let expected = rest[1].text();
-            return if reason == Some(&expected) { Ok(()) } else { Err(format!("dropped: {reason:?}")) };
-        }
-        let reply = self.world().replies.pop_front().ok_or("there is no reply")?;
-        if let Some(label) = option(rest, "to") {
-            let request = self.request(&label)?;
-            if reply.to != request {
-                return Err(format!("the reply answers request {}, not {request}", reply.to));
-            }
-        }
-        let said = self.said.insert(reply.to, reply.datagram.clone());
-        let mut attributes = attributes(rest)?;
-        let text = rest.get(1).filter(|word| word.quoted && word.key.is_none());
-        let described =
-            format!("{} {:?}", reply.code, reply.attributes.iter().map(describe).collect::<Vec<_>>());
-        let fail = || Err(format!("the reply is {described}"));
-        let rightly = match rest[0].text().as_str() {
-            "again" => said == Some(reply.datagram),
-            "accept" => {
-                // All of the primary's attributes, and nothing else.
-                let fill = option(rest, "fill").map_or(Ok(0), |fill| parse(&fill))?;
-                attributes.extend(filling(fill));
-                let got: Vec<_> = reply
-                    .attributes
-                    .iter()
-                    .filter(|(number, _)| *number != number::PROXY_STATE)
-                    .cloned()
-                    .collect();
-                reply.code == Code::ACCESS_ACCEPT && got == attributes
-            }
-            "reject" => {
-                let right_text = match text {
-                    Some(text) => reply.first(number::REPLY_MESSAGE) == Some(&text.value),
-                    None if attributes.is_empty() => self.refers_to_a_row(&reply.text()),
-                    None => attributes.iter().all(|attribute| reply.attributes.contains(attribute)),
-                };
-                let only =
-                    |(number, _): &(u8, _)| matches!(*number, number::REPLY_MESSAGE | number::PROXY_STATE);
-                let no_more = !attributes.is_empty() || reply.attributes.iter().all(only);
-                reply.code == Code::ACCESS_REJECT && right_text && no_more
-            }
-            "bare-reject" => reply.code == Code::ACCESS_REJECT && reply.attributes.is_empty(),
-            "challenge" => {
-                let state = reply.first(number::STATE).unwrap_or_default().to_vec();
-                let new = !self.states.values().any(|known| *known == state);
-                if let Some(label) = option(rest, "as") {
-                    self.states.insert(label, state);
-                } else if option(rest, "same").is_some_and(|label| self.states.get(&label) != Some(&state)) {
-                    return fail();
-                }
-                if !new && option(rest, "same").is_none() {
-                    return Err("the State was used before".to_owned());
-                }
-                let said = reply.first(number::REPLY_MESSAGE);
-                let right_text = text.is_none_or(|text| phones::matches(&text.value, said, &mut self.shown));
-                let has_all = attributes.iter().all(|attribute| reply.attributes.contains(attribute));
-                reply.code == Code::ACCESS_CHALLENGE && right_text && has_all
-            }
-            other => return Err(format!("`{other}` is no reply")),
-        };
-        if rightly { Ok(()) } else { fail() }
-    }
-
-    /// Every refusal shows the same line, with the number of a login that ended.
-    fn refers_to_a_row(&mut self, text: &str) -> bool {
-        let number = text.strip_prefix("Login refused. Reference ").and_then(|rest| rest.strip_suffix('.'));
-        let login = number.and_then(LoginId::parse);
-        self.world().ended.iter().any(|(row, _)| Some(row.login) == login)
-    }
-
-    fn audit(&mut self, rest: &[Word]) -> Outcome {
-        let trail = self.trail();
-        let Some(row) = trail.get(self.audited) else {
-            return Err("there is no such row".to_owned());
-        };
-        self.audited += 1;
-        let expected: Vec<_> = rest.iter().map(Word::text).collect();
-        let found = audit_line(row);
-        if found == expected.join(" ") { Ok(()) } else { Err(format!("the row is: {found}")) }
-    }
-
-    fn primary(&mut self, rest: &[Word]) -> Outcome {
-        let place = self.asked;
-        self.asked += 1;
-        let world = self.world();
-        if rest[0].is("nothing-more") {
-            return if world.primary_asked.len() == place { Ok(()) } else { Err("it was asked".to_owned()) };
-        }
-        let (user, password, state) =
-            world.primary_asked.get(place).cloned().ok_or("the primary was not asked so often")?;
-        let expected_state =
-            rest.iter().find(|word| word.key.as_deref() == Some("state")).map(value).transpose()?;
-        let right = user == rest[0].text() && password == rest[1].value && state == expected_state;
-        if right { Ok(()) } else { Err(format!("it was asked about {user} with State {state:?}")) }
-    }
-
     fn clock(&mut self, text: &str) -> Outcome {
         let world = self.world();
         let now = radmfa::base::system::Clock::unix(&world.time);
@@ -566,140 +465,7 @@ fn options(rest: &[Word], key: &str) -> Vec<String> {
     rest.iter().filter(|word| word.key.as_deref() == Some(key)).map(Word::text).collect()
 }
 
-/// So many Class attributes of 250 octets.
-fn filling(count: usize) -> Vec<(u8, Vec<u8>)> {
-    vec![(number::CLASS, vec![b'x'; 250]); count]
-}
-
-fn primary_of(rest: &[Word]) -> Result<Option<Primary>, String> {
-    let Some(kind) = option(rest, "primary") else { return Ok(None) };
-    let mut attributes = attributes(rest)?;
-    attributes.extend(filling(option(rest, "fill").map_or(Ok(0), |fill| parse(&fill))?));
-    let attributes = list(&attributes);
-    Ok(Some(match kind.split_once(':').unwrap_or((&kind, "")) {
-        ("accept", _) => Primary::Accept(attributes),
-        ("reject", _) => Primary::Reject(attributes),
-        ("challenge", state) => Primary::Challenge(state.as_bytes().to_vec(), attributes),
-        ("unavailable", _) => Primary::Unavailable,
-        ("withheld", _) => Primary::Withheld,
-        _ => return Err(format!("a primary never says `{kind}`")),
-    }))
-}
-
-fn client_of(rest: &[Word], place: usize) -> Result<Client, String> {
-    let yes = |key| option(rest, key).map(|text| text == "yes");
-    let overrides = overrides_of(rest)?;
-    let mut client = client(&rest[0].text(), place, &overrides);
-    client.message_authenticator = match option(rest, "message-authenticator").as_deref() {
-        None | Some("auto") => MessageAuthenticator::Auto,
-        Some("required") => MessageAuthenticator::Required,
-        Some("optional") => MessageAuthenticator::Optional,
-        Some(other) => return Err(format!("message-authenticator is never `{other}`")),
-    };
-    client.send_message_authenticator = yes("send-message-authenticator").unwrap_or(true);
-    client.limit_proxy_state = yes("limit-proxy-state").unwrap_or(true);
-    Ok(client)
-}
-
-fn rule_of(rest: &[Word]) -> Result<Rule, String> {
-    fn all<T>(rest: &[Word], key: &str, make: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
-        let one = |text: &String| make(text).ok_or_else(|| format!("{key} is never `{text}`"));
-        options(rest, key).iter().map(one).collect()
-    }
-    let identifiers = options(rest, "nas-identifier").into_iter().map(|text| Match {
-        id: AttributeId::Standard(number::NAS_IDENTIFIER),
-        value: text.as_bytes().into(),
-        text: format!("NAS-Identifier={text}").into(),
-    });
-    Ok(Rule {
-        name: Label::new(&rest[0].text()).map_err(|fault| fault.to_string())?,
-        clients: all(rest, "client", |text| Label::new(text).ok())?,
-        users: all(rest, "user", |text| Some(UserPattern::Is(name(text))))?,
-        groups: all(rest, "group", |text| GroupName::canonical(text.as_bytes()).ok())?,
-        stations: all(rest, "station", |text| text.parse().ok())?,
-        attributes: identifiers.collect(),
-        overrides: overrides_of(rest)?,
-        exempt: option(rest, "exempt").is_some_and(|text| text == "yes"),
-    })
-}
-
-fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
-    let yes = |key| option(rest, key).map(|text| text == "yes");
-    let time = |key| option(rest, key).map(|text| span(&text)).transpose();
-    Ok(Overrides {
-        patience: time("patience")?,
-        challenge: yes("challenge"),
-        reference: yes("reference"),
-        uniform_prompt: yes("uniform"),
-        unenrolled: match option(rest, "unenrolled").as_deref() {
-            None => None,
-            Some("deny") => Some(Unenrolled::Deny),
-            Some("allow") => Some(Unenrolled::Allow),
-            Some(other) => return Err(format!("unenrolled is never `{other}`")),
-        },
-        primary: option(rest, "primary").map(|name| Label::new(&name).unwrap()),
-        bare: yes("bare"),
-        tries: option(rest, "tries").map(|tries| parse(&tries)).transpose()?,
-        code_lifetime: time("lifetime")?.or(None::<Duration>),
-        window: option(rest, "window").map(|window| parse(&window)).transpose()?,
-        methods: option(rest, "methods").map(|text| factors(&text)).transpose()?.map(Into::into),
-        append: option(rest, "append").map(|text| append(&text)).transpose()?,
-        choose: match option(rest, "choose").as_deref() {
-            None => None,
-            Some("first") => Some(Choose::First),
-            Some("keyword") => Some(Choose::Keyword),
-            Some("menu") => Some(Choose::Menu),
-            Some(other) => return Err(format!("choose is never `{other}`")),
-        },
-        sending: option(rest, "sends").map(|text| sending(&text, rest)).transpose()?,
-        look_ahead: option(rest, "look-ahead").map(|codes| parse(&codes)).transpose()?,
-        prompt: option(rest, "prompt").map(Into::into),
-        pin: yes("pin").map(|wanted| if wanted { PinWanted::WithCode } else { PinWanted::Never }),
-        pin_max_age: time("pin-max-age")?,
-        remember: time("remember")?,
-        arm: time("arm")?,
-        ..Overrides::default()
-    })
-}
-
-fn append(text: &str) -> Result<Append, String> {
-    match text.parse() {
-        Ok(length) => Ok(Append::Last(length)),
-        Err(_) => text.chars().next().map(Append::Behind).ok_or_else(|| "append=".to_owned()),
-    }
-}
-
 /// What a provider says that takes a message.
 fn taken() -> Sent {
     Sent::Accepted { provider: Label::new("provider").unwrap(), reference: None }
-}
-
-fn factors(text: &str) -> Result<Vec<Factor>, String> {
-    text.split(',').map(|word| Factor::parse(word).ok_or_else(|| format!("no method is `{word}`"))).collect()
-}
-
-/// `sends=sms,voice budget=10`
-fn sending(text: &str, rest: &[Word]) -> Result<Arc<Sending>, String> {
-    let kinds = factors(text)?.into_iter().filter_map(|factor| match factor {
-        Factor::Sent(kind) => Some((kind, Duration::from_mins(5))),
-        Factor::Token => None,
-    });
-    let budget = option(rest, "budget").map(|budget| parse(&budget)).transpose()?;
-    let limits = SendLimits { budget, ..SendLimits::default() };
-    Ok(Arc::new(Sending { ways: kinds.collect(), limits, asking: phones::asking(rest)? }))
-}
-
-fn parameters(rest: &[Word]) -> Result<Parameters, String> {
-    let digits = option(rest, "digits").map_or(Ok(6), |digits| parse(&digits))?;
-    let interval = option(rest, "interval").map_or(Ok(30), |interval| parse(&interval))?;
-    let algorithm = option(rest, "algorithm").unwrap_or_else(|| "SHA1".to_owned());
-    Ok(Parameters {
-        algorithm: Algorithm::parse(&algorithm).ok_or("no such algorithm")?,
-        digits: Digits::new(digits).ok_or("6 to 8 digits")?,
-        moving: match option(rest, "type").as_deref() {
-            None | Some("totp") => Moving::Time { interval },
-            Some("hotp") => Moving::Counter,
-            Some(other) => return Err(format!("a token is never `{other}`")),
-        },
-    })
 }

@@ -5,12 +5,16 @@
 //! Every reply is decoded as a gateway would, and checked for what every reply must have; what is missing is in
 //! [`World::faults`], which each test must find empty.
 
+mod answers;
+mod holders;
+pub mod packets;
+
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use radmfa::base::name::{GroupName, Label, UserName};
+use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::{Clock, Entropy, Fixed, random};
 use radmfa::base::text::escape;
@@ -18,10 +22,10 @@ use radmfa::base::time::{Tick, UnixTime};
 use radmfa::engine::asking::Reference;
 use radmfa::engine::delivery::Delivery;
 use radmfa::engine::policy::{Lockout, Overrides, Policy};
-use radmfa::engine::question::{PeerAnswer, PeerRequest, PrimaryAnswer, UserAnswer};
+use radmfa::engine::question::{PeerAnswer, PeerRequest};
 use radmfa::engine::record::{CommitAnswer, Record, Row};
 use radmfa::engine::step::{Answer, Env, Event};
-use radmfa::factor::oath::{self, Drift, Moving, Parameters};
+use radmfa::factor::oath::Parameters;
 use radmfa::server::affinity::{Mint, RoundId};
 use radmfa::server::clients::{Authentic, Clients, Ratchet};
 use radmfa::server::duplicates::{Duplicates, PacketKey, Seen};
@@ -31,13 +35,11 @@ use radmfa::server::peers::Peers;
 use radmfa::server::pipeline::{arrival, enter};
 use radmfa::server::settings::{Affinity, Client, Limits, MessageAuthenticator, Peer, Settings};
 use radmfa::store::Logins;
-use radmfa::store::admin::{Admin, NewToken, TokenFields, UserFields};
 use radmfa::store::memory::MemoryStore;
 use radmfa::store::pending::Pending;
-use radmfa::wire::{
-    AccessRequest, AttributeId, AttributeList, Code, DropReason, HideKind, MaRule, Parsed, ReplyTo,
-    RequestBuilder, SharedSecret, UpstreamReply, number,
-};
+use radmfa::wire::{AccessRequest, AttributeList, Code, DropReason, Parsed, ReplyTo, SharedSecret, number};
+
+use packets::build;
 
 /// When every world begins; the first second of a TOTP step of 30 and of 60 seconds.
 pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -276,74 +278,6 @@ impl World {
         self.held.clear();
     }
 
-    pub fn add_user(&mut self, user: &str) {
-        self.add_member(user, &[], (None, None));
-    }
-
-    /// A user in `groups`, with a phone and a mail address.
-    pub fn add_member(&mut self, user: &str, groups: &[String], contact: (Option<String>, Option<String>)) {
-        let groups: Vec<_> =
-            groups.iter().map(|group| GroupName::canonical(group.as_bytes()).unwrap()).collect();
-        let groups = (!groups.is_empty()).then(|| groups.into());
-        let (phone, mail) = contact;
-        let fields = UserFields { groups, phone, mail, ..UserFields::default() };
-        self.store.add_user(&name(user), &fields).unwrap();
-    }
-
-    pub fn add_token(&mut self, user: &str, serial: &str, seed: Secret, parameters: Parameters) {
-        self.add_special_token(user, serial, seed, parameters, 0, TokenFields::default());
-    }
-
-    /// A counter token that begins at `counter`, or one of which more is known.
-    pub fn add_special_token(
-        &mut self,
-        user: &str,
-        serial: &str,
-        seed: Secret,
-        parameters: Parameters,
-        counter: u64,
-        fields: TokenFields,
-    ) {
-        let token = Token { user: name(user), serial: serial.into(), seed, parameters };
-        let new =
-            NewToken::new(token.serial.clone(), Some(token.user.clone()), token.seed.clone(), parameters);
-        self.store.add_token(&NewToken { counter, fields, ..new }).unwrap();
-        self.tokens.push(token);
-    }
-
-    /// The code that the token `serial`, or else the first token of `user`, shows `offset` steps from now; of a counter
-    /// token, the code of the counter `offset`.
-    pub fn code(&self, user: &str, serial: Option<&str>, offset: i64) -> Option<String> {
-        let user = UserName::canonical(user.as_bytes()).ok();
-        let mine = |token: &&Token| match serial {
-            Some(serial) => *token.serial == *serial,
-            None => Some(&token.user) == user.as_ref(),
-        };
-        let token = self.tokens.iter().find(mine)?;
-        let step = token.parameters.step_at(self.time.unix().secs()).checked_add_signed(offset)?;
-        Some(oath::code(token.seed.expose(), &token.parameters, step).to_string())
-    }
-
-    /// Six digits that no token shows near now.
-    pub fn wrong_code(&self) -> String {
-        let near = |guess: &String| {
-            self.tokens.iter().any(|token| {
-                let steps = match token.parameters.moving {
-                    Moving::Time { .. } => {
-                        let (now, drift) = (self.time.unix().secs(), Drift::default());
-                        let near = oath::window(&token.parameters, now, drift, oath::WINDOW_MAX);
-                        near.start().saturating_sub(10)..=near.end() + 10
-                    }
-                    // Further ahead it would be as wrong to the user, if not to the trail.
-                    Moving::Counter => 0..=100,
-                };
-                oath::find_step(token.seed.expose(), &token.parameters, steps, guess.parse().unwrap())
-                    .is_some()
-            })
-        };
-        (0..1_000_000).map(|number| format!("{number:06}")).find(|guess| !near(guess)).unwrap()
-    }
-
     /// Both clocks move on.
     pub fn wait(&mut self, span: Duration) {
         let mut time = self.time.0.lock().unwrap();
@@ -434,100 +368,6 @@ impl World {
         Ok(enter(node, &self.peers, arrival, view.state(), &mut env, out))
     }
 
-    /// Answers questions until there is none, or until one is held.
-    fn go_on(&mut self, request: Option<usize>, mut ask: Option<Ask>, mut out: Vec<Output>) {
-        loop {
-            self.take(&mut out);
-            let Some(present) = ask else { return };
-            let holds = match &present {
-                Ask::Primary(..) => self.holding.primary,
-                Ask::User(..) => self.holding.user,
-                Ask::Commit(..) => self.holding.commit,
-                Ask::Relay(..) | Ask::Park(..) | Ask::Unpark(..) | Ask::Claim(..) => false,
-            };
-            if holds {
-                self.held.push_back(Held { ask: present, request });
-                return;
-            }
-            ask = self.answer(Held { ask: present, request }, &mut out);
-        }
-    }
-
-    /// Answers the held question at `place`, and goes on.
-    pub fn release(&mut self, place: usize) {
-        let Some(held) = self.held.remove(place) else { return };
-        let request = held.request;
-        let mut out = Vec::new();
-        let ask = self.answer(held, &mut out);
-        self.go_on(request, ask, out);
-    }
-
-    /// Answers every held question, and those that follow from them.
-    pub fn release_all(&mut self) {
-        self.holding = Holding::default();
-        while !self.held.is_empty() {
-            self.release(0);
-        }
-    }
-
-    fn answer(&mut self, held: Held, out: &mut Vec<Output>) -> Option<Ask> {
-        let Held { ask, request } = held;
-        match ask {
-            Ask::Primary(check, ticket) => {
-                let asked = (
-                    check.user.to_string(),
-                    check.password.expose().to_vec(),
-                    check.state.as_deref().map(<[u8]>::to_vec),
-                );
-                let scripted = request.and_then(|request| self.sent[request].knock.primary.clone());
-                let answer = match scripted {
-                    Some(Primary::Accept(attributes)) => {
-                        let family = self.family(request.unwrap());
-                        self.passed.insert(family);
-                        PrimaryAnswer::Accepted { attributes }
-                    }
-                    Some(Primary::Reject(attributes)) => PrimaryAnswer::Rejected { attributes },
-                    Some(Primary::Challenge(state, attributes)) => {
-                        PrimaryAnswer::Challenged { state: state.into(), attributes }
-                    }
-                    Some(Primary::Unavailable) => PrimaryAnswer::Unavailable,
-                    Some(Primary::Withheld) => PrimaryAnswer::Withheld,
-                    None => {
-                        self.faults.push(format!("the primary was asked about {}, unexpectedly", asked.0));
-                        PrimaryAnswer::Unavailable
-                    }
-                };
-                self.primary_asked.push(asked);
-                let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
-                node.answer(ticket, answer, &mut env, out)
-            }
-            Ask::User(query, ticket) => {
-                let answer =
-                    if self.reads_fail { UserAnswer::Unavailable } else { now(self.store.find(&query)) };
-                let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
-                node.answer(ticket, answer, &mut env, out)
-            }
-            Ask::Relay(request, ticket) => {
-                self.owners_asked.push(request);
-                let answer = self.owners.pop_front().unwrap_or(PeerAnswer::Unavailable);
-                let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
-                node.answer(ticket, answer, &mut env, out)
-            }
-            Ask::Park(..) | Ask::Unpark(..) | Ask::Claim(..) => {
-                panic!("this server shares its logins with nobody")
-            }
-            Ask::Commit(record, ticket) => {
-                let answer = if self.commits_fail {
-                    CommitAnswer::Unavailable
-                } else {
-                    now(self.store.commit(record))
-                };
-                let (node, mut env) = lend(&self.node, &self.time, &mut self.entropy);
-                node.answer(ticket, answer, &mut env, out)
-            }
-        }
-    }
-
     /// Wakes every login whose time is over.
     pub fn sweep(&mut self) {
         for round in self.node.expired(self.time.mono()) {
@@ -576,137 +416,6 @@ impl World {
         let first = || request.to_be_bytes().to_vec();
         self.sent[request].knock.states.first().cloned().unwrap_or_else(first)
     }
-
-    fn take(&mut self, out: &mut Vec<Output>) {
-        let before = self.replies.len();
-        for output in out.drain(..) {
-            match output {
-                Output::Reply { to, datagram, not_before } => {
-                    let leaves = not_before.max(self.time.mono());
-                    if let Some(reply) = self.read(to.key, to.authenticator, &datagram) {
-                        self.check_moment(&reply, not_before);
-                    }
-                    self.duplicates.answered(to.key, &to.authenticator, &datagram.into(), leaves);
-                }
-                Output::Ended { row, sequence } => {
-                    let ends =
-                        |reply: &&mut Reply| reply.row.is_none() && reply.code != Code::ACCESS_CHALLENGE;
-                    for reply in self.replies.range_mut(before..).filter(ends) {
-                        reply.row = Some((Arc::clone(&row), sequence));
-                    }
-                    self.ended.push((row, sequence));
-                }
-                Output::Deliver { round, delivery } => self.deliveries.push_back((round, *delivery)),
-                Output::Tell { .. } => panic!("nobody knocks at a page here"),
-                Output::Released { .. } => panic!("this server shares its logins with nobody"),
-                Output::Oversized { .. } => self.oversized += 1,
-                Output::TurnedAway { .. } => self.turned_away += 1,
-            }
-        }
-    }
-
-    /// Reads a reply as the gateway does that it goes to.
-    fn read(&mut self, key: PacketKey, authenticator: [u8; 16], datagram: &[u8]) -> Option<Reply> {
-        let asked = |sent: &Sent| sent.source == key.source && sent.authenticator == authenticator;
-        let Some(to) = self.sent.iter().rposition(asked) else {
-            self.faults.push("a reply to nobody's request".to_owned());
-            return None;
-        };
-        let sent = &self.sent[to];
-        let client = &self.clients[sent.knock.client];
-        let rule = if client.send_message_authenticator { MaRule::Required } else { MaRule::IfPresent };
-        let reply = match UpstreamReply::authenticate(
-            datagram,
-            sent.identifier,
-            &authenticator,
-            &sent.secret,
-            rule,
-        ) {
-            Ok(reply) => reply,
-            Err(fault) => {
-                self.faults.push(format!("request {to}: its reply does not authenticate: {fault}"));
-                return None;
-            }
-        };
-        let mut attributes: Vec<_> =
-            reply.attributes().map(|attribute| (attribute.number(), attribute.value().to_vec())).collect();
-        if client.send_message_authenticator && attributes[0].0 != number::MESSAGE_AUTHENTICATOR {
-            self.faults.push(format!("request {to}: Message-Authenticator does not come first"));
-        }
-        attributes.retain(|(number, _)| *number != number::MESSAGE_AUTHENTICATOR);
-        let reply = Reply { to, code: reply.code(), attributes, datagram: datagram.into(), row: None };
-        if let Some(fault) = fault_of(&reply, &sent.knock) {
-            self.faults.push(format!("request {to}: {fault}"));
-        }
-        self.replies.push_back(reply.clone());
-        Some(reply)
-    }
-
-    /// Rejects leave between their floor and an eighth more, everything else at once.
-    fn check_moment(&mut self, reply: &Reply, not_before: Tick) {
-        let sent = &self.sent[reply.to];
-        let floor = self.clients[sent.knock.client].policy.admission.reject_after();
-        let uniform = self.clients[sent.knock.client].policy.admission.uniform_prompt;
-        let in_time = |came: &Tick| (floor..=floor + floor / 8).contains(&not_before.since(*came));
-        let right = match reply.code {
-            Code::ACCESS_REJECT => sent.came.iter().any(in_time),
-            Code::ACCESS_CHALLENGE if uniform => sent.came.iter().any(in_time),
-            _ => not_before <= self.time.mono(),
-        };
-        if !right {
-            let after = sent.came.last().map(|came| not_before.since(*came));
-            self.faults.push(format!("request {}: {} leaves after {after:?}", reply.to, reply.code));
-        }
-    }
-}
-
-/// What is wrong with a reply, whatever it answers.
-fn fault_of(reply: &Reply, knock: &Knock) -> Option<String> {
-    let count = |number| reply.all(number).count();
-    let proxy_states: Vec<_> = reply.all(number::PROXY_STATE).collect();
-    if proxy_states != knock.proxy_state.as_deref().into_iter().collect::<Vec<_>>() {
-        return Some("Proxy-State is not echoed".to_owned());
-    }
-    if reply.code != Code::ACCESS_CHALLENGE {
-        return (count(number::STATE) > 0).then(|| "a State without a challenge".to_owned());
-    }
-    let [state, message, timeout] =
-        [number::STATE, number::REPLY_MESSAGE, number::SESSION_TIMEOUT].map(count);
-    let long = reply.all(number::STATE).any(|state| state.len() > 64 || !state.is_ascii());
-    let prompt_only_once = state == 1 && message == 1 && timeout == 1 && !long;
-    (!prompt_only_once).then(|| {
-        format!("a challenge with {state} State, {message} Reply-Message, {timeout} Session-Timeout")
-    })
-}
-
-fn build(knock: &Knock, identifier: u8, authenticator: [u8; 16], secret: &SharedSecret) -> Box<[u8]> {
-    let mut attributes = AttributeList::new();
-    if let Some(user) = &knock.user {
-        attributes.push(number::USER_NAME, user).unwrap();
-    }
-    if let Some(entered) = &knock.entered {
-        let id = AttributeId::Standard(number::USER_PASSWORD);
-        attributes.push_held(id, HideKind::UserPassword, &Secret::new(entered.as_slice())).unwrap();
-    }
-    for state in &knock.states {
-        attributes.push(number::STATE, state).unwrap();
-    }
-    if let Some(station) = &knock.station {
-        attributes.push(number::CALLING_STATION_ID, station).unwrap();
-    }
-    attributes.append(&knock.extra);
-    let proxy_state = knock.proxy_state.as_deref();
-    let builder = RequestBuilder { code: Code::ACCESS_REQUEST, attributes: &attributes, proxy_state, secret };
-    let mut none = Fixed { mono: Tick(0), unix: START, seed: 3 };
-    let signed = builder.build(identifier, authenticator, &mut none).unwrap().bytes;
-    if knock.unsigned { without_message_authenticator(&signed) } else { signed }
-}
-
-/// A request that the wire module built, without the Message-Authenticator that it begins with.
-pub fn without_message_authenticator(signed: &[u8]) -> Box<[u8]> {
-    assert_eq!(signed[20], number::MESSAGE_AUTHENTICATOR);
-    let length = u16::try_from(signed.len() - 18).unwrap().to_be_bytes();
-    [&signed[..2], &length, &signed[4..20], &signed[38..]].concat().into()
 }
 
 fn mint(server: &str) -> Mint {
