@@ -1,7 +1,7 @@
 //! What pages say, by language: `messages/*.toml`, embedded.
 //!
-//! A key is `table.name`; `{words}` in braces are filled in. A further language is a file with the same keys and a line of
-//! `FILES`. The texts are ours, so they may hold no markup: what is filled in is escaped with them, by the page.
+//! A key is `table.name`; `{words}` in braces are filled in. A further language is a file with the same keys, and no more: the build
+//! lists what is there (`build.rs`). The texts are ours, so they may hold no markup: what is filled in is escaped with them, by the page.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,8 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 
 /// Language as in RFC 5646, in lower case; the file. The first is for whoever reads none of them.
-const FILES: &[(&str, &str)] =
-    &[("en", include_str!("../../../messages/en.toml")), ("hu", include_str!("../../../messages/hu.toml"))];
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
 static LANGUAGES: LazyLock<Vec<Language>> = LazyLock::new(|| FILES.iter().map(read).collect());
 
