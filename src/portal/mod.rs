@@ -7,7 +7,8 @@
 //! A thread and a runtime of its own (`serving.rs`), so that a slow or hostile caller takes nothing from logins; it reaches them
 //! through [`Answers`] alone. Invariants: off unless it is configured; every connection, head, body and wait is bounded; nothing
 //! is looked up for a caller who has proved nothing, but a device whose key has to be known to prove anything, and that only so often for
-//! one network; every page is made by `web/`, which alone sets headers and cookies.
+//! one network; every page is made by `web/`, which alone sets headers and cookies; what is served
+//! stands in `ways.rs`.
 
 pub mod admin;
 mod approve;
@@ -26,6 +27,7 @@ mod request;
 pub mod serving;
 mod sight;
 pub mod tls;
+pub mod ways;
 pub mod web;
 
 use std::net::SocketAddr;
@@ -117,5 +119,5 @@ fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Rout
         .merge(device::routes(devices))
         .merge(approve)
         .merge(users);
-    web.finish(routes)
+    web.finish(routes, ways::PORTAL)
 }

@@ -36,6 +36,7 @@
 )]
 
 pub mod accounting;
+pub mod caller;
 pub mod code;
 pub mod freeradius;
 pub mod gateway;

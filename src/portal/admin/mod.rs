@@ -26,6 +26,7 @@ use self::seats::Seats;
 use super::Settings as Listener;
 use super::desk::Desk;
 use super::serving::{Fault, Listen, Serving};
+use super::ways::ADMIN;
 use super::web::Web;
 use crate::server::front::Front;
 use crate::server::pulse::Pulse;
@@ -59,7 +60,7 @@ impl Admin {
             tls: listener.tls.clone(),
             proxies: Arc::clone(&listener.proxies),
         };
-        Ok(Admin { serving: Serving::open(&listen, web.finish(routes))? })
+        Ok(Admin { serving: Serving::open(&listen, web.finish(routes, ADMIN))? })
     }
 
     /// The address that is listened on, a port that the system chose filled in.

@@ -111,13 +111,17 @@ struct Registration {
 }
 
 /// `POST /device/api/register`
-async fn register(State(devices): State<Devices>, request: Request<Body>) -> Response<Body> {
+async fn register(
+    State(devices): State<Devices>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
     let Some(asked) = body::<Registration>(request).await else { return reply::malformed() };
     let Some(web) = devices.answers.web_push() else { return refused(StatusCode::CONFLICT, "no-channel") };
     let Some(key) = public_key(&asked.key) else { return reply::malformed() };
     let signed = ["radmfa register", &asked.secret, &asked.key, &asked.endpoint];
     if !signed_by(&key, &Signed(&signed), &asked.signature) {
-        return reply::forbidden();
+        return devices.guessed(visitor.address);
     }
     let Some(subscription) = Subscription::new(&asked.endpoint, &asked.p256dh, &asked.auth) else {
         return reply::malformed();
@@ -129,7 +133,7 @@ async fn register(State(devices): State<Devices>, request: Request<Body>) -> Res
     let Some(Offer { user, right, sight, made }) =
         devices.offers.take(&asked.secret, devices.answers.clock().mono())
     else {
-        return reply::forbidden();
+        return devices.guessed(visitor.address);
     };
     let name: String = asked.name.trim().chars().take(NAME_MAX).collect();
     let person = person(&user);
@@ -285,8 +289,10 @@ async fn answer(State(devices): State<Devices>, visitor: Visitor, request: Reque
 }
 
 /// `POST /device/api/act/TOKEN`: a button in a message. The token is all the proof there is.
-async fn act(State(devices): State<Devices>, Path(token): Path<String>) -> Response<Body> {
-    let Some((reference, act)) = devices.answers.action(&token) else { return reply::forbidden() };
+async fn act(State(devices): State<Devices>, Path(token): Path<String>, visitor: Visitor) -> Response<Body> {
+    let Some((reference, act)) = devices.answers.action(&token) else {
+        return devices.guessed(visitor.address);
+    };
     let answer = match act {
         Act::Approve => Answer::Approved(None),
         Act::Deny => Answer::Denied,
@@ -326,6 +332,12 @@ impl Unproven {
 }
 
 impl Devices {
+    /// What whoever shows no secret of ours is told. Only those are held up: a good one behind the same address is no guess.
+    fn guessed(&self, from: IpAddr) -> Response<Body> {
+        let count = self.wrong.count(network(from), self.answers.clock().mono());
+        if count > WRONG { Unproven::Again.said() } else { reply::forbidden() }
+    }
+
     /// The device that has signed, of late; it may have been taken back.
     async fn known(&self, stamped: &Stamped<'_>, from: IpAddr) -> Result<Known, Unproven> {
         let Stamped { lines, user, device, time, signature } = *stamped;

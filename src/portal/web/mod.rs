@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use axum::extract::{MatchedPath, State};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use axum::middleware::{self, Next};
 use axum::routing::get;
@@ -34,6 +34,7 @@ pub use self::page::Page;
 pub use self::visitor::Visitor;
 pub use self::words::Words;
 use super::reply;
+use super::ways::{SHARED, Way};
 use crate::base::system::{Clock, random};
 use crate::base::text::hex;
 use crate::base::time::{Tick, UnixTime};
@@ -125,12 +126,13 @@ impl Web {
         page::fault(words, status, None)
     }
 
-    /// Adds what every listener has to its routes: assets, errors, and the headers of every response.
-    pub fn finish(&self, routes: Router) -> Router {
+    /// Adds what every listener has to its routes: assets, errors, and the headers of every response. A route that is not among
+    /// `ways` is not served.
+    pub fn finish(&self, routes: Router, ways: &'static [Way]) -> Router {
         routes
             .route("/assets/{name}", get(assets::serve))
             .fallback(|| async { StatusCode::NOT_FOUND })
-            .layer(middleware::from_fn_with_state(self.clone(), guard))
+            .layer(middleware::from_fn_with_state((self.clone(), ways), guard))
     }
 }
 
@@ -141,14 +143,20 @@ impl std::fmt::Debug for Web {
 }
 
 /// Stands around every handler.
-async fn guard(State(web): State<Web>, request: Request<Body>, next: Next) -> Response<Body> {
+async fn guard(
+    State((web, ways)): State<(Web, &'static [Way])>,
+    request: Request<Body>,
+    next: Next,
+) -> Response<Body> {
     let words = Words::of(request.headers());
     let reads_pages = reads_pages(request.headers());
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = answered.unwrap_or_else(|_| {
-        tracing::error!("a request ended in a panic");
-        status_alone(StatusCode::INTERNAL_SERVER_ERROR)
-    });
+    let mut response = match undeclared(ways, &request) {
+        Some(refusal) => refusal,
+        None => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!("a request ended in a panic");
+            status_alone(StatusCode::INTERNAL_SERVER_ERROR)
+        }),
+    };
     let status = response.status();
     if (status.is_client_error() || status.is_server_error()) && !is_made_here(response.headers()) {
         let plain = if reads_pages { web.fault(words, status) } else { reply::of(status, word(status)) };
@@ -156,6 +164,25 @@ async fn guard(State(web): State<Web>, request: Request<Body>, next: Next) -> Re
     }
     page::harden(response.headers_mut());
     response
+}
+
+/// What is said where the router has a route, or takes a method, that nobody declared.
+fn undeclared(ways: &[Way], request: &Request<Body>) -> Option<Response<Body>> {
+    // Without a match it is the fallback's.
+    let matched = request.extensions().get::<MatchedPath>()?;
+    let Some(way) = ways.iter().chain(SHARED).find(|way| way.path == matched.as_str()) else {
+        tracing::error!(
+            path = matched.as_str(),
+            "a route is not declared in src/portal/ways.rs, and so not served"
+        );
+        return Some(status_alone(StatusCode::NOT_FOUND));
+    };
+    if way.takes(request.method()) {
+        return None;
+    }
+    let mut response = status_alone(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(way.methods()));
+    Some(response)
 }
 
 /// Whether the body is a page or JSON, and not what the router says of a request that leads nowhere.
@@ -166,8 +193,8 @@ fn is_made_here(headers: &HeaderMap) -> bool {
 
 /// Keeps what the router said beside its status (`Allow`).
 fn carry(from: &Response<Body>, mut to: Response<Body>) -> Response<Body> {
-    if let Some(allow) = from.headers().get(axum::http::header::ALLOW) {
-        to.headers_mut().insert(axum::http::header::ALLOW, allow.clone());
+    if let Some(allow) = from.headers().get(ALLOW) {
+        to.headers_mut().insert(ALLOW, allow.clone());
     }
     to
 }
@@ -217,6 +244,7 @@ mod tests {
 
     use super::*;
     use crate::base::system::Fixed;
+    use crate::portal::ways::Look;
 
     pub(in crate::portal) fn web(public_url: &str) -> Web {
         let clock = Fixed { mono: Tick(1 << 40), unix: UnixTime::from_secs(1_000_000), seed: 1 };
@@ -224,15 +252,22 @@ mod tests {
     }
 
     fn router() -> Router {
+        static WAYS: &[Way] = &[
+            Way { path: "/fine", get: Some(Look::Open), post: None, fields: &[], counted: false },
+            Way { path: "/broken", get: Some(Look::Open), post: None, fields: &[], counted: false },
+            Way { path: "/number/{number}", get: Some(Look::Open), post: None, fields: &[], counted: false },
+        ];
         async fn broken() -> StatusCode {
             panic!("of the test")
         }
-        let routes =
-            Router::new().route("/fine", get(|| async { "fine" })).route("/broken", get(broken)).route(
-                "/number/{number}",
-                get(|axum::extract::Path(_): axum::extract::Path<u8>| async { "one" }),
-            );
-        web("http://localhost:8443").finish(routes)
+        let fine = || async { "fine" };
+        let number = |axum::extract::Path(_): axum::extract::Path<u8>| async { "one" };
+        let routes = Router::new()
+            .route("/fine", get(fine).post(fine))
+            .route("/forgotten", get(fine))
+            .route("/broken", get(broken))
+            .route("/number/{number}", get(number));
+        web("http://localhost:8443").finish(routes, WAYS)
     }
 
     fn ask(method: &str, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, String) {
@@ -279,9 +314,22 @@ mod tests {
         let (status, _, body) = ask("GET", "/number/x", &page);
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert!(body.contains("Ez nem sikerült"), "{body}");
-        let (status, headers, _) = ask("POST", "/fine", &page);
+        let (status, headers, _) = ask("DELETE", "/fine", &page);
         assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
         assert!(headers.contains_key("allow"));
+    }
+
+    #[test]
+    fn what_nobody_declared_is_not_served() {
+        assert_eq!(ask("GET", "/fine", &[]).0, StatusCode::OK);
+        assert_eq!(ask("HEAD", "/fine", &[]).0, StatusCode::OK);
+        assert_eq!(ask("GET", "/forgotten", &[]).0, StatusCode::NOT_FOUND);
+        let (status, headers, body) = ask("POST", "/fine", &[]);
+        assert_eq!(
+            (status, body.as_str()),
+            (StatusCode::METHOD_NOT_ALLOWED, "{\"error\":\"method-not-allowed\"}\n")
+        );
+        assert_eq!(headers["allow"], "GET,HEAD");
     }
 
     #[test]
