@@ -62,6 +62,8 @@ reasons! {
     TokenNotYet = "token-not-yet-valid",
     /// The gateway cannot ask for a code, and the user owns nothing that works without being asked.
     CannotAsk = "cannot-ask",
+    /// The user asked for a method, by its name or number, that is not on offer, and the gateway cannot ask again.
+    MethodNotOffered = "method-not-offered",
     /// The user owns no token but has a name that looks like somebody's who does, where users without one may pass.
     ResemblesAnother = "resembles-another-user",
     /// An admin has disabled the user.
@@ -160,6 +162,8 @@ reasons! {
     GuessingSuspected = "guessing-suspected",
     /// Logins of so many users failed within minutes that somebody may be trying passwords on all of them.
     SpraySuspected = "spray-suspected",
+    /// Four fifths of the texts and calls that may be sent to all users within 24 hours have been sent.
+    BudgetLow = "budget-low",
     /// An admin blocked the user for a time.
     Blocked = "blocked",
     /// An admin ended a block before its time.

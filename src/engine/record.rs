@@ -118,17 +118,28 @@ pub enum CommitAnswer {
 pub struct Recorded {
     sequence: u64,
     failures: u32,
+    low: bool,
 }
 
 impl Recorded {
     /// For `store` alone: the row stands in the chain under `sequence` and would survive a power cut.
     pub(crate) fn certify(sequence: u64) -> Recorded {
-        Recorded { sequence, failures: 0 }
+        Recorded { sequence, failures: 0, low: false }
     }
 
     /// For `store` alone: with what [`Recorded::failures`] says.
     pub(crate) fn counted(self, failures: u32) -> Recorded {
         Recorded { failures, ..self }
+    }
+
+    /// For `store` alone: with what [`Recorded::is_budget_low`] says.
+    pub(crate) fn sent(self, low: bool) -> Recorded {
+        Recorded { low, ..self }
+    }
+
+    /// Whether the row sends one of the last fifth of the messages that may be sent to all within a day.
+    pub fn is_budget_low(&self) -> bool {
+        self.low
     }
 
     /// Failures against the row's user in the thirty days up to it, successes between or not; 0 where the row is none.

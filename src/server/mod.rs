@@ -11,6 +11,7 @@
 pub mod affinity;
 pub mod answers;
 pub mod auditor;
+pub mod budget;
 pub mod clients;
 pub mod control;
 mod drives;
@@ -77,6 +78,7 @@ use crate::store::{Logins, StoreFault};
 use affinity::Mint;
 use answers::Answers;
 use auditor::{Audit, Auditor, Bell};
+use budget::Budget;
 use clients::Ratchet;
 use control::Control;
 use drops::Drops;
@@ -263,6 +265,7 @@ impl Server {
             replays: Replays::default(),
             witnesses: Witnesses::default(),
             sprays: Sprays::default(),
+            budget: Budget::default(),
             store,
             clock,
             journal,

@@ -192,7 +192,9 @@ impl Worker {
                     return self.quietly(|env, out| shared.node.answer(ticket, counted, env, out)).into();
                 }
                 // A login that ends has its line from the node; a code that is asked for again has it from here.
-                let told = record.row.verdict == Verdict::Retried || is_alarm(record.row.reason);
+                let told = record.row.verdict == Verdict::Retried
+                    || is_alarm(record.row.reason)
+                    || record.row.sends.is_some();
                 if alarm.is_some() || told {
                     let coming = Arc::clone(self).keep_and_tell(record, alarm, answer_by);
                     return At::Waits(Question::Commit(Waiting::new(ticket, Box::pin(coming))));
@@ -224,7 +226,7 @@ impl Worker {
         }
     }
 
-    /// The same for one that is an alarm or brings one about, or whose login goes on.
+    /// The same for one that is an alarm or may bring one about, or whose login goes on.
     async fn keep_and_tell(
         self: Arc<Self>,
         record: Record,
@@ -243,6 +245,11 @@ impl Worker {
         if let (Verdict::Retried, CommitAnswer::Done(recorded)) = (row.verdict, &answer) {
             self.shared.journal.login(&row, Some(recorded.sequence()));
             self.shared.counts.login(&row, true);
+        }
+        if let CommitAnswer::Done(recorded) = &answer
+            && let Some(alarm) = self.shared.budget.look(&row, recorded, self.shared.clock.mono())
+        {
+            self.alarm(alarm, answer_by).await;
         }
         answer
     }

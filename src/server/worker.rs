@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use super::answers::Brought;
+use super::budget::Budget;
 use super::clients::{Clients, Gateway, Ratchet};
 use super::drives::Drives;
 use super::drops::Drops;
@@ -87,6 +88,7 @@ pub(super) struct Shared {
     pub(super) replays: Replays,
     pub(super) witnesses: Witnesses,
     pub(super) sprays: Sprays,
+    pub(super) budget: Budget,
     pub(super) store: Arc<dyn Logins>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal: Journal,

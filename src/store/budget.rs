@@ -32,21 +32,29 @@ pub(super) struct Sends {
 }
 
 impl Sends {
-    /// Whether one more may be sent at `now`.
-    pub(super) fn leave_one(&self, kind: Kind, limits: &SendLimits, now: UnixTime) -> bool {
+    /// What may become of one more at `now`.
+    pub(super) fn leave_one(&self, kind: Kind, limits: &SendLimits, now: UnixTime) -> Leave {
         let too_soon = self.newest.is_some_and(|newest| now.since(newest) < limits.gap);
         if too_soon || self.lately >= limits.count || self.today >= limits.per_day {
-            return false;
+            return Leave::Nothing;
         }
-        let Some(budget) = limits.budget.filter(|_| class(kind) == 0) else { return true };
-        if self.all.saturating_add(1) == alarm(budget) {
-            tracing::warn!(
-                budget,
-                "four fifths of the messages that may be sent within 24 hours have been sent"
-            );
+        match limits.budget.filter(|_| class(kind) == 0) {
+            Some(budget) if self.all >= budget && self.today > 0 => Leave::Nothing,
+            Some(budget) if self.all.saturating_add(1) >= alarm(budget) => Leave::OneOfTheLast,
+            Some(_) | None => Leave::One,
         }
-        self.all < budget || self.today == 0
     }
+}
+
+/// Whether one more message may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// It may not.
+    Nothing,
+    /// It may.
+    One,
+    /// It may, and with it four fifths of the budget of all are spent, or more.
+    OneOfTheLast,
 }
 
 /// The count at which an admin should hear of it: four fifths of the budget.
@@ -67,7 +75,7 @@ mod tests {
     #[test]
     fn five_in_five_minutes_twenty_a_day_and_thirty_seconds_apart() {
         let limits = SendLimits::default();
-        let may = |sends: Sends| sends.leave_one(Kind::Sms, &limits, NOW);
+        let may = |sends: Sends| sends.leave_one(Kind::Sms, &limits, NOW) == Leave::One;
         assert!(may(sends(0, 0, 0, 0)) && may(sends(4, 19, 30, 0)));
         assert!(!may(sends(5, 5, 60, 0)));
         assert!(!may(sends(0, 20, 3600, 0)));
@@ -77,10 +85,13 @@ mod tests {
     #[test]
     fn a_spent_budget_leaves_one_to_who_had_none_and_says_nothing_of_mails() {
         let limits = SendLimits { budget: Some(10), ..SendLimits::default() };
-        assert!(sends(0, 1, 60, 9).leave_one(Kind::Voice, &limits, NOW));
-        assert!(!sends(0, 1, 60, 10).leave_one(Kind::Voice, &limits, NOW));
-        assert!(sends(0, 0, 0, 10).leave_one(Kind::Sms, &limits, NOW));
-        assert!(sends(0, 1, 60, 10).leave_one(Kind::Email, &limits, NOW));
+        let left = |sends: Sends, kind| sends.leave_one(kind, &limits, NOW);
+        assert_eq!(left(sends(0, 1, 60, 6), Kind::Voice), Leave::One);
+        assert_eq!(left(sends(0, 1, 60, 7), Kind::Voice), Leave::OneOfTheLast);
+        assert_eq!(left(sends(0, 1, 60, 9), Kind::Voice), Leave::OneOfTheLast);
+        assert_eq!(left(sends(0, 1, 60, 10), Kind::Voice), Leave::Nothing);
+        assert_eq!(left(sends(0, 0, 0, 10), Kind::Sms), Leave::OneOfTheLast);
+        assert_eq!(left(sends(0, 1, 60, 10), Kind::Email), Leave::One);
         assert_eq!([alarm(10), alarm(1), alarm(0), alarm(u32::MAX)], [8, 1, 0, 3_435_973_836]);
     }
 }

@@ -16,7 +16,8 @@ use crate::engine::record::{Method, Row, Verdict};
 pub const PLACES: usize = 128;
 
 /// What alarms there are.
-const ALARMS: [Reason; 3] = [Reason::SpraySuspected, Reason::GuessingSuspected, Reason::FraudReported];
+const ALARMS: [Reason; 4] =
+    [Reason::SpraySuspected, Reason::GuessingSuspected, Reason::FraudReported, Reason::BudgetLow];
 
 /// Verdicts of logins, in the order in which they are numbered here.
 const VERDICTS: [Verdict; 4] = [Verdict::Accepted, Verdict::Rejected, Verdict::Retried, Verdict::Noted];

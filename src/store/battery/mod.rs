@@ -29,6 +29,7 @@ mod logins;
 mod parking;
 mod reports;
 mod roles;
+mod sends;
 mod sessions;
 mod tokens;
 
@@ -38,6 +39,7 @@ pub(super) use logins::*;
 pub(super) use parking::*;
 pub(super) use reports::*;
 pub(super) use roles::*;
+pub(super) use sends::*;
 pub(super) use sessions::*;
 pub(super) use tokens::*;
 
@@ -225,6 +227,7 @@ macro_rules! battery {
             a_remembered_factor_outlives_a_restart_and_is_ended_once
             what_an_admin_changes_ends_what_is_remembered_for_good
             a_file_of_users_ends_what_is_remembered_of_those_it_changes
+            a_budget_of_all_is_said_to_be_low_at_four_fifths_and_leaves_one_to_who_had_none
             a_role_is_given_listed_taken_away_and_recorded
             a_changed_number_is_held_for_its_time
             a_token_of_a_program_is_found_by_its_secret_until_its_time_or_its_end

@@ -21,7 +21,7 @@ use crate::engine::account::{TokenId, UserId};
 use crate::engine::record::{CommitAnswer, Conflict, Guard, Record, Recorded, Row, Tally};
 use crate::engine::special::Special;
 use crate::factor::oath::Drift;
-use crate::store::budget::{DAY, Sends, class};
+use crate::store::budget::{DAY, Leave, Sends, class};
 use crate::store::chain::{GENESIS, Mac};
 use crate::store::columns::{int, nat};
 use crate::store::fold::{COUNTED_DAYS, Facts, TokenFacts, apply, day_of, judge};
@@ -322,8 +322,13 @@ impl Group {
         let row = &record.row;
         let user = row.user_id.and_then(|user| self.users.get(&user.0));
         let user = user.filter(|user| row.user.as_ref().is_some_and(|name| name.as_str() == user.name));
-        if !record.guards.iter().all(|guard| self.sent.allows(guard, row.time)) {
-            return CommitAnswer::Refused(Conflict::SentTooOften);
+        let mut low = false;
+        for guard in &record.guards {
+            match self.sent.allows(guard, row.time) {
+                Leave::Nothing => return CommitAnswer::Refused(Conflict::SentTooOften),
+                Leave::One => {}
+                Leave::OneOfTheLast => low = true,
+            }
         }
         if let Err(conflict) = judge(record, user.map(|user| &user.facts)) {
             return CommitAnswer::Refused(conflict);
@@ -349,7 +354,7 @@ impl Group {
         let number = base + self.head;
         self.mac = packer.pack(&self.mac, nat(number), row);
         self.appended.push(number, row, packer, &self.mac);
-        CommitAnswer::Done(Recorded::certify(nat(number)).counted(failures))
+        CommitAnswer::Done(Recorded::certify(nat(number)).counted(failures).sent(low))
     }
 
     /// Writes it all with the COMMIT, in one round trip.
@@ -453,8 +458,8 @@ pub(super) async fn keep_special(
 }
 
 impl Sent {
-    fn allows(&self, guard: &Guard, now: UnixTime) -> bool {
-        let Guard::MaySend { user, kind, limits } = guard else { return true };
+    fn allows(&self, guard: &Guard, now: UnixTime) -> Leave {
+        let Guard::MaySend { user, kind, limits } = guard else { return Leave::One };
         let mut sends = Sends { all: self.all.get(&class(*kind)).copied().unwrap_or(0), ..Sends::default() };
         let of_class = |(_, of, when): &&(i64, i64, UnixTime)| *of == class(*kind) && *when > now - DAY;
         for (whose, _, when) in self.users.iter().filter(of_class) {

@@ -10,18 +10,21 @@ use crate::engine::account::UserId;
 use crate::engine::delivery::Kind;
 use crate::engine::policy::SendLimits;
 use crate::engine::record::{Guard, Record};
-use crate::store::budget::{DAY, Sends, class};
+use crate::store::budget::{DAY, Leave, Sends, class};
 
 /// Whether what `record` sends may be sent.
-pub(super) fn allows(connection: &Connection, record: &Record) -> rusqlite::Result<bool> {
+pub(super) fn allows(connection: &Connection, record: &Record) -> rusqlite::Result<Leave> {
+    let mut leave = Leave::One;
     for guard in &record.guards {
-        if let Guard::MaySend { user, kind, limits } = guard
-            && !may_send(connection, *user, *kind, limits, record.row.time)?
-        {
-            return Ok(false);
+        if let Guard::MaySend { user, kind, limits } = guard {
+            match may_send(connection, *user, *kind, limits, record.row.time)? {
+                Leave::Nothing => return Ok(Leave::Nothing),
+                Leave::One => {}
+                Leave::OneOfTheLast => leave = Leave::OneOfTheLast,
+            }
         }
     }
-    Ok(true)
+    Ok(leave)
 }
 
 fn may_send(
@@ -30,7 +33,7 @@ fn may_send(
     kind: Kind,
     limits: &SendLimits,
     now: UnixTime,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Leave> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*) FILTER (WHERE time > ?4), count(*), max(time) FROM sent
          WHERE user = ?1 AND class = ?2 AND time > ?3",

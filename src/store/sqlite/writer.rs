@@ -23,6 +23,7 @@ use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::engine::record::{CommitAnswer, Conflict, Recorded, Row, Tally};
 use crate::factor::oath::Drift;
+use crate::store::budget::Leave;
 use crate::store::chain::Mac;
 use crate::store::fold::{Facts, apply, judge};
 use crate::store::packed::{Effects, Packer};
@@ -361,7 +362,8 @@ impl Taking<'_> {
             }
         };
         let row = &record.row;
-        if row.sends.is_some() && !sent::allows(self.connection, record)? {
+        let leave = if row.sends.is_some() { sent::allows(self.connection, record)? } else { Leave::One };
+        if leave == Leave::Nothing {
             return Ok(CommitAnswer::Refused(Conflict::SentTooOften));
         }
         let touched = self.touch(row, group)?;
@@ -381,7 +383,7 @@ impl Taking<'_> {
         group.rows.push((seq, Arc::clone(row)));
         let counted = row.user_id.filter(|_| row.tally == Tally::Count);
         let failures = counted.map_or(Ok(0), |user| failures::count(self.connection, user, row.time))?;
-        Ok(CommitAnswer::Done(Recorded::certify(seq).counted(failures)))
+        Ok(CommitAnswer::Done(Recorded::certify(seq).counted(failures).sent(leave == Leave::OneOfTheLast)))
     }
 
     /// The row's user as the group has it by now.
