@@ -10,7 +10,8 @@ pub enum Append {
     Never,
     /// At the last of this character: `password,123456` or `password,sms`. Without one it is all password.
     Behind(char),
-    /// So many octets before the end, 4 to 16. Whatever is not longer is all password.
+    /// So many digits at the end, 4 to 16. Whatever is not longer, or ends in anything but so many digits, is all password: a
+    /// word for a method needs a mark before it.
     Last(u8),
 }
 
@@ -29,10 +30,14 @@ impl Append {
                 };
                 (place, place + mark.len())
             }
-            Append::Last(count) => match octets.len().checked_sub(count.into()) {
-                None | Some(0) => return (typed, None),
-                Some(place) => (place, place),
-            },
+            Append::Last(count) => {
+                let place = octets.len().checked_sub(count.into()).filter(|place| *place > 0);
+                let digits = |place: &usize| {
+                    octets.get(*place..).is_some_and(|behind| behind.iter().all(u8::is_ascii_digit))
+                };
+                let Some(place) = place.filter(digits) else { return (typed, None) };
+                (place, place)
+            }
         };
         let part = |range: &[u8]| Secret::new(range);
         let password = octets.get(..end).map_or_else(|| typed.clone(), part);
@@ -67,10 +72,16 @@ mod tests {
     }
 
     #[test]
-    fn a_length_divides_from_the_end() {
+    fn a_length_divides_so_many_digits_from_the_end() {
         assert_eq!(split(Append::Last(6), "pin123456"), parts("pin", Some("123456")));
         assert_eq!(split(Append::Last(6), "123456"), parts("123456", None));
         assert_eq!(split(Append::Last(6), "pin"), parts("pin", None));
+        // Words, letters among digits, digits of other scripts, and a code that is too short are password.
+        for typed in ["correct-horse", "pinsms", "pin12345", "pin12345a", "pin1234 56", "pin\u{ff11}\u{ff12}"]
+        {
+            assert_eq!(split(Append::Last(6), typed), parts(typed, None));
+        }
+        assert_eq!(split(Append::Last(6), "p123456789"), parts("p123", Some("456789")));
         assert_eq!(split(Append::Never, "pin,123456"), parts("pin,123456", None));
     }
 }

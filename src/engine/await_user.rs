@@ -10,7 +10,7 @@ use super::codes::{self, Judgement};
 use super::in_vain::refuse_late;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
-use super::methods::{self, Offer};
+use super::methods::{self, Offer, Wanted};
 use super::parked::{CodeRound, Parked, Stage};
 use super::policy::{PinWanted, WaivedBy, Waiver};
 use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
@@ -126,17 +126,36 @@ fn entered(
         return judge(facts, user, account, typed, round, env);
     }
     let offers = methods::offers(account, &facts.policy, env.unix);
-    match methods::wanted(typed.expose(), &offers, &facts.policy.login).cloned() {
+    match methods::wanted(typed.expose(), &offers, &facts.policy.login) {
         // What is sent, or asked for, is asked for by a challenge.
-        Some(offer) if !facts.policy.admission.challenge && !offer.can_be_held(&facts.policy) => {
+        Wanted::Offer(offer) if !facts.policy.admission.challenge && !offer.can_be_held(&facts.policy) => {
             refuse(&facts, Reason::CannotAsk, env)
         }
-        Some(offer) => {
-            let offers = alike(offer, offers);
+        Wanted::Offer(offer) => {
+            let offers = alike(offer.clone(), offers);
             sending::change(facts, user, account, offers, round, env)
         }
-        None => judge(facts, user, account, typed, round, env),
+        Wanted::Absent => absent(facts, user, &offers, round, env),
+        Wanted::Nothing => judge(facts, user, account, typed, round, env),
     }
+}
+
+/// A method was asked for that is not on offer: asked again, as often as anybody may ask for another.
+fn absent(
+    facts: Box<Facts>,
+    user: UserName,
+    offers: &[Offer],
+    mut round: CodeRound,
+    env: &mut Env<'_>,
+) -> Step {
+    if !facts.policy.admission.challenge || offers.is_empty() {
+        return refuse(&facts, Reason::MethodNotOffered, env);
+    }
+    round.changes = round.changes.saturating_add(1);
+    if round.changes > sending::CHANGES_MAX {
+        return refuse(&facts, Reason::TooManyRounds, env);
+    }
+    ask_for_code(facts, user, round, &methods::absent(offers), env)
 }
 
 /// `wanted`, and what else there is of its kind: the next device, where the first is out of reach.

@@ -148,22 +148,46 @@ fn address(contact: Option<&Contact>, kind: Kind, sending: Option<&Sending>) -> 
     to.filter(|to| !to.is_empty()).map(Arc::from)
 }
 
-/// The one of `offers` that an entry asks for instead of answering; none where the policy takes no words.
-pub(super) fn wanted<'a>(entry: &[u8], offers: &'a [Offer], policy: &LoginPolicy) -> Option<&'a Offer> {
-    if policy.choose == Choose::First {
-        return None;
-    }
-    let word = std::str::from_utf8(entry).ok()?.trim();
-    if let Some(factor) = Factor::parse(word) {
-        return offers.iter().find(|offer| offer.factor == factor);
-    }
-    let [digit @ b'1'..=b'9'] = word.as_bytes() else { return None };
-    offers.get(usize::from(digit - b'1'))
+/// What an entry asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted<'a> {
+    /// This one of what is on offer.
+    Offer(&'a Offer),
+    /// A method, by a word or a number, that is not on offer.
+    Absent,
+    /// Nothing: it is a code.
+    Nothing,
 }
 
-/// `1 app code, 2 text message to ···42`, as far as it fits into a prompt.
+/// What an entry asks for instead of answering; nothing where the policy takes no words. No code has a single digit, so where
+/// words are taken one is a number, also where no menu has it.
+pub(super) fn wanted<'a>(entry: &[u8], offers: &'a [Offer], policy: &LoginPolicy) -> Wanted<'a> {
+    if policy.choose == Choose::First {
+        return Wanted::Nothing;
+    }
+    let Some(word) = std::str::from_utf8(entry).ok().map(str::trim) else { return Wanted::Nothing };
+    let found = match (Factor::parse(word), word.as_bytes()) {
+        (Some(factor), _) => offers.iter().find(|offer| offer.factor == factor),
+        (None, [digit @ b'0'..=b'9']) => {
+            usize::from(digit - b'0').checked_sub(1).and_then(|place| offers.get(place))
+        }
+        (None, _) => return Wanted::Nothing,
+    };
+    found.map_or(Wanted::Absent, Wanted::Offer)
+}
+
+/// What there is, where something was asked for that there is not.
+pub(super) fn absent(offers: &[Offer]) -> String {
+    list("Not available. Choose: ", offers)
+}
+
+/// `1 app code, 2 text message to ···42`.
 pub(super) fn menu(offers: &[Offer]) -> String {
-    let mut text = String::from("Choose: ");
+    list("Choose: ", offers)
+}
+
+fn list(before: &str, offers: &[Offer]) -> String {
+    let mut text = String::from(before);
     for (place, offer) in offers.iter().take(9).enumerate() {
         let what = match (offer.factor, &offer.to) {
             (Factor::Token, _) => "app code".to_owned(),
@@ -205,22 +229,27 @@ mod tests {
     fn a_menu_numbers_what_there_is() {
         let offers = [offer(Factor::Token, None), offer(Factor::Sent(Kind::Sms), Some("+36301234542"))];
         assert_eq!(menu(&offers), "Choose: 1 app code, 2 text message to ···42");
+        assert_eq!(absent(&offers[1..]), "Not available. Choose: 1 text message to ···42");
     }
 
     #[test]
-    fn words_and_numbers_pick_what_is_offered_and_codes_do_not() {
+    fn words_and_numbers_ask_for_methods_on_offer_or_not_and_codes_do_not() {
         let offers = [offer(Factor::Token, None), offer(Factor::Sent(Kind::Sms), Some("+36301234542"))];
         let mut policy =
             Policy::resolve(crate::base::name::Label::new("up").unwrap(), Lockout::default(), &[]).login;
-        let sms = offers.get(1);
         for entry in ["sms", "SMS", " text ", "2"] {
-            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), sms, "{entry}");
+            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), Wanted::Offer(&offers[1]), "{entry}");
         }
-        for entry in ["call", "3", "0", "22", "123456", "", "s\u{e9}"] {
-            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), None, "{entry}");
+        for entry in ["call", "push", "Mail", "3", "0", "9"] {
+            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), Wanted::Absent, "{entry}");
+        }
+        for entry in ["22", "123456", "", "s\u{e9}", "callme", "-", "\u{ff11}"] {
+            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), Wanted::Nothing, "{entry}");
         }
         policy.choose = Choose::First;
-        assert_eq!(wanted(b"sms", &offers, &policy), None);
+        for entry in ["sms", "push", "1", "9"] {
+            assert_eq!(wanted(entry.as_bytes(), &offers, &policy), Wanted::Nothing, "{entry}");
+        }
     }
 
     #[test]
