@@ -19,6 +19,7 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use maud::{Markup, html};
 
+use super::fate;
 use super::web::throttle::{Throttle, network};
 use super::web::{Page, Visitor, Web, Words, form, with_cookie};
 use crate::base::time::UnixTime;
@@ -34,9 +35,6 @@ use crate::server::phones::Shown;
 const TRIES: u32 = 30;
 /// … within so long.
 const TRIES_WITHIN: Duration = Duration::from_mins(10);
-/// How long a page waits to say what became of an answer.
-const FATE_WITHIN: Duration = Duration::from_secs(15);
-const FATE_EVERY: Duration = Duration::from_millis(25);
 
 /// What the pages of this file share.
 #[derive(Clone)]
@@ -79,18 +77,6 @@ impl Desk {
             UserAnswer::Unknown { .. } | UserAnswer::Unavailable => None,
         };
         Words::for_user(own.as_deref(), &visitor.headers)
-    }
-
-    /// What became of the login that an answer was taken for, as soon as it is known.
-    async fn fate(&self, reference: Reference) -> Option<Reason> {
-        let until = self.web.now() + FATE_WITHIN;
-        loop {
-            let fate = self.answers.show(reference).and_then(|shown| shown.fate);
-            if fate.is_some() || self.web.now() >= until {
-                return fate;
-            }
-            tokio::time::sleep(FATE_EVERY).await;
-        }
     }
 }
 
@@ -164,7 +150,7 @@ async fn answer(
     let approves = matches!(answer, Answer::Approved(_));
     let reports = matches!(answer, Answer::Fraud);
     match desk.answers.answer(reference, answer).await {
-        Outcome::Taken if approves => match desk.fate(reference).await {
+        Outcome::Taken if approves => match fate::of(&desk.answers, reference).await {
             Some(reason) => result(words, Told::of_taken(reason)),
             None => result(words, Told::Taken),
         },

@@ -16,6 +16,7 @@ pub mod desk;
 pub mod device;
 mod enrol;
 mod factor;
+mod fate;
 mod inbound;
 mod me;
 pub mod metrics;

@@ -32,6 +32,7 @@ pub use self::proof::public_key;
 use self::proof::{Signed, signed_by};
 use super::desk::{Desk, Fault};
 use super::factor::take;
+use super::fate;
 use super::people::{person, read as account_of};
 use super::reply;
 use super::request::read;
@@ -45,6 +46,7 @@ use crate::delivery::web_push::subscription::Subscription;
 use crate::engine::account::Account;
 use crate::engine::asking::Reference;
 use crate::engine::question::UserAnswer;
+use crate::engine::reason::Reason;
 use crate::engine::special::Device as Known;
 use crate::engine::step::Answer;
 use crate::server::answers::{Answers, Outcome};
@@ -285,7 +287,16 @@ async fn answer(State(devices): State<Devices>, visitor: Visitor, request: Reque
         Verdict::Deny => Answer::Denied,
         Verdict::Fraud => Answer::Fraud,
     };
-    reply::outcome(devices.answers.answer(reference, verdict).await)
+    let approves = matches!(verdict, Answer::Approved(_));
+    let outcome = devices.answers.answer(reference, verdict).await;
+    if approves && outcome == Outcome::Taken {
+        // A wrong number is taken, as a denial: whoever typed it should not wait for a login that is over.
+        match fate::of(&devices.answers, reference).await {
+            None | Some(Reason::PhoneApproved) => {}
+            Some(reason) => return self::said(&json!({ "fate": reason.code() })),
+        }
+    }
+    reply::outcome(outcome)
 }
 
 /// `POST /device/api/act/TOKEN`: a button in a message. The token is all the proof there is.

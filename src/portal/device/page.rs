@@ -26,7 +26,7 @@ pub(super) async fn show(State(_): State<Devices>, headers: HeaderMap) -> Respon
         div #device data-looking=(say("device.looking")) data-none=(say("device.none")) data-nothing=(say("device.nothing"))
             data-sent=(say("device.sent")) data-denied=(say("device.denied")) data-reported=(say("device.reported"))
             data-late=(say("device.late")) data-inactive=(say("device.inactive")) data-unknown=(say("device.unknown"))
-            data-failed=(say("device.failed")) {
+            data-failed=(say("device.failed")) data-wrong=(say("approve.wrong")) data-refused=(say("approve.refused")) {
             div #device-questions {}
         }
         template #device-question {
@@ -50,7 +50,14 @@ pub(super) async fn show(State(_): State<Devices>, headers: HeaderMap) -> Respon
                     div.actions {
                         button type="submit" data-verdict="approve" { (say("device.approve")) }
                         button.quiet type="button" data-verdict="deny" { (say("device.deny")) }
-                        button.danger type="button" data-verdict="fraud" { (say("device.fraud")) }
+                    }
+                    // One slip of the thumb must not block an account.
+                    details.card {
+                        summary { (say("approve.not-me")) }
+                        p { (say("approve.not-me-why")) }
+                        div.actions {
+                            button.danger type="button" data-verdict="fraud" { (say("approve.report")) }
+                        }
                     }
                 }
             }

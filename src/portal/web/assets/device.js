@@ -16,12 +16,16 @@
     "forbidden": words.unknown,
   })[code] || words.failed;
 
+  // What an approval came to that let nobody in.
+  const fate = (reason) => ({ "number-wrong": words.wrong, "device-not-active": words.inactive })[reason] || words.refused;
+
   const answer = async (record, question, verdict, number, item) => {
     item.querySelectorAll("button, input").forEach((control) => { control.disabled = true; });
     try {
       const { status: code, said } = await self.radmfaDevice.answer(record, question.id, verdict, number);
       item.remove();
-      say(code === 204 ? words[verdict === "approve" ? "sent" : verdict === "deny" ? "denied" : "reported"] : word(said.error));
+      const taken = words[verdict === "approve" ? "sent" : verdict === "deny" ? "denied" : "reported"];
+      say(code === 204 ? taken : code === 200 ? fate(said.fate) : word(said.error));
     } catch {
       item.querySelectorAll("button, input").forEach((control) => { control.disabled = false; });
       say(words.failed);
