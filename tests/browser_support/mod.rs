@@ -215,6 +215,30 @@ impl Browser {
         self.command("POST", "/actions", &json!({ "actions": [source] }));
     }
 
+    /// Lets `origin` show notifications, as a person does who is asked.
+    pub fn may_notify(&self, origin: &str) {
+        self.cdp("Browser.grantPermissions", &json!({ "origin": origin, "permissions": ["notifications"] }));
+    }
+
+    /// Runs `script` in every page from the next one on, before the page's own.
+    pub fn before_pages(&self, script: &str) {
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+    }
+
+    /// Brings `data` to the service workers of `origin`, as a push service does whose messages this browser cannot get here.
+    pub fn push(&self, origin: &str, data: &str) {
+        self.cdp("ServiceWorker.enable", &json!({}));
+        // Numbered from 0 in a new profile; a number that is nobody's is passed over.
+        for number in 0..3 {
+            let message = json!({ "origin": origin, "registrationId": number.to_string(), "data": data });
+            let _nobody = self.attempt(
+                "POST",
+                "/goog/cdp/execute",
+                &json!({ "cmd": "ServiceWorker.deliverPushMessage", "params": message }),
+            );
+        }
+    }
+
     /// Runs a script in the page (WebDriver's own: the page's policy does not hold for it); what it returns.
     pub fn run(&self, script: &str) -> Value {
         self.command("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
@@ -266,6 +290,14 @@ impl Browser {
     /// A picture of what is on the screen, as `target/screenshots/NAME.png`.
     pub fn picture(&self, name: &str) -> PathBuf {
         save(name, &self.shot())
+    }
+
+    /// A picture of one element, whole, as `target/screenshots/NAME.png`.
+    pub fn picture_of(&self, css: &str, name: &str) -> PathBuf {
+        use base64::Engine as _;
+        let Element(id) = self.find(css);
+        let picture = self.command("GET", &format!("/element/{id}/screenshot"), &Value::Null);
+        save(name, &base64::engine::general_purpose::STANDARD.decode(picture.as_str().unwrap()).unwrap())
     }
 
     /// A picture for a guide: kept like any other, and written to `docs/guide/images/` where `UPDATE_DOCS` says so. It has to be
