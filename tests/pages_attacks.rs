@@ -330,6 +330,13 @@ fn whoever_guesses_is_stopped_and_told_so_at_every_door() {
                     let token = visit(&mut caller, "/setup/totp");
                     (vec![FORM], fields(&[("form-token", &token), ("code", "000000")]))
                 }
+                // The form alone.
+                ("/enrol", "GET") => continue,
+                ("/enrol", _) => {
+                    let token = visit(&mut caller, "/enrol");
+                    let pairs = [("form-token", token.as_str()), ("user", "alice"), ("code", "ABCD-EFGH")];
+                    (vec![FORM], fields(&pairs))
+                }
                 ("/a/{token}" | "/enrol/{secret}", "POST") => {
                     let token = visit(&mut caller, "/me");
                     (vec![FORM], fields(&[("form-token", &token)]))

@@ -150,6 +150,11 @@ fn trusted(
         let what = "would let anybody in by a name alone, since primary = \"none\"";
         reader.fault(&origin, "unenrolled", what, "unenrolled = \"deny\"");
     }
+    if policy.login.unenrolled == crate::engine::policy::Unenrolled::Enrol {
+        let origin = at(reader, "unenrolled");
+        let what = "would lead anybody to a factor by a name alone, since primary = \"none\"";
+        reader.fault(&origin, "unenrolled", what, "unenrolled = \"deny\"");
+    }
     if !policy.login.remember.is_zero() {
         let origin = at(reader, "remember");
         let what = "would let users in by a name alone, since primary = \"none\"";

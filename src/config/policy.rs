@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::origin::Origin;
 use super::reader::{Found, Reader};
 use super::schema::{Key, Kind, key};
@@ -46,7 +48,18 @@ pub(super) const KEYS: &[Key] = &[
         "BOOL",
         "ask everybody for a code, also after a wrong password, so that nobody can tell (false)",
     ),
-    key("unenrolled", Kind::One, "WORD", "deny or allow users who own no second factor (deny)"),
+    key(
+        "unenrolled",
+        Kind::One,
+        "WORD",
+        "users who own no second factor: deny, allow, or enrol, which leads them to the portal to set one up (deny)",
+    ),
+    key(
+        "enrol-networks",
+        Kind::List,
+        "ADDRESS[/LENGTH]",
+        "stations at which unenrolled = \"enrol\" wants nothing but the password; others need a phone or mail on file (none)",
+    ),
     key("tries", Kind::One, "COUNT", "codes that may be tried in one login, 1 to 5 (3)"),
     key("code-lifetime", Kind::One, "DURATION", "how long a challenge may be answered, 30s to 15m (2m)"),
     key(
@@ -92,7 +105,8 @@ const PINS: &[(&str, PinWanted)] = &[("none", PinWanted::Never), ("with-code", P
 const PIN_AND_CODE: u8 = 10;
 const DAY: Duration = Duration::from_hours(24);
 
-const UNENROLLED: &[(&str, Unenrolled)] = &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow)];
+const UNENROLLED: &[(&str, Unenrolled)] =
+    &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow), ("enrol", Unenrolled::Enrol)];
 
 /// One stage of the cascade, what is not written left open.
 pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
@@ -111,6 +125,10 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         uniform_prompt: reader.find("uniform-prompt", boolean).map(|found| found.value),
         bare: None,
         unenrolled: reader.find("unenrolled", choice(UNENROLLED)).map(|found| found.value),
+        enrol_networks: reader
+            .find_list("enrol-networks", value::network)
+            .map(|found| found.into_iter().map(|network| network.value).collect()),
+        enrol_at: None,
         tries: reader.find("tries", integer(1..=5)).map(|found| found.value),
         code_lifetime: reader
             .find("code-lifetime", duration(seconds(30)..=seconds(900)))
@@ -141,6 +159,10 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("reference", &admission.reference, &from(stage.reference.is_some()));
     reader.record("uniform-prompt", &admission.uniform_prompt, &from(stage.uniform_prompt.is_some()));
     reader.record("unenrolled", word(login.unenrolled), &from(stage.unenrolled.is_some()));
+    if !login.enrol_networks.is_empty() {
+        let networks: Vec<IpNet> = login.enrol_networks.to_vec();
+        reader.record("enrol-networks", &networks, &from(stage.enrol_networks.is_some()));
+    }
     reader.record("tries", &login.tries, &from(stage.tries.is_some()));
     reader.record("code-lifetime", &login.code_lifetime, &from(stage.code_lifetime.is_some()));
     let order: Vec<String> = login.methods.iter().map(|factor| factor.word().to_owned()).collect();
@@ -175,6 +197,7 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "reference", stage.reference.as_ref());
     say(reader, "uniform-prompt", stage.uniform_prompt.as_ref());
     say(reader, "unenrolled", stage.unenrolled.map(word));
+    say(reader, "enrol-networks", stage.enrol_networks.as_ref().map(|networks| networks.to_vec()).as_ref());
     say(reader, "tries", stage.tries.as_ref());
     say(reader, "code-lifetime", stage.code_lifetime.as_ref());
     let order: Option<Vec<String>> =
@@ -315,6 +338,17 @@ pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy, asks: bool) {
     if login.unenrolled == Unenrolled::Allow {
         let origin = at(reader, "unenrolled");
         warn_unenrolled(reader, &origin);
+    }
+    if login.unenrolled == Unenrolled::Enrol && admission.uniform_prompt {
+        let origin = at(reader, "uniform-prompt");
+        let what =
+            "nobody is led to a second factor where a prompt must not tell that the password was right";
+        reader.warn(
+            &origin,
+            "uniform-prompt",
+            what,
+            "one of both: unenrolled = \"enrol\" or uniform-prompt = true",
+        );
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::origin::{Findings, Origin};
+use super::origin::{Fault, Findings, Origin};
 use super::reader::Reader;
 use super::schema::{Key, Kind, key};
 use super::surroundings::Surroundings;
 use super::tree::{Scalar, Table};
 use super::value::{self, Bad, Parsed};
+use crate::engine::enrol::PLACE_MAX;
 use crate::portal::Settings;
 use crate::portal::tls::Files;
 
@@ -107,6 +108,30 @@ pub(super) fn public_url(table: &Table, around: &dyn Surroundings) -> Option<Arc
     let scheme = if reader.origin_of("tls-certificate").is_some() { "https" } else { "http" };
     let said = reader.find("public-url", url).map(|found| found.value);
     Some(said.or_else(|| Some(format!("{scheme}://{}", listen?)))?.into())
+}
+
+/// The page where a first factor is set up, as users type it; `None` where its address is too long for a prompt.
+pub(super) fn enrol_at(settings: &Settings) -> Option<Arc<str>> {
+    let url = &*settings.public_url;
+    let place = format!("{}/enrol", url.strip_prefix("https://").unwrap_or(url));
+    (place.len() <= PLACE_MAX).then(|| place.into())
+}
+
+/// Says that whoever is led somewhere (`unenrolled = "enrol"`) has nowhere to go.
+pub(super) fn demand(leads: Option<(&'static str, Origin)>, is_there: bool, findings: &mut Findings) {
+    let Some((section, origin)) = leads else { return };
+    let (what, hint) = if is_there {
+        (
+            format!("the portal's address is longer than the {PLACE_MAX} octets that a prompt has room for"),
+            "a shorter [portal] public-url",
+        )
+    } else {
+        (
+            "leads users to the portal, and there is none".to_owned(),
+            "[portal] listen and public-url, or unenrolled = \"deny\"",
+        )
+    };
+    findings.faults.push(Fault::new(&origin, format!("{section}.unenrolled"), what, hint));
 }
 
 fn file(reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {

@@ -104,7 +104,7 @@ impl Names {
 /// A rule, and where it was written.
 pub(super) struct Decoded {
     pub(super) rule: Rule,
-    origin: Origin,
+    pub(super) origin: Origin,
 }
 
 /// Reads one rule; `None` after a fault.

@@ -16,6 +16,7 @@ use super::{
     front, limits, lockout, metrics, peer, portal, primary, rule, sending,
 };
 use crate::base::name::Label;
+use crate::engine::policy::Unenrolled;
 use crate::engine::rule::{GroupAttributes, Rule, RuleSet};
 use crate::server::front::Door;
 use crate::server::settings::Settings;
@@ -91,6 +92,9 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         .map(|decoded| &decoded.client.name)
         .collect();
     rule::refuse_waivers(&rules, &trusted, findings);
+    let rule_leads =
+        rules.iter().find(|decoded| decoded.rule.overrides.unenrolled == Some(Unenrolled::Enrol));
+    let rule_leads = rule_leads.map(|decoded| ("rule", decoded.origin.clone()));
     let rules: Vec<Arc<Rule>> = rules.into_iter().map(|decoded| Arc::new(decoded.rule)).collect();
     let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
     let mut reader = Reader::new(section("portal", findings), "portal", around, findings);
@@ -118,8 +122,20 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
     let (delivery, sending) = delivery::decode(table, &own, around, findings, &mut sections).unzip();
     let sending =
         sending.filter(|sending| !sending.ways.is_empty() || sending.asking.is_some()).map(Arc::new);
+    let enrol_at = portal.as_ref().and_then(portal::enrol_at);
+    if enrol_at.is_none() {
+        let leads =
+            clients.iter().find(|decoded| decoded.client.policy.login.unenrolled == Unenrolled::Enrol);
+        portal::demand(
+            leads.map(|decoded| ("client", decoded.name_origin().clone())).or(rule_leads),
+            portal.is_some(),
+            findings,
+        );
+    }
     for client::Decoded { client, .. } in &mut clients {
-        Arc::make_mut(&mut client.policy).sending.clone_from(&sending);
+        let policy = Arc::make_mut(&mut client.policy);
+        policy.sending.clone_from(&sending);
+        policy.enrol_at.clone_from(&enrol_at);
         client.rules = RuleSet::new(&client.name, &client.policy, &rules, &group_attributes);
     }
     let means = front::Means {

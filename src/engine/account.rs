@@ -79,7 +79,9 @@ impl Account {
     /// Whether the user ever was given something to be asked for, usable or not.
     #[must_use]
     pub fn is_enrolled(&self) -> bool {
-        let given = |special: &Arc<Special>| !special.recovery.is_empty() || !special.devices.is_empty();
+        let given = |special: &Arc<Special>| {
+            special.withdrawn || !special.recovery.is_empty() || !special.devices.is_empty()
+        };
         !self.tokens.is_empty() || self.special.as_ref().is_some_and(given)
     }
 

@@ -6,6 +6,7 @@ use super::alarm::{self, Behind};
 use super::asking::Reference;
 use super::await_user::{ask_for_code, fail};
 use super::delivery::Kind;
+use super::enrol::{self, Lead};
 use super::login::{Facts, refuse};
 use super::parked::CodeRound;
 use super::proof::{FactorPassed, Outcome, PrimaryPassed, Reject, SecondFactor};
@@ -37,6 +38,8 @@ pub(super) enum Then {
     Send { facts: Box<Facts>, dispatch: Box<Dispatch> },
     /// Nobody would send it: ask for something else.
     SendNext { facts: Box<Facts>, dispatch: Box<Dispatch> },
+    /// Show how a first factor is set up.
+    Lead { facts: Box<Facts>, user: UserName, lead: Box<Lead>, text: String },
     /// Reject.
     Reject {
         message: String,
@@ -67,6 +70,7 @@ impl AwaitCommit {
             | Then::Reject { .. }
             | Then::Send { .. }
             | Then::SendNext { .. }
+            | Then::Lead { .. }
             | Then::Alarmed(_) => None,
         }
     }
@@ -118,6 +122,9 @@ fn stands(row: Arc<Row>, then: Then, recorded: Recorded, env: &mut Env<'_>) -> S
         Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
         Then::Send { facts, dispatch } => dispatch.start(facts, env),
         Then::SendNext { facts, dispatch } => dispatch.refused(facts, Reason::DeliveryFailed, env),
+        Then::Lead { facts, user, lead, text } => {
+            enrol::tell(facts, user, (lead, text), (row, recorded.sequence()), env)
+        }
         Then::Reject { message, attributes, .. } => {
             reject(message, attributes, row, Some(recorded.sequence()))
         }
@@ -176,7 +183,8 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             | Then::Accept { facts, .. }
             | Then::AskAgain { facts, .. }
             | Then::Send { facts, .. }
-            | Then::SendNext { facts, .. },
+            | Then::SendNext { facts, .. }
+            | Then::Lead { facts, .. },
             Conflict::UserInactive,
         ) => refuse(&facts, Reason::UserDisabled, env),
         (
@@ -184,7 +192,8 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
             | Then::Accept { facts, .. }
             | Then::AskAgain { facts, .. }
             | Then::Send { facts, .. }
-            | Then::SendNext { facts, .. },
+            | Then::SendNext { facts, .. }
+            | Then::Lead { facts, .. },
             Conflict::UserBlocked,
         ) => refuse(&facts, Reason::UserBlocked, env),
         (Then::Accept { facts, .. }, Conflict::Consumed) => {
@@ -193,13 +202,16 @@ fn refused(row: &Row, then: Then, conflict: Conflict, env: &mut Env<'_>) -> Step
         }
         (Then::Accept { facts, .. }, Conflict::SessionEnded) => refuse(&facts, Reason::SessionGone, env),
         // Locked meanwhile: neither a bypass nor a remembered factor opens a lock.
-        (Then::Accept { facts, .. }, Conflict::TooManyFailures) => refuse(&facts, Reason::Locked, env),
+        (Then::Accept { facts, .. } | Then::Lead { facts, .. }, Conflict::TooManyFailures) => {
+            refuse(&facts, Reason::Locked, env)
+        }
         // No other record carries the guard that would have failed.
         (
             Then::Accept { facts, .. }
             | Then::AskAgain { facts, .. }
             | Then::Send { facts, .. }
-            | Then::SendNext { facts, .. },
+            | Then::SendNext { facts, .. }
+            | Then::Lead { facts, .. },
             _,
         )
         | (
@@ -238,7 +250,8 @@ fn unavailable(row: Arc<Row>, then: Then) -> Step {
         | Then::AcceptCode { facts, .. }
         | Then::AskAgain { facts, .. }
         | Then::Send { facts, .. }
-        | Then::SendNext { facts, .. } => {
+        | Then::SendNext { facts, .. }
+        | Then::Lead { facts, .. } => {
             let message = prompt::refusal(&facts);
             let row = Row {
                 verdict: Verdict::Rejected,
@@ -257,5 +270,5 @@ fn unavailable(row: Arc<Row>, then: Then) -> Step {
 }
 
 fn reject(message: String, attributes: AttributeList, row: Arc<Row>, sequence: Option<u64>) -> Step {
-    Step::Decided(Outcome::Reject(Reject { message, attributes, row, sequence }))
+    Step::Decided(Outcome::Reject(Reject { message, attributes, row, sequence, lead: None }))
 }

@@ -61,7 +61,7 @@ impl AwaitPrimary {
             }
             PrimaryAnswer::Challenged { state, attributes } => {
                 let attributes = prompt::relayed(attributes);
-                let tell = Challenge { attributes, lifetime: DIALOG_LIFETIME };
+                let tell = Challenge { attributes, lifetime: DIALOG_LIFETIME, lead: None };
                 let wait = Wait { tell: Some(tell), start: None, until: env.mono + DIALOG_LIFETIME };
                 let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };
                 Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))

@@ -12,7 +12,7 @@ use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::methods::{self, Offer, Wanted};
 use super::parked::{CodeRound, Parked, Stage};
-use super::policy::{PinWanted, WaivedBy, Waiver};
+use super::policy::{PinWanted, Unenrolled, WaivedBy, Waiver};
 use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
 use super::question::UserAnswer;
 use super::reason::Reason;
@@ -20,7 +20,7 @@ use super::record::{Guard, Method, Record, Row, Tally, Verdict};
 use super::remember::Session;
 use super::sending::{self, Typed};
 use super::step::{Answer, Challenge, Env, Step, Wait};
-use super::{arming, bypass, phone, pin, prompt, recovery, remember};
+use super::{arming, bypass, enrol, phone, pin, prompt, recovery, remember};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -199,6 +199,9 @@ fn ask(
     let Some(account) = account.filter(|account| !offers.is_empty() || account.is_enrolled()) else {
         return match facts.policy.login.waive_unenrolled().filter(|_| may_waive) {
             Some(waiver) => waive(facts, account, waiver, password, held, env),
+            None if may_waive && facts.policy.login.unenrolled == Unenrolled::Enrol => {
+                enrol::lead(facts, user, account, (password, held), behind.is_some(), env)
+            }
             None => refuse_late(facts, user, Reason::Unenrolled, behind.is_some(), env),
         };
     };
@@ -281,7 +284,7 @@ pub(super) fn ask_for_code(
             text = &line;
         }
     }
-    let tell = Challenge { attributes: prompt::question(text), lifetime };
+    let tell = Challenge { attributes: prompt::question(text), lifetime, lead: None };
     let wait = Wait { tell: Some(tell), start: None, until: env.mono + patience };
     let stage = Stage::AskedCode(round);
     Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))
@@ -324,10 +327,11 @@ fn judge(
         let reason = unusable(&account.tokens, Reason::TokenGone, env.unix);
         return refuse(&facts, reason, env);
     }
-    if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix) {
+    // Whoever never had a factor has no PIN either.
+    if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix).filter(|_| !round.enrols) {
         return refuse(&facts, reason, env);
     }
-    let wants_pin = facts.policy.login.pin == PinWanted::WithCode;
+    let wants_pin = facts.policy.login.pin == PinWanted::WithCode && !round.enrols;
     let split = wants_pin.then(|| pin::take_off(account, code, round.sent.is_some(), env.unix));
     let (pin_right, code) = split.as_ref().map_or((true, code), |(right, code)| (*right, code));
     let typed = sending::compare(&round, code, env.mono);
@@ -351,6 +355,12 @@ fn judge(
         (Standing::Locked, _) => (Reason::Locked, None, Tally::Keep),
         (Standing::Free, _) if !pin_right => (Reason::PinWrong, None, Tally::Count),
         (Standing::Free, _) if typed == Typed::Late => return refuse(&facts, Reason::CodeExpired, env),
+        (Standing::Free, _)
+            if round.enrols
+                && let Some(kind) = typed.right() =>
+        {
+            return enrol::proved(facts, user, account, kind, env);
+        }
         (Standing::Free, _) if let Some(kind) = typed.right() => {
             return sending::spend(facts, user, account, kind, round, env);
         }

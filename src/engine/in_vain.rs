@@ -51,7 +51,7 @@ pub(super) fn entered(facts: Box<Facts>, user: UserName, mut round: VainRound, e
 
 fn ask(facts: Box<Facts>, user: UserName, round: VainRound, text: &str, env: &mut Env<'_>) -> Step {
     let lifetime = facts.policy.login.code_lifetime;
-    let tell = Challenge { attributes: prompt::question(text), lifetime };
+    let tell = Challenge { attributes: prompt::question(text), lifetime, lead: None };
     let wait = Wait { tell: Some(tell), start: None, until: env.mono + lifetime };
     let stage = Stage::AskedInVain(round);
     Step::Wait(wait, Box::new(Parked { facts, user, stage, since: env.mono }))

@@ -121,6 +121,21 @@ pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<O
     offers
 }
 
+/// Where a code can be sent that proves whoever types it to be the user of the directory: a phone or mail on file, whatever the
+/// policy asks for otherwise. Only what is typed back.
+pub(super) fn on_file(account: &Account, policy: &Policy, now: UnixTime) -> Vec<Offer> {
+    let Some(sending) = policy.sending.as_deref() else { return Vec::new() };
+    let kinds = [Kind::Sms, Kind::Voice, Kind::Email].into_iter();
+    kinds
+        .filter(|kind| *kind == Kind::Email || !holds_phone(account, now))
+        .filter(|kind| sending.asks(*kind).is_none())
+        .filter_map(|kind| {
+            let to = address(account.contact.as_deref(), kind, Some(sending))?;
+            Some(Offer::new(Factor::Sent(kind), Some(to)))
+        })
+        .collect()
+}
+
 fn holds_phone(account: &Account, now: UnixTime) -> bool {
     account.special.as_ref().is_some_and(|special| special.holds_phone(now).is_some())
 }

@@ -25,6 +25,7 @@ pub mod await_user;
 mod bypass;
 mod codes;
 pub mod delivery;
+pub mod enrol;
 mod in_vain;
 pub mod lockout;
 pub mod login;

@@ -69,6 +69,8 @@ pub(super) struct CodeRound {
     pub(super) sends: u8,
     /// How often the user asked for something else.
     pub(super) changes: u8,
+    /// The right code lets nobody in, but leads to a first factor ([`super::enrol`]).
+    pub(super) enrols: bool,
 }
 
 impl CodeRound {
@@ -84,6 +86,7 @@ impl CodeRound {
             asked: None,
             sends: 0,
             changes: 0,
+            enrols: false,
         }
     }
 }

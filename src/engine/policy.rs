@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::limits::{Lockout, SendLimits, Sending};
+use ipnet::IpNet;
+
 use super::append::Append;
 use super::methods::{Factor, ORDER};
 use super::remember::{Session, Visit};
@@ -28,6 +30,8 @@ pub enum Unenrolled {
     Deny,
     /// Let in on the password alone.
     Allow,
+    /// Refused, and led to the page where a first factor is set up ([`super::enrol`]).
+    Enrol,
 }
 
 /// Whether a PIN is wanted beside a code.
@@ -107,6 +111,8 @@ impl Admission {
 pub struct LoginPolicy {
     /// Users without a factor.
     pub unenrolled: Unenrolled,
+    /// Stations at which the right password is enough to be led to a first factor.
+    pub enrol_networks: Arc<[IpNet]>,
     /// How many codes may be tried in one login, 1 to 5.
     pub tries: u8,
     /// How long a challenge may be answered, 30 s to 15 min.
@@ -147,6 +153,9 @@ pub struct Policy {
     pub by: By,
     /// How codes are sent; `None` where there is no way to send any.
     pub sending: Option<Arc<Sending>>,
+    /// The page where a first factor is set up, as users type it: up to [`super::enrol::PLACE_MAX`] octets of ASCII; `None` where
+    /// there is none.
+    pub enrol_at: Option<Arc<str>>,
 }
 
 /// The rules that had a say in a policy.
@@ -191,6 +200,10 @@ pub struct Overrides {
     pub bare: Option<bool>,
     /// [`LoginPolicy::unenrolled`].
     pub unenrolled: Option<Unenrolled>,
+    /// [`LoginPolicy::enrol_networks`].
+    pub enrol_networks: Option<Arc<[IpNet]>>,
+    /// [`Policy::enrol_at`]: the server's, said once in the first stage.
+    pub enrol_at: Option<Arc<str>>,
     /// [`LoginPolicy::tries`].
     pub tries: Option<u8>,
     /// [`LoginPolicy::code_lifetime`].
@@ -240,6 +253,7 @@ impl Policy {
             },
             login: LoginPolicy {
                 unenrolled: Unenrolled::Deny,
+                enrol_networks: Arc::default(),
                 tries: 3,
                 code_lifetime: Duration::from_mins(2),
                 methods: ORDER.into(),
@@ -256,6 +270,7 @@ impl Policy {
             lockout,
             by: By::default(),
             sending: None,
+            enrol_at: None,
         };
         for stage in cascade {
             policy.apply(stage);
@@ -276,6 +291,8 @@ impl Policy {
             uniform_prompt,
             bare,
             unenrolled,
+            enrol_networks,
+            enrol_at,
             tries,
             code_lifetime,
             methods,
@@ -298,6 +315,8 @@ impl Policy {
         set(&mut policy.admission.uniform_prompt, uniform_prompt.as_ref());
         set(&mut policy.admission.bare, bare.as_ref());
         set(&mut policy.login.unenrolled, unenrolled.as_ref());
+        set(&mut policy.login.enrol_networks, enrol_networks.as_ref());
+        policy.enrol_at = enrol_at.clone().or(policy.enrol_at.take());
         set(&mut policy.login.tries, tries.as_ref());
         set(&mut policy.login.code_lifetime, code_lifetime.as_ref());
         set(&mut policy.login.methods, methods.as_ref());
@@ -391,10 +410,11 @@ impl LoginPolicy {
         self.exempt.clone().map(|rule| Waiver { why: WaivedBy::Exempt(rule) })
     }
 
-    /// Whether somebody may come in on the password alone, so that a name which looks like another's matters.
+    /// Whether somebody may come in on the password alone, or be led to a factor by it, so that a name which looks like
+    /// another's matters.
     #[must_use]
     pub fn may_waive(&self) -> bool {
-        self.exempt.is_some() || self.unenrolled == Unenrolled::Allow
+        self.exempt.is_some() || self.unenrolled != Unenrolled::Deny
     }
 
     /// The waiver for a user without a factor, where the policy gives one.
@@ -402,7 +422,7 @@ impl LoginPolicy {
     pub fn waive_unenrolled(&self) -> Option<Waiver> {
         match self.unenrolled {
             Unenrolled::Allow => Some(Waiver { why: WaivedBy::Unenrolled }),
-            Unenrolled::Deny => None,
+            Unenrolled::Deny | Unenrolled::Enrol => None,
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn question(text: &str) -> AttributeList {
     let mut attributes = AttributeList::default();
     #[expect(
         clippy::expect_used,
-        reason = "prompts have at most 80 characters (config) and Prompt has four octets"
+        reason = "no line is longer than the longest address and what stands around it, and Prompt has four octets"
     )]
     attributes
         .push_text(number::REPLY_MESSAGE, text)

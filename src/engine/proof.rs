@@ -3,6 +3,7 @@
 //! An [`Accept`] takes three of them by value, so an Access-Accept without its password, its second factor or its
 //! durable record does not compile. Every constructor is private to the engine (and [`Recorded`]'s to the store).
 
+use super::enrol::Lead;
 use super::policy::Waiver;
 use super::record::{Recorded, Row};
 use crate::wire::{AttributeList, Code};
@@ -147,6 +148,8 @@ pub struct Reject {
     pub row: Arc<Row>,
     /// The row's place in the audit trail; `None` where the store could not take it.
     pub sequence: Option<u64>,
+    /// The code that its line shows, for the page to take.
+    pub lead: Option<Box<Lead>>,
 }
 
 impl Outcome {

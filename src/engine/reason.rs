@@ -54,6 +54,12 @@ reasons! {
     PrimaryUnavailable = "primary-unavailable",
     /// The user owns no token that could be asked for, and the client's policy refuses such users.
     Unenrolled = "unenrolled",
+    /// The user never had a second factor, and was shown an address and a code to set one up.
+    EnrolCodeShown = "enrol-code-shown",
+    /// The user never had a second factor, and may set one up only from enrol-networks, or with a phone or mail on file.
+    EnrolElsewhere = "enrol-elsewhere",
+    /// The user never had a second factor, and the gateway shows nobody how to set one up.
+    EnrolNotShown = "enrol-not-shown",
     /// The user owns tokens, but every one of them is disabled.
     NoUsableToken = "no-usable-token",
     /// The user owns tokens that are enabled, but their time is over.
@@ -202,6 +208,8 @@ reasons! {
     InviteRevoked = "invite-revoked",
     /// The user has used an invitation to set up a second factor.
     InviteUsed = "invite-used",
+    /// A user who was led to the portal showed the code from the gateway there, and may set up a first factor.
+    EnrolCodeUsed = "enrol-code-used",
     /// An admin checked a code of a token; it was right, and is used up.
     TokenVerified = "token-verified",
     /// An admin brought a token back in step by two of its codes in a row, which are used up.

@@ -316,8 +316,8 @@ impl Dispatch {
         };
         let where_to = redact(&sent.to);
         let enter = match facts.policy.login.pin {
-            PinWanted::Never => "Enter it:",
-            PinWanted::WithCode => "Enter your PIN, then it:",
+            PinWanted::WithCode if !round.enrols => "Enter your PIN, then it:",
+            PinWanted::Never | PinWanted::WithCode => "Enter it:",
         };
         let text = match sent.kind {
             Kind::Sms | Kind::Email | Kind::Push => format!("We sent a code to {where_to}. {enter}"),

@@ -44,6 +44,8 @@ pub struct Special {
     pub phone_held: Option<UnixTime>,
     /// The invitation to set up a second factor, until it was used.
     pub invite: Option<Invite>,
+    /// A token was taken from the user: who had a factor once is not led to another by the password alone.
+    pub withdrawn: bool,
 }
 
 /// An invitation to set up a second factor.

@@ -13,6 +13,7 @@ use super::await_peer::AwaitPeer;
 use super::await_primary::AwaitPrimary;
 use super::await_user::AwaitUser;
 use super::delivery::{Delivery, DeliveryId, Sent};
+use super::enrol::Lead;
 use super::parked::Parked;
 use super::proof::Outcome;
 use super::question::{PeerRequest, PrimaryCheck, UserQuery};
@@ -68,6 +69,8 @@ pub struct Challenge {
     pub attributes: AttributeList,
     /// How long an answer is good for: Session-Timeout.
     pub lifetime: Duration,
+    /// The code that it shows, for the page to take.
+    pub lead: Option<Box<Lead>>,
 }
 
 /// What wakes a parked login.

@@ -120,7 +120,7 @@ async fn open(
     Ok((invitation, account))
 }
 
-fn unusable(words: Words) -> Response<Body> {
+pub(super) fn unusable(words: Words) -> Response<Body> {
     let title = words.say("enrol.gone-title");
     let body = html! {
         h1 { (title) }
@@ -237,28 +237,45 @@ async fn confirm(State(people): State<People>, visitor: Visitor, request: Reques
             .show_as(words, StatusCode::UNPROCESSABLE_ENTITY);
     };
     let right = held.data.right;
-    let wants_codes = account.special.as_deref().is_none_or(|special| special.recovery_left() == 0);
     let who = person(&user);
     let done = {
         let user = user.clone();
         people.desk.act(&who, None, move |admin| {
             pending.keep(admin, &user, right, (step, now))?;
-            let codes = if wants_codes { Some(factor::new_codes(admin, &user)?) } else { None };
+            let codes = factor::first_codes(admin, &user)?;
             Ok((codes, read(admin, &user)?))
         })
     };
     let (codes, enrolled) = match done.await {
         Ok((codes, enrolled)) => (codes, enrolled.unwrap_or_else(|| account.clone())),
+        // The same form, sent twice: the other has the codes, and goes on with the seat.
+        Err(desk::Fault::Store(AdminFault::Exists(_))) => return already(words),
         // Somebody was quicker, or an admin has taken it back.
         Err(desk::Fault::Store(AdminFault::Missing(_))) => {
-            return with_cookie(unusable(words), people.end(&held));
+            return match people.account(&held.data.user).await {
+                Ok(Some(account)) if account.is_enrolled() => already(words),
+                _ => unusable(words),
+            };
         }
         Err(fault) => return people.failed(&visitor, &fault),
     };
-    people.answers.notify(Notice::Enrolled, &account);
+    match right {
+        Right::Invited(_) | Right::Led => people.answers.notify_anyhow(Notice::Enrolled, &account),
+        Right::Enrolled | Right::LoggedIn => people.answers.notify(Notice::Enrolled, &account),
+    }
     let seat = held.data.enrolled(&enrolled, people.web.now());
     let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
     with_cookie(finished(words, codes.as_deref()), cookie)
+}
+
+fn already(words: Words) -> Response<Body> {
+    let title = words.say("enrol.already-title");
+    let body = html! {
+        h1 { (title) }
+        p.notice role="status" { (words.say("enrol.already")) }
+        .actions { a.button href="/me" { (words.say("enrol.finish")) } }
+    };
+    Page::new(title, body).show_as(words, StatusCode::CONFLICT)
 }
 
 fn finished(words: Words, codes: Option<&[String]>) -> Response<Body> {

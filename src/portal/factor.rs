@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 
-use super::people::{Pending, Right};
+use super::people::{Pending, Right, read};
 use super::web::Web;
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
@@ -19,7 +19,7 @@ use crate::factor::{otpauth, seed};
 use crate::server::system::SystemEntropy;
 use crate::store::StoreFault;
 use crate::store::act::Act;
-use crate::store::admin::{Admin, AdminFault, NewToken};
+use crate::store::admin::{Admin, AdminFault, NewToken, UserFields};
 use crate::store::user_act::UserAct;
 
 /// Steps to either side of now in which a code confirms.
@@ -90,12 +90,42 @@ impl Pending {
     }
 }
 
-/// Uses up what gives the right, where it works once.
+/// Uses up what gives the right, where it works once; whoever was led here may have no factor by now.
 pub(super) fn take(admin: &mut dyn Admin, user: &UserName, right: Right) -> Result<(), AdminFault> {
     match right {
         Right::Invited(hash) => admin.act_for(user, &UserAct::TakeInvite { hash }),
-        Right::Enrolled | Right::LoggedIn => Ok(()),
+        Right::Led if read(admin, user)?.is_none_or(|account| account.is_enrolled()) => {
+            Err(AdminFault::Missing("user who never had a second factor".to_owned()))
+        }
+        Right::Led | Right::Enrolled | Right::LoggedIn => Ok(()),
     }
+}
+
+/// Records that a user showed the code that leads to a first factor, and makes the user known where nobody was called so: the
+/// directory knows whose password was right. [`AdminFault::Missing`] for whoever ever had a factor, or may not log in.
+pub(super) fn led(admin: &mut dyn Admin, user: &UserName, now: UnixTime) -> Result<(), AdminFault> {
+    let mut known = read(admin, user)?;
+    if known.is_none() {
+        admin.add_user(user, &UserFields::default())?;
+        known = read(admin, user)?;
+    }
+    let account = known.ok_or_else(|| AdminFault::Missing(format!("user {user}")))?;
+    if account.is_enrolled() || account.barred(now).is_some() {
+        return Err(AdminFault::Missing("user who never had a second factor".to_owned()));
+    }
+    let act = Act::new(Reason::EnrolCodeUsed).on(user, account.id);
+    let row = act.row(admin.origin(), now, random(&mut entropy()?));
+    match admin.append(&Record { guards: vec![Guard::UserActive { user: account.id }], row: Arc::new(row) }) {
+        CommitAnswer::Done(_) => Ok(()),
+        _ => Err(unwritten("the use of an enrolment code could not be recorded")),
+    }
+}
+
+/// New recovery codes for whoever has none left, to be shown once. Of two who ask at the same time one gets them.
+pub(super) fn first_codes(admin: &mut dyn Admin, user: &UserName) -> Result<Option<Vec<String>>, AdminFault> {
+    let account = read(admin, user)?;
+    let left = account.and_then(|account| account.special).map_or(0, |special| special.recovery_left());
+    if left > 0 { Ok(None) } else { new_codes(admin, user).map(Some) }
 }
 
 /// New recovery codes, to be shown once.
@@ -117,9 +147,29 @@ fn unwritten(what: &str) -> AdminFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::system::SystemClock;
+    use crate::store::memory::MemoryStore;
 
     fn pending() -> Pending {
         Pending { seed: Secret::from("12345678901234567890"), serial: "app-1".into() }
+    }
+
+    #[test]
+    fn whoever_was_led_is_made_known_once_and_only_where_they_never_had_a_factor() {
+        let now = UnixTime::from_secs(1_800_000_000);
+        let mut store = MemoryStore::new(Arc::new(SystemClock), Box::new(SystemEntropy::new().unwrap()));
+        let dora = UserName::canonical(b"dora").unwrap();
+        assert!(led(&mut store, &dora, now).is_ok());
+        assert!(store.user(&dora).is_ok(), "the directory knew her");
+        assert!(led(&mut store, &dora, now).is_ok() && take(&mut store, &dora, Right::Led).is_ok());
+        let codes = first_codes(&mut store, &dora).unwrap().unwrap();
+        assert_eq!((codes.len(), first_codes(&mut store, &dora).unwrap()), (SET, None));
+        for fault in [led(&mut store, &dora, now), take(&mut store, &dora, Right::Led)] {
+            assert!(matches!(fault, Err(AdminFault::Missing(_))), "{fault:?}");
+        }
+        let emil = UserName::canonical(b"emil").unwrap();
+        store.add_user(&emil, &UserFields { disabled: true, ..UserFields::default() }).unwrap();
+        assert!(matches!(led(&mut store, &emil, now), Err(AdminFault::Missing(_))));
     }
 
     #[test]

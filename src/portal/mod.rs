@@ -18,6 +18,7 @@ mod enrol;
 mod factor;
 mod fate;
 mod inbound;
+mod led;
 mod me;
 pub mod metrics;
 mod people;
@@ -107,7 +108,11 @@ fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Rout
     };
     let users = front.map_or_else(Router::new, |front| {
         let people = People::new(web, desk, front, answers.clone(), offers);
-        enrol::routes(people.clone()).merge(phone::routes(people.clone())).merge(me::routes(people))
+        let led = led::routes(people.clone());
+        enrol::routes(people.clone())
+            .merge(led)
+            .merge(phone::routes(people.clone()))
+            .merge(me::routes(people))
     });
     let approve = approve::routes(web, &answers);
     let routes = Router::new()

@@ -33,6 +33,9 @@ pub(super) const FRESH: Duration = Duration::from_mins(5);
 /// For so long whoever has set up a first factor by an invitation may add others.
 const ENROLLED: Duration = Duration::from_mins(15);
 
+/// For so long whoever was led here from a gateway may set up a first factor.
+const LED: Duration = Duration::from_mins(30);
+
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct People(Arc<Inner>);
@@ -47,6 +50,8 @@ pub(super) struct Inner {
     pub(super) offers: Offers,
     /// Links and codes that were wrong, by network.
     pub(super) guesses: Throttle,
+    /// Wrong codes of users who were led here, whoever types them.
+    pub(super) astray: Throttle,
     /// Logins, by network.
     pub(super) logins: Throttle,
     /// Codes that were to confirm something, by user.
@@ -73,7 +78,7 @@ impl Seat {
     pub(super) fn enrolled(&self, account: &Account, now: Tick) -> Seat {
         let after = Seat { pending: None, made: None, ..self.clone() };
         match self.right {
-            Right::Invited(_) => Seat {
+            Right::Invited(_) | Right::Led => Seat {
                 right: Right::Enrolled,
                 proved: now,
                 sight: Some(Arc::new(Sight::of(account))),
@@ -89,6 +94,8 @@ impl Seat {
 pub(super) enum Right {
     /// By an invitation with this hash, which is not used up yet.
     Invited([u8; 32]),
+    /// By a code that a gateway showed after the right password, which is used up: for a first factor, while the user owns none.
+    Led,
     /// By what is used up: one factor was set up already.
     Enrolled,
     /// By a login.
@@ -111,8 +118,9 @@ impl Right {
     fn leave(self, age: Duration) -> Leave {
         match self {
             Right::Invited(_) => Leave::Given,
+            Right::Led if age < LED => Leave::Given,
             Right::Enrolled if age < ENROLLED => Leave::Given,
-            Right::Enrolled => Leave::Over,
+            Right::Led | Right::Enrolled => Leave::Over,
             Right::LoggedIn if age < FRESH => Leave::Given,
             Right::LoggedIn => Leave::Again,
         }
@@ -143,6 +151,7 @@ impl People {
             seats: Sessions::new(web),
             offers,
             guesses: Throttle::new(20, Duration::from_mins(10)),
+            astray: Throttle::new(1000, Duration::from_mins(10)),
             logins: Throttle::new(60, Duration::from_mins(10)),
             confirmations: Throttle::new(10, Duration::from_mins(10)),
         }))
@@ -239,6 +248,8 @@ mod tests {
     fn a_seat_by_an_invitation_that_is_used_up_is_soon_over_and_a_login_wants_another_code() {
         let (after, before) = (Duration::from_mins, |minutes: u64| Duration::from_secs(minutes * 60 - 1));
         assert_eq!(Right::Invited([0; 32]).leave(after(60)), Leave::Given);
+        assert_eq!(Right::Led.leave(before(30)), Leave::Given);
+        assert_eq!(Right::Led.leave(after(30)), Leave::Over);
         assert_eq!(Right::Enrolled.leave(before(15)), Leave::Given);
         assert_eq!(Right::Enrolled.leave(after(15)), Leave::Over);
         assert_eq!(Right::LoggedIn.leave(before(5)), Leave::Given);

@@ -86,14 +86,10 @@ async fn done(State(people): State<People>, visitor: Visitor, request: Request<B
     if !signs {
         return see_other("/setup/phone");
     }
-    let codes = if special.is_none_or(|special| special.recovery_left() == 0) {
-        let (who, user) = (person(&held.data.user), held.data.user.clone());
-        match people.desk.act(&who, None, move |admin| factor::new_codes(admin, &user)).await {
-            Ok(codes) => Some(codes),
-            Err(fault) => return people.failed(&visitor, &fault),
-        }
-    } else {
-        None
+    let (who, user) = (person(&held.data.user), held.data.user.clone());
+    let codes = match people.desk.act(&who, None, move |admin| factor::first_codes(admin, &user)).await {
+        Ok(codes) => codes,
+        Err(fault) => return people.failed(&visitor, &fault),
     };
     people.answers.notify(Notice::Enrolled, &account);
     let seat = held.data.enrolled(&account, people.web.now());

@@ -109,6 +109,7 @@ pub static PORTAL: &[Way] = &[
     counted(act("/device/api/answer", Proof::Shown, &[])),
     counted(act("/device/api/act/{token}", Proof::Shown, &[])),
     // Setting up a factor.
+    counted(both("/enrol", Look::Open, Proof::Visit, &["user", "code"])),
     counted(both("/enrol/{secret}", Look::Link, Proof::Visit, &[])),
     look("/setup", Look::Seat),
     counted(both("/setup/totp", Look::Seat, Proof::Seat, &["code"])),

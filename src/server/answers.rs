@@ -29,6 +29,7 @@ use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message, Notice, Sent}
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::record::{CommitAnswer, LoginId, Record};
 use crate::engine::step::Answer;
+use crate::factor::enrol_code::EnrolCode;
 use crate::store::pending::Pending;
 
 /// Brings answers to logins.
@@ -129,12 +130,27 @@ impl Answers {
 
     /// Tells somebody by mail what was done in their name; the log says where nobody can be told.
     pub fn notify(&self, notice: Notice, account: &Account) {
+        self.notify_by(&[Kind::Email], notice, account);
+    }
+
+    /// The same by a text message where there is no mail: for what happens to a user once.
+    pub fn notify_anyhow(&self, notice: Notice, account: &Account) {
+        self.notify_by(&[Kind::Email, Kind::Sms], notice, account);
+    }
+
+    fn notify_by(&self, ways: &[Kind], notice: Notice, account: &Account) {
         let contact = account.contact.as_deref();
         let channels = Arc::clone(&self.shared.live.load().channels);
         let user = escape(account.name.as_str().as_bytes());
-        let mail = contact.and_then(|contact| contact.mail.as_deref());
-        let Some(mail) = mail.filter(|mail| channels.reaches(Kind::Email, mail)) else {
-            tracing::info!(user, "no mail could tell the user what was done on a page");
+        let found = ways.iter().find_map(|kind| {
+            let to = contact.and_then(|contact| match kind {
+                Kind::Email => contact.mail.as_deref(),
+                _ => contact.phone.as_deref(),
+            });
+            Some((*kind, to.filter(|to| channels.reaches(*kind, to))?))
+        });
+        let Some((kind, to)) = found else {
+            tracing::info!(user, "no message could tell the user what was done on a page");
             return;
         };
         let said = |text: Option<&str>| text.map(Arc::from);
@@ -147,8 +163,8 @@ impl Answers {
         let login = LoginId::from_round(number);
         let sending = channels.send(Delivery {
             id: DeliveryId(0),
-            kind: Kind::Email,
-            to: mail.into(),
+            kind,
+            to: to.into(),
             message: Message::Told(notice),
             attempt: 0,
             user: account.name.clone(),
@@ -209,6 +225,12 @@ impl Answers {
     /// Reads a user as a login does, without seeds.
     pub async fn user(&self, user: UserName) -> UserAnswer {
         self.shared.store.find(&UserQuery { user, seeds: false, look_alikes: false }).get().await
+    }
+
+    /// Whether `typed` is a code that this server has shown `user` at a gateway, to set up a first factor by; it is good no more.
+    #[must_use]
+    pub fn enrols(&self, user: &UserName, typed: &EnrolCode) -> bool {
+        self.shared.node.take_lead(user, typed, self.shared.clock.mono())
     }
 
     /// The questions that went to the telephone `number`: those that may be answered, or else one that no longer may.

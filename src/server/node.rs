@@ -23,6 +23,7 @@ use dashmap::DashMap;
 
 use super::affinity::{Mint, RoundHasher, RoundId};
 use super::intents::Intents;
+use super::leads::Leads;
 use super::peers::RELAY_PATIENCE;
 use super::phones::Phones;
 use super::pulse::{LiveLogin, UnderWay};
@@ -36,6 +37,7 @@ use crate::engine::question::PeerRequest;
 use crate::engine::reason::Reason;
 use crate::engine::record::{Durations, LoginId};
 use crate::engine::step::{Entered, Entry, Env, Event};
+use crate::factor::enrol_code::EnrolCode;
 pub use asking::Heard;
 pub use sharing::{AwaitClaim, AwaitLogin, AwaitPark, resolved};
 pub use words::{Arrival, Ask, Awaits, Origin, Output, Ticket};
@@ -48,6 +50,7 @@ pub struct Node {
     mint: Mint,
     intents: Intents,
     phones: Phones,
+    leads: Leads,
     /// No login's wait is over before this tick: most sweeps have nothing to look at, however many wait.
     earliest: AtomicU64,
 }
@@ -66,6 +69,7 @@ impl Node {
             mint,
             intents: Intents::default(),
             phones: Phones::default(),
+            leads: Leads::default(),
             earliest: AtomicU64::new(u64::MAX),
         }
     }
@@ -73,6 +77,11 @@ impl Node {
     /// What makes and reads this node's State attributes.
     pub fn mint(&self) -> &Mint {
         &self.mint
+    }
+
+    /// Whether `typed` is a code by which `user` may set up a first factor at `now`; it is good no more.
+    pub fn take_lead(&self, user: &UserName, typed: &EnrolCode, now: Tick) -> bool {
+        self.leads.take(user, typed, now)
     }
 
     /// Logins under way, parked ones included.

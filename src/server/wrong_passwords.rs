@@ -96,6 +96,9 @@ fn was_right(reason: Reason) -> bool {
             | Reason::RecoveryAccepted
             | Reason::BypassUsed
             | Reason::Unenrolled
+            | Reason::EnrolCodeShown
+            | Reason::EnrolElsewhere
+            | Reason::EnrolNotShown
             | Reason::NoUsableToken
             | Reason::TokenNotYet
             | Reason::TokenExpired

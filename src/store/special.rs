@@ -41,6 +41,13 @@ struct Written {
     phone_held: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     invite: Option<WrittenInvite>,
+    #[serde(skip_serializing_if = "is_false")]
+    withdrawn: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde wants")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Serialize, Deserialize)]
@@ -139,6 +146,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
         role,
         phone_held,
         invite,
+        withdrawn,
     } = special;
     let text = |hash: &KeyedHash| hex(&hash.0);
     let written = Written {
@@ -199,6 +207,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
             since: invite.since.0,
             until: invite.until.0,
         }),
+        withdrawn: *withdrawn,
     };
     #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
     Some(serde_json::to_string(&written).expect("JSON"))
@@ -219,6 +228,7 @@ pub(super) fn read(text: &str) -> Option<Special> {
         role,
         phone_held,
         invite,
+        withdrawn,
     } = serde_json::from_str(text).ok()?;
     let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
     Some(Special {
@@ -294,6 +304,7 @@ pub(super) fn read(text: &str) -> Option<Special> {
                 until: UnixTime(invite.until),
             }),
         },
+        withdrawn,
     })
 }
 
@@ -372,6 +383,7 @@ mod tests {
             role: Some(Role::HelpDesk),
             phone_held: Some(UnixTime(9)),
             invite: Some(Invite { hash: [4; 32], since: UnixTime(8), until: UnixTime(9) }),
+            withdrawn: true,
         };
         let text = write(&special).unwrap();
         assert_eq!(read(&text), Some(special));

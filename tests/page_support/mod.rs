@@ -69,7 +69,7 @@ impl House {
 
 /// A browser with cookies and without scripts.
 pub struct Browser<'a> {
-    house: &'a House,
+    pub house: &'a House,
     pub cookies: BTreeMap<String, String>,
 }
 

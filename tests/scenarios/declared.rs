@@ -86,8 +86,11 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
             None => None,
             Some("deny") => Some(Unenrolled::Deny),
             Some("allow") => Some(Unenrolled::Allow),
+            Some("enrol") => Some(Unenrolled::Enrol),
             Some(other) => return Err(format!("unenrolled is never `{other}`")),
         },
+        enrol_networks: option(rest, "enrol").map(|text| networks(&text)).transpose()?,
+        enrol_at: Some("vpn.example.com/enrol".into()),
         primary: option(rest, "primary").map(|name| Label::new(&name).unwrap()),
         bare: yes("bare"),
         tries: option(rest, "tries").map(|tries| parse(&tries)).transpose()?,
@@ -111,6 +114,10 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         arm: time("arm")?,
         ..Overrides::default()
     })
+}
+
+fn networks(text: &str) -> Result<Arc<[ipnet::IpNet]>, String> {
+    text.split(',').map(|net| net.parse().map_err(|_| format!("`{net}` is no network"))).collect()
 }
 
 fn append(text: &str) -> Result<Append, String> {

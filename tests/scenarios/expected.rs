@@ -47,7 +47,9 @@ impl Run {
             }
             "reject" => {
                 let right_text = match text {
-                    Some(text) => reply.first(number::REPLY_MESSAGE) == Some(&text.value),
+                    Some(text) => {
+                        phones::leads(&text.value, reply.first(number::REPLY_MESSAGE), &mut self.lead)
+                    }
                     None if attributes.is_empty() => self.refers_to_a_row(&reply.text()),
                     None => attributes.iter().all(|attribute| reply.attributes.contains(attribute)),
                 };
@@ -69,7 +71,10 @@ impl Run {
                     return Err("the State was used before".to_owned());
                 }
                 let said = reply.first(number::REPLY_MESSAGE);
-                let right_text = text.is_none_or(|text| phones::matches(&text.value, said, &mut self.shown));
+                let right_text = text.is_none_or(|text| {
+                    phones::matches(&text.value, said, &mut self.shown)
+                        || phones::leads(&text.value, said, &mut self.lead)
+                });
                 let has_all = attributes.iter().all(|attribute| reply.attributes.contains(attribute));
                 reply.code == Code::ACCESS_CHALLENGE && right_text && has_all
             }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use radmfa::base::name::UserName;
 use radmfa::base::secret::Secret;
+use radmfa::base::system::Clock as _;
 use radmfa::engine::asking::{Asking, Asks, CallWay, Matching, PushWay, Question, Reference, TextWay};
 use radmfa::engine::step::Answer;
+use radmfa::factor::enrol_code::EnrolCode;
 use radmfa::server::node::Heard;
 
 use super::script::{option, parse};
@@ -43,6 +46,35 @@ pub fn matches(expected: &[u8], said: Option<&[u8]>, shown: &mut Option<u32>) ->
     let number = said.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
     *shown = number.filter(|digits| digits.len() == 2).and_then(|digits| digits.parse().ok());
     shown.is_some()
+}
+
+/// Whether `said` is `expected`, in which `{enrol}` stands for a code to set up a factor by; it is put into `lead`.
+pub fn leads(expected: &[u8], said: Option<&[u8]>, lead: &mut Option<String>) -> bool {
+    let (Ok(expected), Some(Ok(said))) = (std::str::from_utf8(expected), said.map(std::str::from_utf8))
+    else {
+        return said == Some(expected);
+    };
+    let Some((before, after)) = expected.split_once("{enrol}") else { return said == expected };
+    let code = said.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    *lead = code.filter(|code| code.len() == 9 && EnrolCode::parse(code).is_some()).map(str::to_owned);
+    lead.is_some()
+}
+
+/// `enrol alice shown`, or another code in quotes, and with `is=wrong` what is not taken.
+pub fn enrol(world: &World, rest: &[Word], shown: Option<&str>) -> Result<(), String> {
+    let user = UserName::canonical(rest[0].text().as_bytes()).map_err(|fault| fault.to_string())?;
+    let code = match rest[1].text().as_str() {
+        "shown" => shown.ok_or("no code was shown")?.to_owned(),
+        other => other.to_owned(),
+    };
+    let code = EnrolCode::parse(&code).ok_or("that is no code")?;
+    let taken = world.node.take_lead(&user, &code, world.time.mono());
+    let expected = option(rest, "is").as_deref() != Some("wrong");
+    if taken == expected {
+        Ok(())
+    } else {
+        Err(format!("the code was {}taken", if taken { "" } else { "not " }))
+    }
 }
 
 /// The code that is to be sent back, if any; or what is wrong with the question.

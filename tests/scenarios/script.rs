@@ -59,6 +59,8 @@ struct Run {
     questions: HashMap<String, Reference>,
     /// The number that a challenge showed last.
     shown: Option<u32>,
+    /// The code to set up a factor by that was shown last.
+    lead: Option<String>,
     audited: usize,
     asked: usize,
 }
@@ -127,6 +129,10 @@ impl Run {
             "audit:" => self.audit(rest)?,
             "primary:" => self.primary(rest)?,
             "wait" => self.world().wait(span(&rest[0].text())?),
+            "enrol" => {
+                let lead = self.lead.clone();
+                phones::enrol(self.world(), rest, lead.as_deref())?;
+            }
             "clock" => self.clock(&rest[0].text())?,
             "sweep" => self.world().sweep(),
             "restart" => {

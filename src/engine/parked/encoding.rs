@@ -132,7 +132,7 @@ impl Parked {
                 out.octet(*rounds);
             }
             Stage::AskedCode(round) if round.asked.is_none() => {
-                out.octet(2);
+                out.octet(if round.enrols { 4 } else { 2 });
                 out.round(round, *id, mono, codes);
             }
             Stage::AskedInVain(VainRound { reason, tries }) => {
@@ -220,6 +220,7 @@ fn read(reader: &mut Reader<'_>, taker: &Taker<'_>) -> Option<Read> {
     let stage = match reader.octet()? {
         1 => Stage::PrimaryAsks { state: reader.octets()?.into(), rounds: reader.octet()? },
         2 => Stage::AskedCode(round(reader, &left, taker.codes, id)?),
+        4 => Stage::AskedCode(CodeRound { enrols: true, ..round(reader, &left, taker.codes, id)? }),
         3 => {
             let reason = Reason::parse(reader.text()?)?;
             Stage::AskedInVain(VainRound { reason, tries: reader.octet()? })
@@ -261,6 +262,7 @@ fn round(
         asked: None,
         sends,
         changes,
+        enrols: false,
     })
 }
 
@@ -336,7 +338,8 @@ impl Writer {
     }
 
     fn round(&mut self, round: &CodeRound, login: LoginId, mono: Tick, codes: &CodeKeys) {
-        let CodeRound { password: _, held, tries, ahead, guesses, sent, asked: _, sends, changes } = round;
+        let CodeRound { password: _, held, tries, ahead, guesses, sent, asked: _, sends, changes, enrols: _ } =
+            round;
         self.octets(&held.to_bytes());
         self.octet(*tries);
         self.0.extend_from_slice(&guesses.to_be_bytes());

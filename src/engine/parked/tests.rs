@@ -103,14 +103,14 @@ fn sent() -> impl Strategy<Value = Option<SentCode>> {
 fn stage() -> impl Strategy<Value = Stage> {
     let attributes = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..253), 0..9);
     let round = (
-        (attributes, any::<bool>(), 1..=5_u8, any::<u32>(), any::<u8>(), any::<u8>()),
+        (attributes, any::<bool>(), 1..=5_u8, any::<u32>(), any::<u8>(), any::<u8>(), any::<bool>()),
         proptest::option::of((any::<i64>(), any::<u64>())),
         sent(),
     );
     prop_oneof![
         (proptest::collection::vec(any::<u8>(), 0..253), any::<u8>())
             .prop_map(|(state, rounds)| Stage::PrimaryAsks { state: state.into(), rounds }),
-        round.prop_map(|((values, tunnel, tries, guesses, sends, changes), ahead, sent)| {
+        round.prop_map(|((values, tunnel, tries, guesses, sends, changes, enrols), ahead, sent)| {
             let ahead = ahead.map(|(token, next)| Ahead { token: TokenId(token), next });
             let (password, held) = (PrimaryPassed::by_answer(), held(&values, tunnel));
             Stage::AskedCode(CodeRound {
@@ -123,6 +123,7 @@ fn stage() -> impl Strategy<Value = Stage> {
                 asked: None,
                 sends,
                 changes,
+                enrols,
             })
         }),
         (0..Reason::ALL.len(), any::<u8>()).prop_map(|(reason, tries)| {

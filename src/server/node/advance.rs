@@ -10,9 +10,10 @@ use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
 use crate::engine::parked::Parked;
+use crate::engine::proof::{Outcome, Reject};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Conflict};
-use crate::engine::step::{Challenge, Env, Step};
+use crate::engine::step::{Challenge, Env, Step, Wait};
 
 /// What a login found that is about to send something.
 enum Meant {
@@ -51,6 +52,11 @@ impl Node {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
+        if let Step::Wait(Wait { tell: Some(Challenge { lead: Some(lead), .. }), .. }, _)
+        | Step::Decided(Outcome::Reject(Reject { lead: Some(lead), .. })) = &step
+        {
+            self.leads.put(lead, env.mono);
+        }
         match step {
             Step::CheckPrimary(check, state) => Some(Ask::Primary(check, Ticket { round, state })),
             Step::FindUser(query, state) => Some(Ask::User(query, Ticket { round, state })),

@@ -139,6 +139,27 @@ pub(in crate::store) fn drift_is_not_to_be_learned_while_most_tokens_are_off<B: 
     assert!(!bench.admin().clock_suspect().unwrap());
 }
 
+pub(in crate::store) fn whoever_lost_a_token_is_no_newcomer<B: Bench>() {
+    let bench = B::new();
+    let mut admin = bench.admin();
+    for user in ["alice", "bob", "carol", "dora"] {
+        admin.add_user(&name(user), &UserFields::default()).unwrap();
+    }
+    admin.add_token(&token("T-alice", Some("alice"))).unwrap();
+    admin.add_token(&token("T-bob", Some("bob"))).unwrap();
+    admin.add_token(&token("T-carol", Some("carol"))).unwrap();
+    // Given to whoever has it already is taken from nobody.
+    admin.assign_token("T-carol", Some(&name("carol"))).unwrap();
+    admin.enable_token("T-carol", false).unwrap();
+    admin.remove_token("T-alice").unwrap();
+    admin.assign_token("T-bob", None).unwrap();
+    let bench = bench.restart();
+    let withdrawn = |user| find(&bench, user).special.is_some_and(|special| special.withdrawn);
+    assert_eq!(["alice", "bob", "carol", "dora"].map(withdrawn), [true, true, false, false]);
+    let enrolled = |user| find(&bench, user).is_enrolled();
+    assert_eq!(["alice", "bob", "carol", "dora"].map(enrolled), [true, true, true, false]);
+}
+
 pub(in crate::store) fn a_renamed_token_works_on_and_its_spent_steps_stay_under_both_numbers<B: Bench>() {
     let bench = B::new();
     let alice = enrol(&bench, "alice");

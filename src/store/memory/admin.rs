@@ -145,7 +145,7 @@ impl Admin for MemoryStore {
         };
         let before = std::mem::replace(&mut held.user, user.cloned());
         let id = held.id;
-        state.end_sessions(before.as_ref(), id);
+        state.end_sessions(before.as_ref().filter(|_| before.as_ref() != user), Ends::Gone(id));
         let act = match user {
             Some(_) => Act::new(Reason::TokenAssigned),
             None => Act::new(Reason::TokenUnassigned),
@@ -171,7 +171,7 @@ impl Admin for MemoryStore {
         held.enabled = enabled;
         let (owner, id) = (held.user.clone(), held.id);
         if !enabled {
-            state.end_sessions(owner.as_ref(), id);
+            state.end_sessions(owner.as_ref(), Ends::Token(id));
         }
         let whose = state.numbered(owner.as_ref());
         let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
@@ -213,7 +213,7 @@ impl Admin for MemoryStore {
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
         let mut state = self.lock();
         let (serial, held) = state.tokens.remove_entry(serial).ok_or_else(|| AdminFault::no_token(serial))?;
-        state.end_sessions(held.user.as_ref(), held.id);
+        state.end_sessions(held.user.as_ref(), Ends::Gone(held.id));
         let whose = state.numbered(held.user.as_ref());
         self.act(&mut state, Act::new(Reason::TokenRemoved).token(&serial).on_any(whose));
         if let Some(user) = held.user.and_then(|name| state.users.get_mut(&name)) {

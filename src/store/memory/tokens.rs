@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Held, State, User};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
-use crate::engine::account::{TokenId, UserId};
+use crate::engine::account::UserId;
 use crate::store::admin::{
     AdminFault, ImportConflict, ImportReport, NewToken, Replacement, TokenDetails, UserDetails,
 };
@@ -67,15 +67,15 @@ impl State {
         if let Some(old) = self.tokens.get_mut(serial) {
             old.enabled = false;
             let id = old.id;
-            self.end_sessions(Some(&user), id);
+            self.end_sessions(Some(&user), Ends::Token(id));
         }
         Ok(user)
     }
 
     /// Ends what a code of the token began for its owner.
-    pub(super) fn end_sessions(&mut self, owner: Option<&UserName>, token: TokenId) {
+    pub(super) fn end_sessions(&mut self, owner: Option<&UserName>, ends: Ends<'_>) {
         if let Some(user) = owner.and_then(|name| self.users.get_mut(name)) {
-            Ends::Token(token).take_out(&mut user.special);
+            ends.take_out(&mut user.special);
         }
     }
 

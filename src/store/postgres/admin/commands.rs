@@ -176,7 +176,7 @@ impl Admin for PostgresAdmin {
                 Some(name) => Some(user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?),
                 None => None,
             };
-            sessions::end(tx, before, Ends::Token(TokenId(id)))?;
+            sessions::end(tx, before.filter(|_| before != after), Ends::Gone(TokenId(id)))?;
             tx.run("UPDATE token SET account = $2 WHERE id = $1", &[&id, &after])?;
             let act = match user.zip(after) {
                 Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
@@ -230,7 +230,7 @@ impl Admin for PostgresAdmin {
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
         self.change(|tx, pen| {
             let (id, owner) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            sessions::end(tx, owner, Ends::Token(TokenId(id)))?;
+            sessions::end(tx, owner, Ends::Gone(TokenId(id)))?;
             keep_steps(tx, id)?;
             tx.run("DELETE FROM token WHERE id = $1", &[&id])?;
             pen.act(tx, Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(tx, owner)?))

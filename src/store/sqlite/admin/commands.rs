@@ -211,7 +211,7 @@ impl Admin for SqliteAdmin {
                 None => None,
             };
             transaction.execute("UPDATE token SET user = ?2 WHERE id = ?1", params![id, after])?;
-            sessions::end(transaction, before, Ends::Token(TokenId(id)))?;
+            sessions::end(transaction, before.filter(|_| before != after), Ends::Gone(TokenId(id)))?;
             let act = match user.zip(after) {
                 Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
                 None => Act::new(Reason::TokenUnassigned).on_any(owner_of(transaction, before)?),
@@ -287,7 +287,7 @@ impl Admin for SqliteAdmin {
             let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
             let hot = fold(&mut recent, transaction)?;
             delete_token(transaction, id, hot.tokens.get(&id).map(|spent| spent.step))?;
-            sessions::end(transaction, owner, Ends::Token(TokenId(id)))?;
+            sessions::end(transaction, owner, Ends::Gone(TokenId(id)))?;
             let act = Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(transaction, owner)?);
             pen.act(transaction, act)?;
             Ok(log_owner(transaction, owner)?)
