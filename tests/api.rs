@@ -139,8 +139,11 @@ fn every_route_of_the_description_is_there_and_answers_as_it_says() {
     };
     let mut walked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let concrete =
-            path.replace("{name}", "alice").replace("{serial}", "T-1").replace("{device}", "phone");
+        let concrete = path
+            .replace("{name}", "alice")
+            .replace("{serial}", "T-1")
+            .replace("{device}", "phone")
+            .replace("{passkey}", "key");
         let short = concrete.strip_prefix("/api/v1").unwrap();
         for (method, operation) in methods.as_object().unwrap() {
             walked += 1;

@@ -41,6 +41,8 @@ const MAKERS: &[(&str, &[&str])] = &[
     ("PrimaryPassed::by_gateway", &["engine/login.rs"]),
     ("FactorPassed::by_phone", &["engine/phone.rs"]),
     ("FactorPassed::by_arming", &["engine/arming.rs"]),
+    ("Assertion::by_signature", &["portal/passkey/mod.rs", "engine/passkey.rs"]),
+    ("Assertion {", &["engine/passkey.rs"]),
     ("Waiver {", &["engine/policy.rs"]),
     ("PrimaryPassed {", &["engine/proof.rs"]),
     ("FactorPassed {", &["engine/proof.rs"]),

@@ -337,7 +337,16 @@ fn whoever_guesses_is_stopped_and_told_so_at_every_door() {
                     let pairs = [("form-token", token.as_str()), ("user", "alice"), ("code", "ABCD-EFGH")];
                     (vec![FORM], fields(&pairs))
                 }
-                ("/a/{token}" | "/enrol/{secret}", "POST") => {
+                ("/setup/passkey/begin", _) => {
+                    caller = house.invited("ivy", last);
+                    let token = visit(&mut caller, "/setup/passkey");
+                    (vec![FORM], fields(&[("form-token", &token)]))
+                }
+                ("/me/passkey" | "/me/passkey/begin", _) => {
+                    let token = visit(&mut caller, "/me");
+                    (vec![FORM], fields(&[("form-token", &token), ("user", "alice")]))
+                }
+                ("/a/{token}" | "/a/{token}/passkey" | "/enrol/{secret}", "POST") => {
                     let token = visit(&mut caller, "/me");
                     (vec![FORM], fields(&[("form-token", &token)]))
                 }
@@ -455,7 +464,11 @@ fn every_route_of_the_interface_wants_a_token_and_no_cookie_stands_for_one() {
     let before = house.state();
     for route in &ROUTES {
         let path = format!("/api/v1{}", route.path.replace("{name}", "carol"));
-        let path = path.replace("{serial}", "T-carol").replace("{device}", "1").replace("{id}", "1");
+        let path = path
+            .replace("{serial}", "T-carol")
+            .replace("{device}", "1")
+            .replace("{passkey}", "1")
+            .replace("{id}", "1");
         assert!(!path.contains('{'), "say here what stands in the places of {path}");
         let body = if route.method == "POST" {
             let pairs = route.body.iter().map(|field| (field.name.to_owned(), json!("1h")));

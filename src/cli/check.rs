@@ -14,6 +14,7 @@ use crate::config::flags::ServeFlags;
 use crate::config::{self, Effective};
 use crate::delivery::gsm::{Alphabet, Measure, measure};
 use crate::engine::delivery::Kind;
+use crate::portal::passkey::relying;
 use crate::primary::settings::{self as first_factor, Radius};
 use crate::server::profile::Profile;
 use crate::server::system::SystemClock;
@@ -54,6 +55,12 @@ impl Check {
         }
         for rule in &effective.rules {
             say(running::describe_rule(rule))?;
+        }
+        if let Some(portal) = &effective.portal {
+            match relying(&portal.public_url) {
+                Ok(_) => say(format!("portal {}: passkeys can be used", portal.public_url))?,
+                Err(off) => say(format!("portal {}: passkeys are off: {off}", portal.public_url))?,
+            }
         }
         for address in &effective.server.listen {
             trial.listen(*address)?;

@@ -17,8 +17,9 @@ use crate::portal::device::public_key as device_key;
 use crate::server::hindrance::account;
 use crate::store::admin::{Admin, UserFilter};
 use crate::store::user_act::UserAct;
+use crate::store::user_act::passkeys::PasskeyAct;
 
-/// Add, list and revoke the devices that pushes go to
+/// Add, list and revoke the devices that pushes go to, and revoke passkeys
 #[derive(Debug, clap::Args)]
 pub(crate) struct Device {
     #[command(subcommand)]
@@ -47,7 +48,7 @@ enum Action {
         #[command(flatten)]
         store: StoreFlags,
     },
-    /// List the devices of a user, or of everybody
+    /// List the devices and passkeys of a user, or of everybody
     List {
         /// The user
         #[arg(value_parser = user_name)]
@@ -60,16 +61,36 @@ enum Action {
         #[command(flatten)]
         store: StoreFlags,
     },
-    /// Take a device back: its answers count no more, also one that is being waited for
-    Revoke {
+    /// Say what a device approves with: a passkey of its user's, or nothing else
+    Require {
         /// The user
         #[arg(value_parser = user_name)]
         user: UserName,
         /// The device, by its name or number
         device: String,
+        /// passkey or none
+        #[arg(value_enum)]
+        what: Required,
         #[command(flatten)]
         store: StoreFlags,
     },
+    /// Take a device back, or a passkey: its answers count no more, also one that is being waited for
+    Revoke {
+        /// The user
+        #[arg(value_parser = user_name)]
+        user: UserName,
+        /// The device or passkey, by its name or number
+        device: String,
+        #[command(flatten)]
+        store: StoreFlags,
+    },
+}
+
+/// What a device approves with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Required {
+    Passkey,
+    None,
 }
 
 impl Device {
@@ -93,9 +114,34 @@ impl Device {
                 list(&mut *admin, user, all)?.print(format.format)
             }
             Action::Revoke { user, device, store } => {
-                let act = UserAct::RevokeDevice { device: &device };
+                let mut admin = open(&store, Missing::Refuse)?;
+                let special = account(&mut *admin, &user).map_err(Failure::from)?.special;
+                let number = device.parse::<i64>().ok();
+                let named = |id: i64, name: &str| Some(id) == number || (name == device && number.is_none());
+                let special = special.as_deref();
+                let is_device = special.is_some_and(|special| {
+                    special.active_devices().any(|known| named(known.id, &known.name))
+                });
+                let is_passkey = special
+                    .is_some_and(|special| special.passkeys.iter().any(|known| named(known.id, &known.name)));
+                let (act, what) = match (is_device, is_passkey) {
+                    (true, true) => {
+                        let hint = format!("say its number: radmfa device list {user}");
+                        let what = format!("a device and a passkey of {user} are called {device}");
+                        return Err(Failure::usage(what).hint(hint).into());
+                    }
+                    (false, true) => (UserAct::Passkey(PasskeyAct::Remove { passkey: &device }), "passkey"),
+                    (_, false) => (UserAct::RevokeDevice { device: &device }, "device"),
+                };
+                admin.act_for(&user, &act).map_err(Failure::from)?;
+                Ok(say(format!("{what} {device} of {user} is revoked"))?)
+            }
+            Action::Require { user, device, what, store } => {
+                let passkey = what == Required::Passkey;
+                let act = UserAct::Passkey(PasskeyAct::Demand { device: &device, passkey });
                 open(&store, Missing::Refuse)?.act_for(&user, &act).map_err(Failure::from)?;
-                Ok(say(format!("device {device} of {user} is revoked"))?)
+                let how = if passkey { "with a passkey alone" } else { "without a passkey" };
+                Ok(say(format!("device {device} of {user} approves {how}"))?)
             }
         }
     }
@@ -173,12 +219,25 @@ fn list(admin: &mut dyn Admin, user: Option<UserName>, all: bool) -> anyhow::Res
                 json!(device.id.to_string()),
             ]);
         }
+        for passkey in special.iter().flat_map(|special| &special.passkeys) {
+            let last = passkey.used.map_or("never used".to_owned(), |moment| format!("used {moment}"));
+            listing.row([
+                json!(user.as_str()),
+                json!(&*passkey.name),
+                json!("passkey"),
+                json!(if passkey.synced { "may be on several devices" } else { "on one device" }),
+                json!(passkey.since.to_string()),
+                json!(format!("active, {last}")),
+                json!(passkey.id.to_string()),
+            ]);
+        }
     }
     Ok(listing)
 }
 
 fn status(device: &Known) -> String {
-    device.revoked.map_or("active".to_owned(), |moment| format!("revoked {moment}"))
+    let active = if device.passkey { "active, with a passkey alone" } else { "active" };
+    device.revoked.map_or(active.to_owned(), |moment| format!("revoked {moment}"))
 }
 
 fn public_key(text: &str) -> Result<[u8; 65], String> {

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::channel::Decoded;
-use super::origin::{Fault, Findings, Origin};
+use super::origin::{Fault, Findings, Origin, Warning};
 use super::reader::Reader;
 use super::schema::{Key, Kind as Values, key};
 use super::tree::{Node, Scalar, Table};
 use super::value::{self, Bad, Parsed, boolean, choice, duration, integer};
+use crate::base::name::Label;
+use crate::delivery::settings::Way;
 use crate::engine::asking::{Asking, CallWay, Matching, PushWay, TextWay};
 use crate::engine::delivery::Kind;
+use crate::engine::policy::Sending;
+use crate::portal::passkey;
 
 pub(super) const PUSH: &[Key] = &[
     key("lifetime", Values::One, "DURATION", "how long an answer is waited for, 15s to 5m (1m)"),
@@ -127,6 +131,7 @@ pub(super) fn combine(
         push: asking.push.filter(|_| has(Kind::Push)),
         sms: asking.sms.filter(|_| has(Kind::Sms)),
         voice: asking.voice.filter(|_| has(Kind::Voice)),
+        pages: asking.pages.clone(),
     };
     let asking = &asking;
     let asked = |kind| of(kind).filter(move |_| asking.lifetime(kind).is_some());
@@ -149,6 +154,48 @@ pub(super) fn combine(
         findings.faults.push(Fault::new(&decoded.name, "channel.secret", what, hint));
     }
     (*asking != Asking::default()).then(|| Arc::new(asking.clone()))
+}
+
+/// The channels whose pushes open a page where a passkey can be asked for.
+pub(super) fn pages(channels: &[Decoded], portal: Option<&crate::portal::Settings>) -> Vec<Label> {
+    if portal.is_none_or(|portal| passkey::relying(&portal.public_url).is_err()) {
+        return Vec::new();
+    }
+    let pages = |decoded: &&Decoded| matches!(decoded.settings.way, Way::Web(_) | Way::Ntfy(_));
+    channels.iter().filter(pages).map(|decoded| decoded.settings.name.clone()).collect()
+}
+
+/// Warns where a client or rule wants passkeys, and no push can be approved by one.
+pub(super) fn warn_passkeys(
+    table: &Table,
+    portal: Option<&crate::portal::Settings>,
+    sending: Option<&Sending>,
+    findings: &mut Findings,
+) {
+    let wanting = |section: &'static str| {
+        let scalars = table.tables(section).filter_map(|table| table.scalar("require"));
+        scalars.filter(|scalar| scalar.text.as_str() == "passkey").map(move |scalar| (section, scalar))
+    };
+    let Some((section, scalar)) = ["client", "rule"].into_iter().flat_map(wanting).next() else { return };
+    let asking = sending.and_then(|sending| sending.asking.as_deref());
+    let (what, hint) = match portal.map(|portal| passkey::relying(&portal.public_url)) {
+        None => (
+            "there is no portal, so no push can be approved by a passkey".to_owned(),
+            "--portal, or [portal]",
+        ),
+        Some(Err(off)) => (
+            format!("no push can be approved by a passkey: {off}"),
+            "public-url = \"https://mfa.example.com\", the portal's own name",
+        ),
+        Some(Ok(_)) if asking.is_none_or(|asking| asking.pages.is_empty()) => (
+            "no channel opens the portal's page, where a passkey is shown, so no push is sent there"
+                .to_owned(),
+            "a channel of type web or ntfy",
+        ),
+        Some(Ok(_)) => return,
+    };
+    let warning = Warning::new(&scalar.origin, format!("{section}.require"), what, hint);
+    findings.warnings.push(warning);
 }
 
 /// Whether anything is asked on the phone, right or wrong in itself.

@@ -65,7 +65,8 @@ pub(super) fn decode(
     let mut reader = Reader::new(push, "push", around, findings);
     let push = asking::push(&mut reader);
     shown("push", reader.finish());
-    let asking = Asking { push: Some(push), sms: two_way, voice: call };
+    let pages = asking::pages(&channels, portal);
+    let asking = Asking { push: Some(push), sms: two_way, voice: call, pages };
     let asking = asking::combine(&asking, &channels, portal.is_some(), findings);
 
     only_tables(table, "text", findings);

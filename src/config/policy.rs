@@ -12,7 +12,7 @@ use super::tree::Scalar;
 use super::value::{self, Bad, Parsed, Show, boolean, choice, duration, integer};
 use crate::engine::append::Append;
 use crate::engine::methods::{Factor, ORDER};
-use crate::engine::policy::{Choose, Overrides, PinWanted, Policy, Unenrolled};
+use crate::engine::policy::{Choose, Overrides, PinWanted, Policy, Require, Unenrolled};
 use crate::factor::oath::LOOK_AHEAD_MAX;
 
 pub(super) const KEYS: &[Key] = &[
@@ -91,6 +91,12 @@ pub(super) const KEYS: &[Key] = &[
         "DURATION",
         "nothing is sent; the help desk arms the login (radmfa user arm), and it comes within so long, 30s to 10m, or 0s for no arming (0s)",
     ),
+    key(
+        "require",
+        Kind::One,
+        "WORD",
+        "what approves a push: none (whatever the device shows) or passkey (one of the user's, on the portal's page, and nothing else) (none)",
+    ),
 ];
 
 /// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
@@ -107,6 +113,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 const UNENROLLED: &[(&str, Unenrolled)] =
     &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow), ("enrol", Unenrolled::Enrol)];
+const REQUIRE: &[(&str, Require)] = &[("none", Require::Nothing), ("passkey", Require::Passkey)];
 
 /// One stage of the cascade, what is not written left open.
 pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
@@ -143,6 +150,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         pin_max_age: reader.find("pin-max-age", duration(DAY..=3650 * DAY)).map(|found| found.value),
         remember: reader.find("remember", remember).map(|found| found.value),
         arm: reader.find("arm", arm).map(|found| found.value),
+        require: reader.find("require", choice(REQUIRE)).map(|found| found.value),
     }
 }
 
@@ -179,6 +187,9 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     if !login.arm.is_zero() {
         reader.record("arm", &login.arm, &from(stage.arm.is_some()));
     }
+    if login.require != Require::Nothing {
+        reader.record("require", require_word(login.require), &from(stage.require.is_some()));
+    }
 }
 
 /// Records what one stage says, and nothing else.
@@ -211,6 +222,7 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "pin-max-age", stage.pin_max_age.as_ref());
     say(reader, "remember", stage.remember.as_ref());
     say(reader, "arm", stage.arm.as_ref());
+    say(reader, "require", stage.require.map(require_word));
 }
 
 /// How long a login may be armed: not at all, or for a time that is enough to begin one.
@@ -277,6 +289,10 @@ fn append_word(append: Append) -> String {
 
 fn choose_word(choose: Choose) -> &'static str {
     CHOOSE.iter().find(|(_, value)| *value == choose).map_or("", |(word, _)| *word)
+}
+
+fn require_word(require: Require) -> &'static str {
+    REQUIRE.iter().find(|(_, value)| *value == require).map_or("", |(word, _)| *word)
 }
 
 fn word(unenrolled: Unenrolled) -> &'static str {

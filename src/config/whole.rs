@@ -132,6 +132,7 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
             findings,
         );
     }
+    asking::warn_passkeys(table, portal.as_ref(), sending.as_deref(), findings);
     for client::Decoded { client, .. } in &mut clients {
         let policy = Arc::make_mut(&mut client.policy);
         policy.sending.clone_from(&sending);

@@ -125,14 +125,18 @@ impl Ntfy {
         let page = self.link(order, question, Act::Open);
         let deny = self.link(order, question, Act::Deny);
         let press = |label: &str, url: &str| json!({ "action": "http", "label": label, "url": url, "method": "POST", "clear": true });
-        let (text, actions, tokens) = if matching == Matching::None {
+        let (text, actions, tokens) = if matching == Matching::None && !question.passkey {
             let approve = self.link(order, question, Act::Approve);
             let actions = json!([press("Approve", &approve), press("Deny", &deny)]);
             ("A login waits for you. Is it yours? Tap for who and where.", actions, vec![approve, deny])
         } else {
             let open = json!({ "action": "view", "label": "Open", "url": page, "clear": true });
             (
-                "A login waits for you. Open it and enter the number.",
+                if matching == Matching::None {
+                    "A login waits for you. Open it to see who and where."
+                } else {
+                    "A login waits for you. Open it and enter the number."
+                },
                 json!([open, press("Deny", &deny)]),
                 vec![deny],
             )

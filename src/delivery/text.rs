@@ -402,6 +402,7 @@ mod tests {
         let ask = |kind, asks, language: &str| {
             let question = Question {
                 reference: Reference([0; 16]),
+                passkey: false,
                 device: None,
                 asks,
                 station: None,
@@ -444,6 +445,7 @@ mod tests {
         let question = |kind, asks, language: &str| {
             let question = Question {
                 reference: Reference([0; 16]),
+                passkey: false,
                 device: None,
                 asks,
                 station: None,

@@ -80,7 +80,10 @@ impl Account {
     #[must_use]
     pub fn is_enrolled(&self) -> bool {
         let given = |special: &Arc<Special>| {
-            special.withdrawn || !special.recovery.is_empty() || !special.devices.is_empty()
+            special.withdrawn
+                || !special.recovery.is_empty()
+                || !special.devices.is_empty()
+                || !special.passkeys.is_empty()
         };
         !self.tokens.is_empty() || self.special.as_ref().is_some_and(given)
     }

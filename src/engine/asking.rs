@@ -75,6 +75,8 @@ pub struct Asking {
     pub sms: Option<TextWay>,
     /// By a call that waits for a key.
     pub voice: Option<CallWay>,
+    /// The channels whose pushes open a page of the portal where a passkey can be asked for; none where the portal can ask for none.
+    pub pages: Vec<Label>,
 }
 
 impl Asking {
@@ -130,6 +132,8 @@ pub struct Question {
     pub device: Option<To>,
     /// What is asked.
     pub asks: Asks,
+    /// Whether it is approved with a passkey alone, which only the portal's page can ask for.
+    pub passkey: bool,
     /// Calling-Station-Id of the login, escaped for print.
     pub station: Option<Arc<str>>,
     /// For how long an answer is waited for.

@@ -211,7 +211,11 @@ fn ask(
         return refuse_late(facts, user, Reason::NotArmed, behind.is_some(), env);
     }
     if offers.is_empty() {
-        let reason = unusable(&account.tokens, Reason::NoUsableToken, env.unix);
+        let reason = if methods::lacks_passkey(account, &facts.policy.login) {
+            Reason::PasskeyMissing
+        } else {
+            unusable(&account.tokens, Reason::NoUsableToken, env.unix)
+        };
         return refuse_late(facts, user, reason, behind.is_some(), env);
     }
     if let Some(reason) = pin::lacking(account, &facts.policy.login, env.unix) {

@@ -17,7 +17,7 @@ use super::rule::Ruling;
 use super::step::{Entered, Env, Step};
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
-use crate::base::time::Tick;
+use crate::base::time::{Tick, UnixTime};
 use crate::wire::{AttributeList, Integrity, Verified};
 
 /// What is known of a login from its first request on.
@@ -144,6 +144,11 @@ pub fn late_answer(facts: &Facts, method: Method, env: &Env<'_>) -> Row {
     Row { method, ..facts.row(Verdict::Noted, Reason::AnswerLate, env) }
 }
 
+/// The row of an approval that was not believed; the login waits on.
+pub fn unproved(facts: &Facts, reason: Reason, mono: Tick, unix: UnixTime) -> Row {
+    Row { method: Method::Push, ..facts.row_when((mono, unix), Verdict::Noted, reason) }
+}
+
 /// [`refuse`], with a row that says more.
 pub(super) fn refuse_row(facts: &Facts, row: Row) -> Step {
     commit_refusal(facts, Arc::new(row), AttributeList::default())
@@ -178,8 +183,12 @@ impl Facts {
 
     /// A row about this login at this moment that spends and counts nothing.
     pub(super) fn row(&self, verdict: Verdict, reason: Reason, env: &Env<'_>) -> Row {
+        self.row_when((env.mono, env.unix), verdict, reason)
+    }
+
+    fn row_when(&self, (mono, unix): (Tick, UnixTime), verdict: Verdict, reason: Reason) -> Row {
         Row {
-            time: env.unix,
+            time: unix,
             login: self.id,
             server: self.server.clone(),
             local: self.local,
@@ -200,7 +209,7 @@ impl Facts {
             consumed: None,
             remembers: None,
             tally: Tally::Keep,
-            took: env.mono.since(self.began),
+            took: mono.since(self.began),
             durations: self.durations,
             count: 1,
             actor: None,

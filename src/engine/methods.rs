@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::account::{Account, Contact};
 use super::delivery::Kind;
-use super::policy::{Choose, LoginPolicy, Policy, Sending};
+use super::policy::{Choose, LoginPolicy, Policy, Require, Sending};
 use super::record::Method;
 use super::special::Device;
 use crate::base::phone::redact;
@@ -140,14 +140,37 @@ fn holds_phone(account: &Account, now: UnixTime) -> bool {
     account.special.as_ref().is_some_and(|special| special.holds_phone(now).is_some())
 }
 
-/// A push to each device, where there is a way.
+/// A push to each device that could approve, where there is a way.
 fn pushes(account: &Account, policy: &Policy) -> impl Iterator<Item = Offer> {
-    let asks = policy.sending.as_ref().is_some_and(|sending| sending.asks(Kind::Push).is_some());
-    let special = account.special.as_ref().filter(|_| asks);
-    special.into_iter().flat_map(|special| special.active_devices()).map(|device| Offer {
+    let asking = policy.sending.as_ref().and_then(|sending| sending.asking.as_deref());
+    let asking = asking.filter(|asking| asking.push.is_some());
+    let special = account.special.as_ref().filter(|_| asking.is_some());
+    let devices = special.into_iter().flat_map(|special| special.active_devices());
+    let can_approve = move |device: &&Device| {
+        !wants_passkey(device, &policy.login)
+            || (account.passkeys().next().is_some()
+                && asking.is_some_and(|asking| asking.pages.contains(&device.channel)))
+    };
+    devices.filter(can_approve).map(|device| Offer {
         factor: Factor::Sent(Kind::Push),
         to: Some(Arc::clone(&device.address)),
         device: Some(Box::new(device.clone())),
+    })
+}
+
+/// Whether `device` approves with a passkey alone.
+pub(super) fn wants_passkey(device: &Device, policy: &LoginPolicy) -> bool {
+    device.passkey || policy.require == Require::Passkey
+}
+
+/// Whether there is a device that could be pushed to, if only a passkey were not wanted.
+#[must_use]
+pub fn lacks_passkey(account: &Account, login: &LoginPolicy) -> bool {
+    let pushes = login.methods.contains(&Factor::Sent(Kind::Push)) && login.arm.is_zero();
+    let special = account.special.as_ref().filter(|_| pushes);
+    special.is_some_and(|special| {
+        let mut devices = special.active_devices().peekable();
+        devices.peek().is_some() && devices.all(|device| wants_passkey(device, login))
     })
 }
 

@@ -31,6 +31,7 @@ pub mod lockout;
 pub mod login;
 pub mod methods;
 pub mod parked;
+pub mod passkey;
 mod phone;
 mod pin;
 pub mod policy;

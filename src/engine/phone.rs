@@ -50,6 +50,8 @@ pub(super) struct Asked {
     /// Which device, and its name.
     device: Option<(i64, Arc<str>)>,
     expects: Expects,
+    /// A passkey is wanted, too.
+    passkey: bool,
     until: Tick,
     /// The answer was right; the user has yet to say so at the prompt.
     approved: bool,
@@ -324,6 +326,7 @@ pub(super) fn judge(
         (Finding::Fraud, _) if owned => (Reason::FraudReported, Tally::Keep, true),
         (Finding::Denied, _) => (Reason::PhoneDenied, Tally::Keep, true),
         _ if !owned => (Reason::DeviceNotActive, Tally::Keep, true),
+        (Finding::NoPasskey, _) => (Reason::PasskeyRequired, Tally::Keep, true),
         (_, Standing::Waits(_)) => (Reason::BackOff, Tally::Keep, true),
         (_, Standing::Locked) => (Reason::Locked, Tally::Keep, true),
         (Finding::Right, Standing::Free) => {

@@ -44,6 +44,16 @@ pub enum PinWanted {
     WithCode,
 }
 
+/// What a push is approved with, beside what ties it to the prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Require {
+    /// Nothing else.
+    #[default]
+    Nothing,
+    /// A passkey of the user's.
+    Passkey,
+}
+
 /// What holds before the password is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -138,6 +148,8 @@ pub struct LoginPolicy {
     pub remember: Duration,
     /// A login has to be armed, and then comes within so long, 30 s to 10 min; zero: it need not.
     pub arm: Duration,
+    /// What a push is approved with.
+    pub require: Require,
 }
 
 /// Both halves of a client's policy, resolved.
@@ -228,6 +240,8 @@ pub struct Overrides {
     pub remember: Option<Duration>,
     /// [`LoginPolicy::arm`].
     pub arm: Option<Duration>,
+    /// [`LoginPolicy::require`].
+    pub require: Option<Require>,
 }
 
 /// The prompt where nothing else is configured.
@@ -266,6 +280,7 @@ impl Policy {
                 pin_max_age: None,
                 remember: Duration::ZERO,
                 arm: Duration::ZERO,
+                require: Require::Nothing,
             },
             lockout,
             by: By::default(),
@@ -305,6 +320,7 @@ impl Policy {
             pin_max_age,
             remember,
             arm,
+            require,
         } = stage;
         set(&mut policy.admission.primary, primary.as_ref());
         set(&mut policy.admission.patience, patience.as_ref());
@@ -329,6 +345,7 @@ impl Policy {
         policy.login.pin_max_age = pin_max_age.or(policy.login.pin_max_age);
         set(&mut policy.login.remember, remember.as_ref());
         set(&mut policy.login.arm, arm.as_ref());
+        set(&mut policy.login.require, require.as_ref());
     }
 }
 

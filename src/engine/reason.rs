@@ -44,6 +44,8 @@ reasons! {
     Remembered = "remembered",
     /// The password was right, and the user approved the login on the phone.
     PhoneApproved = "phone-approved",
+    /// A passkey was right at the portal, where it is password and second factor at once.
+    PasskeyAccepted = "passkey-accepted",
     /// The login had been armed before it came.
     ArmedUsed = "armed-used",
     /// The primary authentication refused the password.
@@ -126,6 +128,14 @@ reasons! {
     AnswerLate = "answer-late",
     /// The answer came from a device, or a number, that was revoked or enrolled anew meanwhile.
     DeviceNotActive = "device-not-active",
+    /// What was shown for a passkey is none of this user's, or was made for something else, or without making sure of the user.
+    PasskeyWrong = "passkey-wrong",
+    /// A passkey has counted back: somebody may have a copy of it. It was not believed.
+    PasskeyCopied = "passkey-copied",
+    /// An approval came without the passkey that the policy, or the device, wants; it changed nothing.
+    PasskeyRequired = "passkey-required",
+    /// Pushes are approved by passkey alone there, and the user has no passkey, or no device that shows the page for it.
+    PasskeyMissing = "passkey-missing",
     /// Another login of the user waits for an answer from the phone, and nobody is asked about two at once.
     LoginPending = "login-pending",
     /// So many pushes were ignored or denied of late that the user is sent none for a while.
@@ -194,6 +204,14 @@ reasons! {
     DeviceAdded = "device-added",
     /// An admin took a device back: its answers count no more.
     DeviceRevoked = "device-revoked",
+    /// An admin said whether a device approves without a passkey.
+    DeviceChanged = "device-changed",
+    /// A passkey of the user's was added.
+    PasskeyAdded = "passkey-added",
+    /// A passkey of the user's was removed.
+    PasskeyRemoved = "passkey-removed",
+    /// A passkey was used: what it counts, and when it was used last, is known anew.
+    PasskeyUsed = "passkey-used",
     /// An admin gave the user a role at the admins' pages, or took it away.
     RoleChanged = "role-changed",
     /// The user's telephone number was changed by somebody else, and no code goes to the new one for a while.

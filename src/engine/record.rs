@@ -284,11 +284,13 @@ pub enum Method {
     Push,
     /// One that was passed on the portal just before.
     Armed,
+    /// A passkey: password and second factor at once.
+    Passkey,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Method; 12] = [
+    pub const ALL: [Method; 13] = [
         Method::None,
         Method::Totp,
         Method::Hotp,
@@ -301,6 +303,7 @@ impl Method {
         Method::Remembered,
         Method::Push,
         Method::Armed,
+        Method::Passkey,
     ];
 
     /// The word in logs, audit rows and reports.
@@ -318,6 +321,7 @@ impl Method {
             Method::Remembered => "remembered",
             Method::Push => "push",
             Method::Armed => "armed",
+            Method::Passkey => "passkey",
         }
     }
 

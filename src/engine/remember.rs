@@ -172,7 +172,12 @@ fn factor(method: Method) -> Option<Factor> {
         Method::Voice => Some(Factor::Sent(Kind::Voice)),
         Method::Email => Some(Factor::Sent(Kind::Email)),
         Method::Push => Some(Factor::Sent(Kind::Push)),
-        Method::None | Method::Waived | Method::Bypass | Method::Remembered | Method::Armed => None,
+        Method::None
+        | Method::Waived
+        | Method::Bypass
+        | Method::Remembered
+        | Method::Armed
+        | Method::Passkey => None,
     }
 }
 

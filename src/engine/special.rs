@@ -1,4 +1,4 @@
-//! What few users have: a block, bypasses, recovery codes, a PIN, remembered factors, devices. Behind one pointer that is empty
+//! What few users have: a block, bypasses, recovery codes, a PIN, remembered factors, devices, passkeys. Behind one pointer that is empty
 //! for everybody else.
 //!
 //! The store keeps it as it stands here and judges guards by it; nothing in it is a secret in the clear.
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::passkey::Passkey;
 use super::record::Consumed;
 use super::remember::Session;
 use super::role::Role;
@@ -36,6 +37,8 @@ pub struct Special {
     pub sessions: Vec<Session>,
     /// What pushes go to, the revoked ones too, oldest first.
     pub devices: Vec<Device>,
+    /// Passkeys, oldest first, at most [`super::passkey::PASSKEYS_MAX`].
+    pub passkeys: Vec<Passkey>,
     /// When an admin last unlocked the user: wrong passwords from before are forgiven.
     pub unlocked: Option<UnixTime>,
     /// What the user may do at the admins' pages.
@@ -75,6 +78,8 @@ pub struct Device {
     pub address: Arc<str>,
     /// What its answers are signed with, where it signs them: a public key of the curve P-256, 65 octets.
     pub key: Option<Arc<[u8]>>,
+    /// Whether it approves nothing without a passkey of its owner's.
+    pub passkey: bool,
     /// Since when.
     pub since: UnixTime,
     /// When it was taken back, if it was.

@@ -15,6 +15,7 @@ use super::await_user::AwaitUser;
 use super::delivery::{Delivery, DeliveryId, Sent};
 use super::enrol::Lead;
 use super::parked::Parked;
+use super::passkey::Assertion;
 use super::proof::Outcome;
 use super::question::{PeerRequest, PrimaryCheck, UserQuery};
 use super::record::Record;
@@ -127,12 +128,22 @@ impl Entered {
 pub enum Answer {
     /// Yes, with the number that was typed or chosen, where there was one.
     Approved(Option<u32>),
+    /// The same, with a passkey.
+    Asserted(Option<u32>, Assertion),
     /// No.
     Denied,
     /// No: somebody else is logging in.
     Fraud,
     /// What was sent back, or keyed in before `#`.
     Typed(Secret),
+}
+
+impl Answer {
+    /// Whether it says yes.
+    #[must_use]
+    pub fn approves(&self) -> bool {
+        matches!(self, Answer::Approved(_) | Answer::Asserted(..))
+    }
 }
 
 /// What became of an [`Event`].

@@ -16,12 +16,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, Response, StatusCode};
-use axum::routing::get;
+use axum::routing::{get, post};
 use maud::{Markup, html};
 
-use super::fate;
+use super::passkey::{self, Asserted, Passkeys};
 use super::web::throttle::{Throttle, network};
 use super::web::{Page, Visitor, Web, Words, form, with_cookie};
+use super::{fate, reply};
 use crate::base::time::UnixTime;
 use crate::delivery::actions::Act;
 use crate::engine::asking::{Matching, Reference};
@@ -40,14 +41,18 @@ const TRIES_WITHIN: Duration = Duration::from_mins(10);
 #[derive(Clone)]
 struct Desk {
     web: Web,
+    passkeys: Passkeys,
     answers: Answers,
     tries: Arc<Throttle>,
 }
 
-pub(super) fn routes(web: &Web, answers: &Answers) -> Router {
+pub(super) fn routes(web: &Web, answers: &Answers, passkeys: Passkeys) -> Router {
     let tries = Arc::new(Throttle::new(TRIES, TRIES_WITHIN));
-    let desk = Desk { web: web.clone(), answers: answers.clone(), tries };
-    Router::new().route("/a/{token}", get(look).post(answer)).with_state(desk)
+    let desk = Desk { web: web.clone(), passkeys, answers: answers.clone(), tries };
+    Router::new()
+        .route("/a/{token}", get(look).post(answer))
+        .route("/a/{token}/passkey", post(challenge))
+        .with_state(desk)
 }
 
 /// A token, as far as anybody made it.
@@ -100,14 +105,25 @@ async fn look(State(desk): State<Desk>, Path(token): Path<String>, visitor: Visi
     let body = html! {
         h1 { (words.say("approve.title")) }
         (facts(words, &shown, desk.web.unix()))
-        form method="post" {
-            (form::token(&slip.token))
-            (fields(words, &shown))
+        @if shown.passkey {
+            form method="post" data-passkey="approve" data-begin={ "/a/" (token) "/passkey" } data-unable=(words.say("passkey.unable"))
+                data-working=(words.say("passkey.working")) data-refused=(words.say("passkey.not-shown"))
+                data-failed=(words.say("passkey.failed")) data-none=(words.say("approve.no-passkey")) {
+                (form::token(&slip.token))
+                (passkey::status(words))
+                (fields(words, &shown))
+            }
+        } @else {
+            form method="post" {
+                (form::token(&slip.token))
+                (fields(words, &shown))
+            }
         }
     };
     // When nobody waits for the answer any more the page says so by itself; before that it would take away what is typed.
     let page =
         Page::new(words.say("approve.title"), body).refresh(left.as_secs() + 2).script("/assets/left.js");
+    let page = if shown.passkey { page.script("/assets/passkey.js") } else { page };
     let response = page.show(words);
     match slip.cookie {
         Some(cookie) => with_cookie(response, cookie),
@@ -122,7 +138,7 @@ async fn answer(
     visitor: Visitor,
     request: Request<Body>,
 ) -> Response<Body> {
-    let (reference, answer) = match desk.read(&token, &visitor) {
+    let (reference, answer, sent) = match desk.read(&token, &visitor) {
         Ok(Good::Page(reference)) => {
             let read = form::Form::of_visitor(&desk.web, &visitor, request).await;
             let form = match read {
@@ -132,10 +148,10 @@ async fn answer(
             let Some(answer) = said(&form) else {
                 return desk.web.fault(visitor.words, StatusCode::BAD_REQUEST);
             };
-            (reference, answer)
+            (reference, answer, Some(form))
         }
         // The button of a notification has no page: its token is good for this act alone.
-        Ok(Good::Act(reference, answer)) => (reference, answer),
+        Ok(Good::Act(reference, answer)) => (reference, answer, None),
         Err(status) => return desk.web.fault(visitor.words, status),
     };
     let Some(shown) = desk.answers.show(reference) else {
@@ -147,7 +163,17 @@ async fn answer(
         let _late = desk.answers.answer(reference, answer).await;
         return result(words, Told::of_over(shown.fate));
     }
-    let approves = matches!(answer, Answer::Approved(_));
+    let answer = match (answer, &sent) {
+        (Answer::Approved(number), Some(form)) if shown.passkey => {
+            match desk.passkeys.assert(&visitor, form, reference, &shown, number).await {
+                Asserted::Answer(answer) => answer,
+                Asserted::Refused => return result(words, Told::NoPasskey),
+                Asserted::Unavailable => return desk.web.fault(words, StatusCode::SERVICE_UNAVAILABLE),
+            }
+        }
+        (answer, _) => answer,
+    };
+    let approves = answer.approves();
     let reports = matches!(answer, Answer::Fraud);
     match desk.answers.answer(reference, answer).await {
         Outcome::Taken if approves => match fate::of(&desk.answers, reference).await {
@@ -158,7 +184,29 @@ async fn answer(
         Outcome::Taken => result(words, Told::Denied),
         Outcome::Late => result(words, Told::of_over(shown.fate)),
         Outcome::NotActive => result(words, Told::NotActive),
+        Outcome::PasskeyRequired => result(words, Told::NoPasskey),
         Outcome::Unavailable => desk.web.fault(words, StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+/// `POST /a/TOKEN/passkey`: what a passkey is to sign.
+async fn challenge(
+    State(desk): State<Desk>,
+    Path(token): Path<String>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let reference = match desk.read(&token, &visitor) {
+        Ok(Good::Page(reference)) => reference,
+        Ok(Good::Act(..)) => return desk.web.fault(visitor.words, StatusCode::NOT_FOUND),
+        Err(status) => return desk.web.fault(visitor.words, status),
+    };
+    if let Err(refusal) = form::Form::of_visitor(&desk.web, &visitor, request).await {
+        return refusal.show(&desk.web, &visitor);
+    }
+    match desk.answers.show(reference) {
+        Some(shown) => desk.passkeys.ask(&visitor, reference, &shown).await,
+        None => reply::outcome(Outcome::Late),
     }
 }
 
@@ -240,6 +288,7 @@ enum Told {
     Late,
     Already,
     NotActive,
+    NoPasskey,
     NotLetIn,
 }
 
@@ -250,6 +299,7 @@ impl Told {
             Reason::PhoneApproved => Told::Approved,
             Reason::NumberWrong => Told::WrongNumber,
             Reason::DeviceNotActive => Told::NotActive,
+            Reason::PasskeyRequired => Told::NoPasskey,
             _ => Told::NotLetIn,
         }
     }
@@ -279,6 +329,7 @@ fn result(words: Words, told: Told) -> Response<Body> {
         Told::Late => ("warn", "approve.late-title", "approve.late", StatusCode::CONFLICT),
         Told::Already => ("warn", "approve.already-title", "approve.already", StatusCode::CONFLICT),
         Told::NotActive => ("bad", "approve.inactive-title", "approve.inactive", StatusCode::CONFLICT),
+        Told::NoPasskey => ("bad", "approve.passkey-title", "approve.passkey-refused", StatusCode::FORBIDDEN),
         Told::NotLetIn => ("bad", "approve.refused-title", "approve.refused", StatusCode::OK),
     };
     let role = if class == "good" { "status" } else { "alert" };
@@ -324,6 +375,7 @@ mod tests {
                 server: crate::base::name::Label::new("mfa-a").unwrap(),
                 matching,
                 choices,
+                passkey: false,
                 asked: UnixTime::from_secs(100),
                 expires: UnixTime::from_secs(160),
                 open: true,

@@ -160,6 +160,7 @@ async fn choose(State(people): State<People>, visitor: Visitor) -> Response<Body
             @if people.answers.web_push().is_some() {
                 a.button.quiet href="/setup/phone" { (words.say("enrol.phone")) }
             }
+            @if people.passkeys.are_on() { a.button.quiet href="/setup/passkey" { (words.say("enrol.passkey")) } }
         }
         @if held.data.right == Right::LoggedIn { p { a href="/me" { (words.say("enrol.back")) } } }
     };

@@ -21,6 +21,7 @@ mod inbound;
 mod led;
 mod me;
 pub mod metrics;
+pub mod passkey;
 mod people;
 mod phone;
 mod push;
@@ -41,6 +42,7 @@ use ipnet::IpNet;
 
 use self::desk::Desk;
 use self::device::{Devices, Offers};
+use self::passkey::Passkeys;
 use self::people::People;
 pub use self::serving::Fault;
 use self::serving::{Listen, Serving};
@@ -106,15 +108,17 @@ fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Rout
         offers: offers.clone(),
         wrong: device::throttle(),
     };
+    let passkeys = Passkeys::new(web, desk.clone(), answers.clone());
+    let approve = approve::routes(web, &answers, passkeys.clone());
     let users = front.map_or_else(Router::new, |front| {
-        let people = People::new(web, desk, front, answers.clone(), offers);
-        let led = led::routes(people.clone());
+        let people = People::new(web, desk, front, answers.clone(), offers, passkeys);
+        let (led, passkeys) = (led::routes(people.clone()), passkey::routes(people.clone()));
         enrol::routes(people.clone())
             .merge(led)
             .merge(phone::routes(people.clone()))
+            .merge(passkeys)
             .merge(me::routes(people))
     });
-    let approve = approve::routes(web, &answers);
     let routes = Router::new()
         .route("/", get(|| async { web::see_other("/me") }))
         .route("/push/{channel}", post(push::answer))

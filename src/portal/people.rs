@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 
 use super::desk::{self, Desk, Person, Through};
 use super::device::{Made, Offers};
+use super::passkey::Passkeys;
 use super::sight::Sight;
 use super::web::session::{Held, Sessions};
 use super::web::throttle::Throttle;
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     pub(super) desk: Desk,
     pub(super) front: Front,
     pub(super) answers: Answers,
+    pub(super) passkeys: Passkeys,
     pub(super) seats: Sessions<Seat>,
     /// Devices that may be registered.
     pub(super) offers: Offers,
@@ -142,12 +144,20 @@ impl std::ops::Deref for People {
 }
 
 impl People {
-    pub(super) fn new(web: &Web, desk: Desk, front: Front, answers: Answers, offers: Offers) -> People {
+    pub(super) fn new(
+        web: &Web,
+        desk: Desk,
+        front: Front,
+        answers: Answers,
+        offers: Offers,
+        passkeys: Passkeys,
+    ) -> People {
         People(Arc::new(Inner {
             web: web.clone(),
             desk,
             front,
             answers,
+            passkeys,
             seats: Sessions::new(web),
             offers,
             guesses: Throttle::new(20, Duration::from_mins(10)),

@@ -34,6 +34,7 @@ pub(super) fn outcome(outcome: Outcome) -> Response<Body> {
         Outcome::Taken => of(StatusCode::NO_CONTENT, ""),
         Outcome::Late => of(StatusCode::CONFLICT, "answer-late"),
         Outcome::NotActive => of(StatusCode::CONFLICT, "device-not-active"),
+        Outcome::PasskeyRequired => of(StatusCode::FORBIDDEN, "passkey-required"),
         Outcome::Unavailable => of(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct Sight {
     tokens: Vec<TokenId>,
     /// Those that are active.
     devices: Vec<i64>,
+    passkeys: Vec<i64>,
 }
 
 impl Sight {
@@ -24,6 +25,7 @@ impl Sight {
             password: account.password_hash.as_ref().map(|hash| Sha256::digest(hash.as_bytes()).into()),
             tokens: account.tokens.iter().filter(|token| token.enabled).map(|token| token.id).collect(),
             devices: devices.map(|device| device.id).collect(),
+            passkeys: account.passkeys().map(|passkey| passkey.id).collect(),
         }
     }
 
@@ -32,6 +34,7 @@ impl Sight {
         self.password == now.password
             && self.tokens.iter().all(|token| now.tokens.contains(token))
             && self.devices.iter().all(|device| now.devices.contains(device))
+            && self.passkeys.iter().all(|passkey| now.passkeys.contains(passkey))
     }
 
     /// Without what one act, before and after which it was so, took away.
@@ -39,6 +42,8 @@ impl Sight {
         let mut left = self.clone();
         left.tokens.retain(|token| after.tokens.contains(token) || !before.tokens.contains(token));
         left.devices.retain(|device| after.devices.contains(device) || !before.devices.contains(device));
+        left.passkeys
+            .retain(|passkey| after.passkeys.contains(passkey) || !before.passkeys.contains(passkey));
         left
     }
 }
@@ -49,7 +54,12 @@ mod tests {
 
     fn sight(password: u8, tokens: &[i64], devices: &[i64]) -> Sight {
         let tokens = tokens.iter().copied().map(TokenId).collect();
-        Sight { password: Some([password; 32]), tokens, devices: devices.to_vec() }
+        Sight {
+            password: Some([password; 32]),
+            tokens,
+            devices: devices.to_vec(),
+            passkeys: devices.to_vec(),
+        }
     }
 
     #[test]

@@ -98,7 +98,13 @@ pub static PORTAL: &[Way] = &[
     both("/sms/{channel}", Look::Proof, Proof::Shown, &[]),
     both("/voice/{channel}", Look::Proof, Proof::Shown, &[]),
     // What a notification opens.
-    counted(both("/a/{token}", Look::Link, Proof::Visit, &["verdict", "number", "choice"])),
+    counted(both(
+        "/a/{token}",
+        Look::Link,
+        Proof::Visit,
+        &["verdict", "number", "choice", "ceremony", "credential"],
+    )),
+    counted(act("/a/{token}/passkey", Proof::Visit, &[])),
     // A device of the channel `web`.
     look("/device", Look::Open),
     look("/device/sw.js", Look::Open),
@@ -115,10 +121,15 @@ pub static PORTAL: &[Way] = &[
     counted(both("/setup/totp", Look::Seat, Proof::Seat, &["code"])),
     look("/setup/qr.svg", Look::Seat),
     both("/setup/phone", Look::Seat, Proof::Seat, &["device"]),
+    both("/setup/passkey", Look::Seat, Proof::Seat, &["name", "ceremony", "credential"]),
+    counted(act("/setup/passkey/begin", Proof::Seat, &["name"])),
     // Self-service.
     look("/me", Look::Seat),
     look("/me/again", Look::Seat),
     counted(act("/me/login", Proof::Visit, &["user", "password", "state", "code"])),
+    counted(act("/me/passkey", Proof::Visit, &["user", "ceremony", "credential"])),
+    counted(act("/me/passkey/begin", Proof::Visit, &["user"])),
+    act("/me/passkey/remove", Proof::Seat, &["passkey"]),
     act("/me/logout", Proof::Seat, &[]),
     act("/me/device", Proof::Seat, &["device"]),
     act("/me/token", Proof::Seat, &["serial"]),

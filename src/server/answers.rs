@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::front::Door;
 use super::node::Heard;
+use super::passkeys::unproved;
 use super::people::People;
 use super::phones::{Shown, Sight};
 use super::worker::{Command, Shared, Worker};
@@ -27,6 +28,7 @@ use crate::engine::account::Account;
 use crate::engine::asking::Reference;
 use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message, Notice, Sent};
 use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, LoginId, Record};
 use crate::engine::step::Answer;
 use crate::factor::enrol_code::EnrolCode;
@@ -35,7 +37,7 @@ use crate::store::pending::Pending;
 /// Brings answers to logins.
 #[derive(Clone)]
 pub struct Answers {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     worker: UnboundedSender<Command>,
     warned: Arc<AtomicU64>,
 }
@@ -49,6 +51,8 @@ pub enum Outcome {
     Late,
     /// The device was revoked, or enrolled anew: its answer counts no more.
     NotActive,
+    /// It is approved with a passkey alone, and none was shown.
+    PasskeyRequired,
     /// The server is stopping.
     Unavailable,
 }
@@ -280,6 +284,10 @@ impl Worker {
     async fn heard(self: &Arc<Self>, reference: Reference, answer: Answer) -> Outcome {
         let by = self.shared.clock.mono() + WITHIN;
         let active = self.is_active(reference, by).await;
+        if matches!(answer, Answer::Approved(_)) && self.shared.node.wants_passkey(reference) {
+            unproved(&self.shared, reference, Reason::PasskeyRequired).await;
+            return Outcome::PasskeyRequired;
+        }
         let mut heard = Heard::Unknown;
         self.turn(by, |worker, env, out| {
             let (what, ask) = worker.shared.node.hear(reference, answer, env, out);

@@ -1,12 +1,13 @@
 //! Why somebody cannot log in, and since when: for the commands and the pages of admins.
 
 use super::past::Past;
-use super::people::People;
+use super::people::{Asked, People};
 use crate::base::name::UserName;
 use crate::base::text::{count, printable};
 use crate::base::time::UnixTime;
 use crate::engine::account::Account;
 use crate::engine::lockout::{Standing, standing};
+use crate::engine::methods::lacks_passkey;
 use crate::engine::policy::PinWanted;
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::store::StoreFault;
@@ -76,6 +77,11 @@ pub enum Hindrance {
         /// Where.
         place: String,
     },
+    /// Pushes are approved by passkey alone, and the user has none; nothing else would reach the user.
+    NoPasskey {
+        /// Where that is so.
+        places: Vec<String>,
+    },
     /// The telephone number was changed, and nothing else would reach the user.
     PhoneHeld {
         /// Until when.
@@ -126,6 +132,14 @@ pub fn hindrances(account: &Account, people: &People, past: &Past, now: UnixTime
         let enrolled = account.is_enrolled();
         found.push(if enrolled { Hindrance::NoUsableToken { since } } else { Hindrance::NoToken { since } });
     }
+    if reached && !account.can_be_asked(now) && !people.messages(account, now) {
+        let lacks = |asked: &&Asked| asked.concerns(account) && lacks_passkey(account, &asked.login);
+        let places: Vec<String> =
+            people.asked.iter().filter(lacks).map(|asked| printable(&asked.place())).collect();
+        if account.passkeys().next().is_none() && !places.is_empty() {
+            found.push(Hindrance::NoPasskey { places });
+        }
+    }
     let wanted = people.asked.iter().filter(|asked| asked.login.pin == PinWanted::WithCode);
     let mut wanted = wanted.filter(|asked| asked.concerns(account)).peekable();
     match special.and_then(|special| special.pin.as_ref()) {
@@ -167,6 +181,7 @@ impl Hindrance {
             Hindrance::NoUsableToken { .. } => "no-usable-token",
             Hindrance::NoPin { .. } => "no-pin",
             Hindrance::PinExpired { .. } => "pin-expired",
+            Hindrance::NoPasskey { .. } => "no-passkey",
             Hindrance::PhoneHeld { .. } => "phone-held",
         }
     }
@@ -180,7 +195,7 @@ impl Hindrance {
             | Hindrance::Waits { since, .. }
             | Hindrance::Withheld { since, .. }
             | Hindrance::PinExpired { since, .. } => Some(*since),
-            Hindrance::PhoneHeld { .. } => None,
+            Hindrance::PhoneHeld { .. } | Hindrance::NoPasskey { .. } => None,
             Hindrance::Disabled { since }
             | Hindrance::NoToken { since }
             | Hindrance::NoUsableToken { since }
@@ -233,6 +248,10 @@ impl Hindrance {
             Hindrance::NoPin { since, places } => {
                 format!("has no PIN{}, which is wanted at {}", after(since), places.join(", "))
             }
+            Hindrance::NoPasskey { places } => format!(
+                "pushes are approved by passkey alone at {}, and the user has none: radmfa user invite",
+                places.join(", ")
+            ),
             Hindrance::PhoneHeld { until } => {
                 format!("the telephone number was changed: codes go to the new one from {until} on")
             }
@@ -251,11 +270,10 @@ mod tests {
     use super::*;
     use crate::base::name::Label;
     use crate::engine::account::{Token, TokenId, UserId};
-    use crate::engine::policy::{Lockout, LoginPolicy, Policy};
+    use crate::engine::policy::{Lockout, LoginPolicy, Policy, Require};
     use crate::engine::special::{Block, Pin, Special};
     use crate::factor::keyed::KeyedHash;
     use crate::factor::oath::Parameters;
-    use crate::server::people::Asked;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -318,6 +336,35 @@ mod tests {
         let off = vec![Token { enabled: false, ..account().tokens.remove(0) }];
         let waits = Account { failures: 5, last_failure: NOW, tokens: off, ..account() };
         assert_eq!(codes(&waits, Vec::new()), ["waits", "no-usable-token"]);
+    }
+
+    #[test]
+    fn whoever_is_reached_by_pushes_alone_needs_the_passkey_that_approves_them() {
+        let device = crate::engine::special::Device {
+            id: 7,
+            name: "phone".into(),
+            channel: Label::new("web").unwrap(),
+            address: "a".into(),
+            key: None,
+            passkey: false,
+            since: NOW,
+            revoked: None,
+        };
+        let said = |passkey, tokens: Vec<Token>, require| {
+            let devices = vec![crate::engine::special::Device { passkey, ..device.clone() }];
+            let special = Some(Arc::new(Special { devices, ..Special::default() }));
+            let owner = Account { tokens, special, ..account() };
+            let client = Label::new("vpn").unwrap();
+            let login = Policy::resolve(client.clone(), Lockout::default(), &[]).login;
+            let asked = vec![Asked { client, rule: None, login: LoginPolicy { require, ..login } }];
+            let people = People { asked, ..People::default() };
+            let found = hindrances(&owner, &people, &Past::default(), NOW);
+            found.iter().map(Hindrance::code).collect::<Vec<_>>()
+        };
+        assert!(said(false, Vec::new(), Require::Nothing).is_empty());
+        assert_eq!(said(false, Vec::new(), Require::Passkey), ["no-passkey"]);
+        assert_eq!(said(true, Vec::new(), Require::Nothing), ["no-passkey"]);
+        assert!(said(true, account().tokens, Require::Passkey).is_empty(), "a code works");
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod manners;
 pub mod node;
 mod notices;
 mod outbox;
+pub mod passkeys;
 pub mod past;
 pub mod peers;
 pub mod people;

@@ -354,6 +354,11 @@ impl Node {
         Some((round, facts, brought))
     }
 
+    /// What this server is called.
+    pub(super) fn server_name(&self) -> &Label {
+        self.mint.server_name()
+    }
+
     /// What is known of the login that begins with this arrival.
     fn facts_of(&self, round: RoundId, arrival: &Arrival) -> Facts {
         Facts {

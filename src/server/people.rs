@@ -87,11 +87,16 @@ impl People {
     /// Whether a code could be sent to the user at `now`, or a question: a device was given for a channel that is there.
     #[must_use]
     pub fn reaches(&self, account: &Account, now: UnixTime) -> bool {
+        let special = account.special.as_ref();
+        special.is_some_and(|special| special.active_devices().next().is_some())
+            || self.messages(account, now)
+    }
+
+    /// The same without pushes.
+    #[must_use]
+    pub fn messages(&self, account: &Account, now: UnixTime) -> bool {
         let contact = account.contact.as_deref();
         let special = account.special.as_ref();
-        if special.is_some_and(|special| special.active_devices().next().is_some()) {
-            return true;
-        }
         self.ways.iter().any(|kind| match kind {
             Kind::Sms | Kind::Voice if special.is_some_and(|special| special.holds_phone(now).is_some()) => {
                 false

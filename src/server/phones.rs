@@ -36,6 +36,9 @@ const KNOWN_AFTER: Duration = Duration::from_mins(10);
 /// So many ended questions are known at most; the oldest go first.
 const OVER_MAX: usize = 20_000;
 
+/// So many approvals of one question that were not believed are recorded.
+const UNPROVED_MAX: u8 = 5;
+
 /// How often everybody who is asked is looked through; what counts is judged by its time anyway.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
@@ -84,6 +87,8 @@ struct Open {
     facts: Box<Facts>,
     state: State,
     fate: Option<Reason>,
+    /// Approvals that were not believed, as far as they were recorded.
+    unproved: u8,
 }
 
 /// What whoever is to approve is shown.
@@ -91,6 +96,7 @@ struct Open {
 struct Approval {
     matching: Matching,
     choices: Option<[u8; 3]>,
+    passkey: bool,
     asked: UnixTime,
     expires: UnixTime,
 }
@@ -110,6 +116,8 @@ pub struct Shown {
     pub matching: Matching,
     /// Three numbers, where one is chosen.
     pub choices: Option<[u8; 3]>,
+    /// Whether it is approved with a passkey alone.
+    pub passkey: bool,
     /// When it was asked.
     pub asked: UnixTime,
     /// Until when an answer is waited for.
@@ -203,13 +211,14 @@ impl Phones {
             approval: match question.asks {
                 Asks::Approval { matching, choices } => {
                     let (asked, expires) = (question.expires - question.lifetime, question.expires);
-                    Some(Approval { matching, choices, asked, expires })
+                    Some(Approval { matching, choices, passkey: question.passkey, asked, expires })
                 }
                 Asks::CodeBack { .. } | Asks::Key { .. } => None,
             },
             facts: Box::new(facts.clone()),
             state: State::Live,
             fate: None,
+            unproved: 0,
         };
         inner.questions.insert(question.reference, open);
     }
@@ -310,7 +319,7 @@ impl Phones {
     pub(super) fn show(&self, reference: Reference) -> Option<Shown> {
         let inner = self.lock();
         let open = inner.questions.get(&reference)?;
-        let Approval { matching, choices, asked, expires } = open.approval?;
+        let Approval { matching, choices, passkey, asked, expires } = open.approval?;
         Some(Shown {
             user: open.facts.user.clone()?,
             client: open.facts.client.clone(),
@@ -318,11 +327,20 @@ impl Phones {
             server: open.facts.server.clone(),
             matching,
             choices,
+            passkey,
             asked,
             expires,
             open: open.state == State::Live,
             fate: open.fate,
         })
+    }
+
+    /// An approval of a push was not believed: what is known of its login, while that waits and not too often.
+    pub(super) fn unproved(&self, reference: Reference) -> Option<Box<Facts>> {
+        let mut inner = self.lock();
+        let open = inner.questions.get_mut(&reference).filter(|open| open.state == State::Live)?;
+        open.unproved = open.unproved.checked_add(1).filter(|count| *count <= UNPROVED_MAX)?;
+        Some(open.facts.clone())
     }
 
     /// The question that `user` is being asked.

@@ -1,11 +1,14 @@
 //! [`Special`] in a database: JSON in one column that is empty for almost everybody. Hashes are hexadecimal.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::base::name::Label;
 use crate::base::text::{hex, unhex};
 use crate::base::time::UnixTime;
 use crate::engine::account::TokenId;
+use crate::engine::passkey::Passkey;
 use crate::engine::record::{LoginId, Method};
 use crate::engine::remember::Session;
 use crate::engine::role::Role;
@@ -33,6 +36,8 @@ struct Written {
     sessions: Vec<WrittenSession>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     devices: Vec<WrittenDevice>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passkeys: Vec<WrittenPasskey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unlocked: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,9 +121,27 @@ struct WrittenDevice {
     address: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     key: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    passkey: bool,
     since: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     revoked: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPasskey {
+    id: i64,
+    name: String,
+    /// Base64url.
+    credential: String,
+    key: serde_json::Value,
+    counter: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    synced: bool,
+    since: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    used: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -142,6 +165,7 @@ pub(super) fn write(special: &Special) -> Option<String> {
         pins_before,
         sessions,
         devices,
+        passkeys,
         unlocked,
         role,
         phone_held,
@@ -195,10 +219,12 @@ pub(super) fn write(special: &Special) -> Option<String> {
                 channel: device.channel.to_string(),
                 address: device.address.as_ref().to_owned(),
                 key: device.key.as_deref().map(hex),
+                passkey: device.passkey,
                 since: device.since.0,
                 revoked: device.revoked.map(|moment| moment.0),
             })
             .collect(),
+        passkeys: passkeys.iter().map(write_passkey).collect(),
         unlocked: unlocked.map(|time| time.0),
         role: role.map(|role| role.code().to_owned()),
         phone_held: phone_held.map(|time| time.0),
@@ -224,6 +250,7 @@ pub(super) fn read(text: &str) -> Option<Special> {
         pins_before,
         sessions,
         devices,
+        passkeys,
         unlocked,
         role,
         phone_held,
@@ -285,11 +312,13 @@ pub(super) fn read(text: &str) -> Option<Special> {
                         None => None,
                         Some(key) => Some(unhex(&key)?.into()),
                     },
+                    passkey: device.passkey,
                     since: UnixTime(device.since),
                     revoked: device.revoked.map(UnixTime),
                 })
             })
             .collect::<Option<_>>()?,
+        passkeys: passkeys.into_iter().map(read_passkey).collect::<Option<_>>()?,
         unlocked: unlocked.map(UnixTime),
         role: match role {
             None => None,
@@ -305,6 +334,33 @@ pub(super) fn read(text: &str) -> Option<Special> {
             }),
         },
         withdrawn,
+    })
+}
+
+fn write_passkey(passkey: &Passkey) -> WrittenPasskey {
+    WrittenPasskey {
+        id: passkey.id,
+        name: passkey.name.as_ref().to_owned(),
+        credential: URL_SAFE_NO_PAD.encode(&passkey.credential),
+        // What is no JSON stays a text.
+        key: serde_json::from_str(&passkey.key).unwrap_or_else(|_| passkey.key.as_ref().into()),
+        counter: passkey.counter,
+        synced: passkey.synced,
+        since: passkey.since.0,
+        used: passkey.used.map(|time| time.0),
+    }
+}
+
+fn read_passkey(passkey: WrittenPasskey) -> Option<Passkey> {
+    Some(Passkey {
+        id: passkey.id,
+        name: passkey.name.into(),
+        credential: URL_SAFE_NO_PAD.decode(passkey.credential).ok()?.into(),
+        key: passkey.key.to_string().into(),
+        counter: passkey.counter,
+        synced: passkey.synced,
+        since: UnixTime(passkey.since),
+        used: passkey.used.map(UnixTime),
     })
 }
 
@@ -362,10 +418,22 @@ mod tests {
             channel: Label::new("hook").unwrap(),
             address: "u1-phone".into(),
             key: revoked.map(|_| [4; 65].into()),
+            passkey: revoked.is_none(),
             since: UnixTime(7),
             revoked,
         };
+        let passkey = |used: Option<UnixTime>| Passkey {
+            id: 11,
+            name: "blue \"key\"".into(),
+            credential: [0xfe; 20].into(),
+            key: r#"{"alg":-7,"x":"AA"}"#.into(),
+            counter: u32::MAX,
+            synced: used.is_some(),
+            since: UnixTime(3),
+            used,
+        };
         let special = Special {
+            passkeys: vec![passkey(None), passkey(Some(UnixTime(4)))],
             devices: vec![device(None), device(Some(UnixTime(8)))],
             block: Some(Block { since: UnixTime(3), until: UnixTime(4), why: "left".into() }),
             bypasses: vec![bypass(None), bypass(Some("2001:db8::/32"))],

@@ -31,6 +31,19 @@ impl House {
 
     /// With `nas` said of the gateway too, each with a comma before it.
     pub fn open_with(name: &str, nas: &str, more: &str) -> House {
+        House::open_as(name, nas, str::to_owned, more)
+    }
+
+    /// The same where browsers know the portal as `localhost`: passkeys are for names.
+    pub fn open_at_localhost(name: &str, more: &str) -> House {
+        let at = |portal: &str| {
+            let port = portal.rsplit(':').next().unwrap();
+            format!("listen={portal},public-url=http://localhost:{port}")
+        };
+        House::open_as(name, "", at, more)
+    }
+
+    fn open_as(name: &str, nas: &str, said: impl Fn(&str) -> String, more: &str) -> House {
         let desk = Desk::new(name);
         desk.write("password", "correct horse\n");
         desk.write("secret", "a long shared secret");
@@ -40,8 +53,9 @@ impl House {
         desk.ok("user add u1 --password-file password");
         let (radius, portal) = (free_port(), format!("127.0.0.1:{}", free_port()));
         let server = desk.serve(&format!(
-            "serve --server-name test --listen 127.0.0.1:{radius} --portal {portal} --primary name=here,type=local \
-             --client name=nas,address=127.0.0.1,secret=file:secret{nas} {more}"
+            "serve --server-name test --listen 127.0.0.1:{radius} --portal {} --primary name=here,type=local \
+             --client name=nas,address=127.0.0.1,secret=file:secret{nas} {more}",
+            said(&portal)
         ));
         House { desk, portal, radius, _server: server }
     }

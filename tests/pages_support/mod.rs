@@ -155,6 +155,7 @@ pub fn sample(way: &Way, house: &House) -> String {
         "/sms/{channel}" => "/sms/hook".to_owned(),
         "/voice/{channel}" => "/voice/hook".to_owned(),
         "/a/{token}" => house.notification().0,
+        "/a/{token}/passkey" => house.notification().0 + "/passkey",
         "/device/api/act/{token}" => house.notification().1,
         "/enrol/{secret}" => house.invitation("ivy"),
         "/api/{*rest}" => "/api/v1/self".to_owned(),

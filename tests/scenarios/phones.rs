@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use radmfa::base::name::UserName;
+use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Clock as _;
 use radmfa::engine::asking::{Asking, Asks, CallWay, Matching, PushWay, Question, Reference, TextWay};
@@ -33,6 +33,7 @@ pub fn asking(rest: &[Word]) -> Result<Option<Arc<Asking>>, String> {
         push: has("push").then_some(PushWay { lifetime, matching, per_hour }),
         sms: has("sms").then_some(TextWay { lifetime, pin }),
         voice: has("voice").then_some(CallWay { lifetime, pin, fraud }),
+        pages: option(rest, "pages").iter().filter_map(|name| Label::new(name).ok()).collect(),
     })))
 }
 

@@ -100,6 +100,7 @@ fn is_of_this_report(hindrance: &Hindrance) -> bool {
         Hindrance::Withheld { .. }
         | Hindrance::NoToken { .. }
         | Hindrance::NoUsableToken { .. }
+        | Hindrance::NoPasskey { .. }
         | Hindrance::NoPin { .. }
         | Hindrance::PinExpired { .. }
         | Hindrance::PhoneHeld { .. } => false,

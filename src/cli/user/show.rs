@@ -118,7 +118,12 @@ fn table(
     }
     for device in special.active_devices() {
         let (name, channel) = (printable(&device.name), &device.channel);
-        line("device", &format!("{name} by {channel} since {}", device.since))?;
+        let passkey = if device.passkey { ", approves with a passkey alone" } else { "" };
+        line("device", &format!("{name} by {channel} since {}{passkey}", device.since))?;
+    }
+    for passkey in &special.passkeys {
+        let last = passkey.used.map_or("never used".to_owned(), |moment| format!("last used {moment}"));
+        line("passkey", &format!("{} since {}, {last}", printable(&passkey.name), passkey.since))?;
     }
     for bypass in special.bypasses.iter().filter(|bypass| now < bypass.until) {
         let station = bypass.station.map(|net| format!(" from {net}")).unwrap_or_default();

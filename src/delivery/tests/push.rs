@@ -18,6 +18,7 @@ fn question(matching: Matching) -> Delivery {
     let lifetime = Duration::from_mins(1);
     let question = Question {
         reference: REFERENCE,
+        passkey: false,
         device: Some(To { id: 9, channel: Label::new("one").unwrap(), name: "phone".into() }),
         asks: Asks::Approval { matching, choices: None },
         station: Some("198.51.100.7".into()),

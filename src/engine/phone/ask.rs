@@ -62,12 +62,14 @@ pub(in crate::engine) fn ask(
         _ => sending.limits,
     };
     let Way { kind, to: address, device } = way;
+    let passkey = device.as_ref().is_some_and(|device| methods::wants_passkey(device, &facts.policy.login));
     let asked = Asked {
         reference: Reference(random(env.entropy)),
         kind,
         to: address,
         device: device.as_ref().map(|device| (device.id, Arc::clone(&device.name))),
         expects,
+        passkey,
         until: env.mono + lifetime,
         approved: false,
         held: true,
@@ -78,6 +80,7 @@ pub(in crate::engine) fn ask(
         reference: asked.reference,
         device: device.map(|device| To { id: device.id, channel: device.channel, name: device.name }),
         asks,
+        passkey,
         station: facts.station.clone(),
         lifetime,
         expires: env.unix + lifetime,

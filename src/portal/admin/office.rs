@@ -27,6 +27,7 @@ use crate::server::hindrance::account;
 use crate::server::pulse::Pulse;
 use crate::server::system::SystemEntropy;
 use crate::store::admin::{Admin, AdminFault, UserFields};
+use crate::store::user_act::passkeys::PasskeyAct;
 use crate::store::user_act::{UserAct, WHY_MAX};
 
 /// What pages and programs share.
@@ -79,6 +80,8 @@ pub enum Act {
     RemoveToken(Arc<str>),
     /// A device's answers count no more.
     RevokeDevice(String),
+    /// The user has a passkey no more.
+    RemovePasskey(String),
     /// A remembered factor, or with `None` every one, is so no more.
     EndSessions(Option<LoginId>),
     /// What the user may do at these pages.
@@ -208,6 +211,7 @@ fn carry_out(
         }
         Act::CancelBypasses => UserAct::CancelBypasses,
         Act::RevokeDevice(device) => UserAct::RevokeDevice { device },
+        Act::RemovePasskey(passkey) => UserAct::Passkey(PasskeyAct::Remove { passkey }),
         Act::EndSessions(which) => UserAct::EndSessions { which: *which, why: Some(why) },
         Act::Role(role) => UserAct::SetRole { role: *role },
         Act::Disable | Act::Enable => {

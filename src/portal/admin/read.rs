@@ -69,6 +69,8 @@ pub struct UserView {
     pub token_details: Vec<TokenView>,
     /// Devices whose answers count.
     pub devices: Vec<DeviceView>,
+    /// Passkeys.
+    pub passkeys: Vec<PasskeyView>,
     /// Open bypasses.
     pub bypasses: Vec<BypassView>,
     /// Remembered factors.
@@ -114,6 +116,19 @@ pub struct DeviceView {
     pub channel: String,
     /// Since when.
     pub since: String,
+}
+
+/// A passkey.
+#[derive(Debug, Serialize)]
+pub struct PasskeyView {
+    /// Its number.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// Since when.
+    pub since: String,
+    /// When it was last used.
+    pub used: Option<String>,
 }
 
 /// A bypass.
@@ -302,6 +317,16 @@ pub fn user(
                 name: printable(&device.name),
                 channel: device.channel.to_string(),
                 since: text(device.since),
+            })
+            .collect(),
+        passkeys: special
+            .passkeys
+            .iter()
+            .map(|passkey| PasskeyView {
+                id: passkey.id.to_string(),
+                name: printable(&passkey.name),
+                since: text(passkey.since),
+                used: passkey.used.map(text),
             })
             .collect(),
         bypasses: special

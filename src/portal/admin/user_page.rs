@@ -89,6 +89,7 @@ fn wanted(form: &Form) -> Result<Act, Fault> {
         "token-off" => Act::SwitchToken { serial: thing.into(), enabled: false },
         "token-remove" => Act::RemoveToken(thing.into()),
         "device-revoke" => Act::RevokeDevice(thing.to_owned()),
+        "passkey-remove" => Act::RemovePasskey(thing.to_owned()),
         "sessions-end" => Act::EndSessions(None),
         "role" => Act::Role(Role::parse(thing)),
         _ => return Err(Fault::Invalid("choose what is to be done".to_owned())),
@@ -199,6 +200,7 @@ fn facts(words: Words, user: &UserView) -> Markup {
         (words.say("admin.local-password"), Some(yes(user.local_password).to_owned())),
         (words.say("admin.tokens"), joined(tokens)),
         (words.say("admin.devices"), joined(devices)),
+        (words.say("admin.passkeys"), joined(user.passkeys.iter().map(|passkey| passkey.name.clone()))),
         (words.say("admin.recovery-left"), Some(user.recovery_codes_left.to_string())),
         (
             words.say("admin.wrong-codes"),
@@ -251,6 +253,10 @@ fn acts(seated: &Seated, user: &UserView, clients: &[String]) -> Markup {
     for device in &user.devices {
         let text = words.with("admin.do-device-revoke", &[("device", &device.name)]);
         options.push((format!("device-revoke:{}", device.id), text));
+    }
+    for passkey in &user.passkeys {
+        let text = words.with("admin.do-passkey-remove", &[("passkey", &passkey.name)]);
+        options.push((format!("passkey-remove:{}", passkey.id), text));
     }
     if seated.caller.role == Role::Admin {
         for role in Role::ALL {

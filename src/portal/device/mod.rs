@@ -221,7 +221,7 @@ async fn questions(
             json!({
                 "id": reference.to_string(), "user": shown.user.as_str(), "client": shown.client.as_str(),
                 "station": shown.station.as_deref(), "server": shown.server.as_str(), "match": shown.matching.word(),
-                "choices": shown.choices, "asked": shown.asked.secs(), "expires": shown.expires.secs(),
+                "choices": shown.choices, "page": shown.passkey.then(|| devices.answers.page_of(reference)), "asked": shown.asked.secs(), "expires": shown.expires.secs(),
             })
         })
         .collect();

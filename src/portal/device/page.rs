@@ -44,6 +44,7 @@ pub(super) async fn show(State(_): State<Devices>, headers: HeaderMap) -> Respon
                             input.number type="text" inputmode="numeric" pattern="[0-9]*" maxlength="2" required;
                         }
                     }
+                    a.button data-match="passkey" { (say("device.passkey")) }
                     fieldset.choices.actions.row data-match="choose" {
                         legend { (say("device.choose")) }
                     }

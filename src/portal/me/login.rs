@@ -9,6 +9,7 @@ use maud::html;
 
 use crate::base::secret::Secret;
 use crate::base::text::{hex, unhex};
+use crate::portal::passkey;
 use crate::portal::people::{People, Right, Seat};
 use crate::portal::sight::Sight;
 use crate::portal::web::form::{self, Form};
@@ -39,6 +40,7 @@ fn login_page(people: &People, visitor: &Visitor, step: &Step<'_>, status: Statu
                     input #password name="password" type="password" autocomplete="current-password" required;
                     button type="submit" { (words.say("me.login")) }
                 }
+                (passkey::login_form(people, words, &slip.token))
             }
             Step::Question { user, question } => {
                 p.notice role="status" { (question.text) }
@@ -54,7 +56,7 @@ fn login_page(people: &People, visitor: &Visitor, step: &Step<'_>, status: Statu
             }
         }
     };
-    let shown = Page::new(title, body).show_as(words, status);
+    let shown = Page::new(title, body).script("/assets/passkey.js").show_as(words, status);
     match slip.cookie {
         Some(cookie) => with_cookie(shown, cookie),
         None => shown,

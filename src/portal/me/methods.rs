@@ -11,12 +11,14 @@ use crate::engine::delivery::Notice;
 use crate::engine::special::Special;
 use crate::portal::enrol::listed;
 use crate::portal::factor;
+use crate::portal::passkey::listed as listed_passkeys;
 use crate::portal::people::{People, Seat, person, read, words};
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
 use crate::portal::web::{Page, Visitor, Words, see_other};
 use crate::store::admin::{Admin, AdminFault};
 use crate::store::user_act::UserAct;
+use crate::store::user_act::passkeys::PasskeyAct;
 
 /// The part of the page.
 pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
@@ -26,7 +28,7 @@ pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
     html! {
         section.card aria-labelledby="methods" {
             h2 #methods { (words.say("me.methods")) }
-            @if view.tokens.is_empty() && devices.is_empty() { p { (words.say("me.nothing")) } }
+            @if view.tokens.is_empty() && devices.is_empty() && view.account.passkeys().next().is_none() { p { (words.say("me.nothing")) } }
             @for token in view.tokens.iter().filter(|token| token.enabled) {
                 form.row method="post" action="/me/token" {
                     (form::token(held.token()))
@@ -35,6 +37,7 @@ pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
                     button.danger type="submit" aria-label=(words.with("me.remove-what", &[("what", &token.serial)])) { (words.say("me.remove")) }
                 }
             }
+            (listed_passkeys(words, held.token(), &view.account))
             @for device in devices {
                 form.row method="post" action="/me/device" {
                     (form::token(held.token()))
@@ -70,6 +73,23 @@ pub(super) async fn revoke_device(
         admin.act_for(user, &UserAct::RevokeDevice { device: &device })
     };
     done(&people, &visitor, &held, revoke).await
+}
+
+/// `POST /me/passkey/remove`
+pub(super) async fn remove_passkey(
+    State(people): State<People>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (held, form) = match sent(&people, &visitor, request).await {
+        Ok(sent) => sent,
+        Err(elsewhere) => return elsewhere,
+    };
+    let passkey = form.text("passkey").to_owned();
+    let remove = move |admin: &mut dyn Admin, user: &UserName| {
+        admin.act_for(user, &UserAct::Passkey(PasskeyAct::Remove { passkey: &passkey }))
+    };
+    done(&people, &visitor, &held, remove).await
 }
 
 /// `POST /me/token`

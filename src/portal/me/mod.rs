@@ -4,7 +4,7 @@
 //! GET /me ─ POST /me/login ─ Front ─┬─ a question: POST /me/login with its State
 //!                                   └─ let in: seat ─ GET /me ─ POST /me/… ─► store, with the user in the trail
 //! ```
-//! Invariants: a seat is taken by [`Said::Accepted`] with a second factor alone; what gives more rights wants one of late; what a
+//! Invariants: a seat is taken by [`Said::Accepted`] with a second factor, or by a passkey (`passkey/login.rs`), alone; what gives more rights wants one of late; what a
 //! user takes away may be taken away at any time; whoever was blocked meanwhile sits no more.
 
 mod arming;
@@ -42,6 +42,7 @@ pub(super) fn routes(people: People) -> Router {
         .route("/me/arm", post(arming::arm))
         .route("/me/disarm", post(arming::disarm))
         .route("/me/device", post(methods::revoke_device))
+        .route("/me/passkey/remove", post(methods::remove_passkey))
         .route("/me/token", post(methods::disable_token))
         .route("/me/settings", post(settings::settings))
         .route("/me/codes", post(methods::codes))

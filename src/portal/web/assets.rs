@@ -21,6 +21,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("device-lib.js", SCRIPT, include_str!("assets/device-lib.js")),
     ("device.js", SCRIPT, include_str!("assets/device.js")),
     ("device-enrol.js", SCRIPT, include_str!("assets/device-enrol.js")),
+    ("passkey.js", SCRIPT, include_str!("assets/passkey.js")),
     ("left.js", SCRIPT, include_str!("assets/left.js")),
 ];
 

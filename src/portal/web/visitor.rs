@@ -71,7 +71,7 @@ impl Visitor {
     }
 
     /// What the form's field has to be; `None` where the cookie did not come back.
-    pub(super) fn slip_token(&self, web: &Web) -> Option<String> {
+    pub(in crate::portal) fn slip_token(&self, web: &Web) -> Option<String> {
         let value = self.cookie(&web.cookie_name("visit"))?;
         let plain = value.len() == 32 && unhex(value).is_some();
         plain.then(|| web.token_of(value))

@@ -7,11 +7,12 @@ use super::super::intents::CROSSED;
 use super::super::phones::{Asking, Claim, Found, Shown, Sight};
 use super::{Ask, Node, Output, Ticket};
 use crate::base::name::UserName;
+use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::engine::asking::Reference;
 use crate::engine::await_commit::AwaitCommit;
 use crate::engine::delivery::{Delivery, Kind, Message};
-use crate::engine::login::{Facts, late_answer};
+use crate::engine::login::{Facts, late_answer, unproved};
 use crate::engine::methods;
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Conflict, Record, Row};
@@ -37,6 +38,17 @@ impl Node {
     /// What whoever may answer the push called `reference` is shown.
     pub fn show(&self, reference: Reference) -> Option<Shown> {
         self.phones.show(reference)
+    }
+
+    /// Whether the push called `reference` waits, and is approved with a passkey alone.
+    pub fn wants_passkey(&self, reference: Reference) -> bool {
+        self.phones.show(reference).is_some_and(|shown| shown.open && shown.passkey)
+    }
+
+    /// What is to be recorded where an approval of a push was not believed; `None` where that was recorded often enough.
+    pub fn unproved(&self, reference: Reference, reason: Reason, clock: &dyn Clock) -> Option<Row> {
+        let facts = self.phones.unproved(reference)?;
+        Some(unproved(&facts, reason, clock.mono(), clock.unix()))
     }
 
     /// The question that `user` is being asked at this moment.

@@ -16,8 +16,13 @@ use crate::engine::record::{Method, Row, Verdict};
 pub const PLACES: usize = 128;
 
 /// What alarms there are.
-const ALARMS: [Reason; 4] =
-    [Reason::SpraySuspected, Reason::GuessingSuspected, Reason::FraudReported, Reason::BudgetLow];
+const ALARMS: [Reason; 5] = [
+    Reason::SpraySuspected,
+    Reason::GuessingSuspected,
+    Reason::FraudReported,
+    Reason::BudgetLow,
+    Reason::PasskeyCopied,
+];
 
 /// Verdicts of logins, in the order in which they are numbered here.
 const VERDICTS: [Verdict; 4] = [Verdict::Accepted, Verdict::Rejected, Verdict::Retried, Verdict::Noted];

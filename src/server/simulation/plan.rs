@@ -168,7 +168,12 @@ impl Plan {
         let push = methods.contains(&PUSH).then_some(PushWay { lifetime, matching, per_hour: 20 });
         let voice = methods.contains(&VOICE).then_some(CallWay { lifetime, pin: false, fraud: Some(0) });
         let sms = asked_by_text.then_some(TextWay { lifetime, pin: false });
-        (push.is_some() || voice.is_some() || sms.is_some()).then_some(Asking { push, sms, voice })
+        (push.is_some() || voice.is_some() || sms.is_some()).then_some(Asking {
+            push,
+            sms,
+            voice,
+            ..Asking::default()
+        })
     }
 
     /// The rule as it ought to be.

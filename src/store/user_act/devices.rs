@@ -21,6 +21,7 @@ pub(super) fn add(
         channel: channel.clone(),
         address: said("a device's address", address, ADDRESS_MAX)?.into(),
         key: key.map(Into::into),
+        passkey: false,
         since: now,
         revoked: None,
     };

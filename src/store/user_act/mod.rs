@@ -5,11 +5,13 @@ mod access;
 mod codes;
 mod devices;
 mod invitations;
+pub mod passkeys;
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::passkeys::PasskeyAct;
 use super::admin::AdminFault;
 use super::keyring::Keyring;
 use crate::base::name::Label;
@@ -146,6 +148,8 @@ pub enum UserAct<'a> {
         /// Which one.
         device: &'a str,
     },
+    /// Something is done with a passkey.
+    Passkey(PasskeyAct<'a>),
     /// The same of the device with this number, whose channel cannot reach it any more.
     DeviceGone {
         /// Which one.
@@ -194,6 +198,7 @@ impl UserAct<'_> {
             UserAct::TakeInvite { .. } => Reason::InviteUsed,
             UserAct::AddDevice { .. } => Reason::DeviceAdded,
             UserAct::RevokeDevice { .. } | UserAct::DeviceGone { .. } => Reason::DeviceRevoked,
+            UserAct::Passkey(act) => act.reason(),
             UserAct::SetRole { .. } => Reason::RoleChanged,
             UserAct::HoldPhone { .. } => Reason::PhoneHeld,
         }
@@ -228,6 +233,7 @@ impl UserAct<'_> {
             | UserAct::RemovePin
             | UserAct::RevokeInvite
             | UserAct::TakeInvite { .. } => String::new(),
+            UserAct::Passkey(act) => act.note(),
             UserAct::AddDevice { name, channel, .. } => format!("{name} by {channel}"),
             UserAct::RevokeDevice { device } => (*device).to_owned(),
             UserAct::DeviceGone { device } => format!("{device}: its push service does not know it any more"),
@@ -275,6 +281,7 @@ impl UserAct<'_> {
             UserAct::AddDevice { name, channel, address, key } => {
                 devices::add(special, now, (name, channel, address, *key), entropy)?;
             }
+            UserAct::Passkey(act) => act.apply(special, now, entropy)?,
             UserAct::SetRole { role } => {
                 if special.role == *role {
                     let what = role.map_or_else(

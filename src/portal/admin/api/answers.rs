@@ -147,6 +147,7 @@ async fn act(
         Operation::DisableToken => Act::SwitchToken { serial: place().into(), enabled: false },
         Operation::RemoveToken => Act::RemoveToken(place().into()),
         Operation::RevokeDevice => Act::RevokeDevice(place()),
+        Operation::RemovePasskey => Act::RemovePasskey(place()),
         Operation::EndSessions => Act::EndSessions(match asked.text("login") {
             None => None,
             Some(text) => {

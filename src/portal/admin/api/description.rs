@@ -157,7 +157,7 @@ fn schemas() -> Value {
             "phone": maybe("string"), "phone_held_until": maybe("string"), "groups": texts, "created": text,
             "role": maybe("string"), "local_password": flag, "wrong_codes_in_30_days": number,
             "recovery_codes_left": number, "cannot_log_in": array("Hindrance"), "token_details": array("Token"),
-            "devices": array("Device"), "bypasses": array("Bypass"), "sessions": array("Session"),
+            "devices": array("Device"), "passkeys": array("Passkey"), "bypasses": array("Bypass"), "sessions": array("Session"),
         }),
     ) {
         user.extend(more);
@@ -173,6 +173,7 @@ fn schemas() -> Value {
         "Hindrance": object(json!({ "why": text, "since": maybe("string"), "until": maybe("string"), "sentence": text })),
         "Token": object(json!({ "serial": text, "kind": { "type": "string", "enum": ["totp", "hotp"] }, "enabled": flag, "expires": maybe("string"), "created": text })),
         "Device": object(json!({ "id": text, "name": text, "channel": text, "since": text })),
+        "Passkey": object(json!({ "id": text, "name": text, "since": text, "used": maybe("string") })),
         "Bypass": object(json!({ "client": text, "station": maybe("string"), "until": text, "reason": text })),
         "Session": object(json!({ "login": text, "client": text, "station": text, "until": text })),
         "Login": object(json!({ "login": text, "user": maybe("string"), "client": text, "station": maybe("string"), "seconds": number, "state": { "type": "string", "enum": ["working", "parked", "held", "shared"] } })),

@@ -37,6 +37,8 @@ pub enum Operation {
     RemoveToken,
     /// Revokes a device.
     RevokeDevice,
+    /// Removes a passkey.
+    RemovePasskey,
     /// Ends remembered factors.
     EndSessions,
     /// Gives or takes a role.
@@ -165,7 +167,7 @@ const fn post(
 }
 
 /// Every route.
-pub static ROUTES: [Route; 24] = [
+pub static ROUTES: [Route; 25] = [
     get("/openapi.json", Operation::Description, "description", "This description", &[], ""),
     get("/self", Operation::Whoami, "whoami", "Who the caller is, and their role", &[], "Caller"),
     get(
@@ -279,6 +281,13 @@ pub static ROUTES: [Route; 24] = [
         WHY,
     ),
     post(
+        "/users/{name}/passkeys/{passkey}/remove",
+        Operation::RemovePasskey,
+        "removePasskey",
+        "Remove a passkey",
+        WHY,
+    ),
+    post(
         "/users/{name}/sessions/end",
         Operation::EndSessions,
         "endSessions",
@@ -380,8 +389,12 @@ mod tests {
     #[test]
     fn each_operation_has_one_route_and_is_found_by_it() {
         for route in &ROUTES {
-            let path =
-                route.path.replace("{name}", "a%40b").replace("{serial}", "T+1").replace("{device}", "7");
+            let path = route
+                .path
+                .replace("{name}", "a%40b")
+                .replace("{serial}", "T+1")
+                .replace("{device}", "7")
+                .replace("{passkey}", "8");
             let Found::Here(operation, places) = find(route.method, &path) else { panic!("{path}") };
             assert_eq!(operation, route.operation);
             assert_eq!(places.first().map(String::as_str), route.path.contains("{name}").then_some("a@b"));

@@ -47,8 +47,14 @@
     const typed = item.querySelector('[data-match="type"]');
     const chosen = item.querySelector('[data-match="choose"]');
     const approve = item.querySelector('[data-verdict="approve"]');
+    const onward = item.querySelector('[data-match="passkey"]');
+    if (question.page) {
+      // A passkey is asked for on a page of its own.
+      onward.href = question.page;
+      [typed, chosen, approve].forEach((control) => control.remove());
+    } else { onward.remove(); }
     if (question.match !== "type") { typed.remove(); }
-    if (question.match === "choose") {
+    if (question.match === "choose" && !question.page) {
       approve.remove();
       question.choices.forEach((number) => {
         const button = document.createElement("button");
@@ -60,7 +66,7 @@
     } else { chosen.remove(); }
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (question.match === "choose") { return; }
+      if (question.match === "choose" || question.page) { return; }
       const number = question.match === "type" ? item.querySelector("input").value.trim() : "";
       answer(record, question, "approve", number, item);
     });

@@ -1,0 +1,224 @@
+//! Passkeys with an authenticator in software, through the real program: made by invitation, a login at `/me`, pushes that nothing else
+//! approves, and what attackers send.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads the real clock"
+)]
+
+mod cli_support;
+mod page_support;
+#[path = "../src/portal/passkey/soft.rs"]
+mod soft;
+mod support;
+
+use page_support::{Browser, House, Shown, recovery_codes, token};
+use serde_json::Value;
+use soft::Soft;
+
+/// Where browsers reach the portal of `house`.
+fn origin(house: &House) -> String {
+    format!("http://localhost:{}", house.portal.rsplit(':').next().unwrap())
+}
+
+fn open(name: &str) -> House {
+    House::open_at_localhost(name, "")
+}
+
+/// What is asked of the authenticator, and the name of the challenge.
+fn challenge(
+    browser: &mut Browser<'_>,
+    page: &Shown,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> (String, Value) {
+    let answer = browser.post(page, path, fields);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let said: Value = serde_json::from_str(&answer.body).unwrap();
+    (said["ceremony"].as_str().unwrap().to_owned(), said["options"]["publicKey"].clone())
+}
+
+/// Makes a passkey called `name` where the browser may set something up; what is shown then.
+fn make(browser: &mut Browser<'_>, soft: &mut Soft, name: &str) -> Shown {
+    let page = browser.get("/setup/passkey");
+    let (ceremony, options) = challenge(browser, &page, "/setup/passkey/begin", &[("name", name)]);
+    let made = quoted(&soft.make(&options));
+    browser.post(&page, "/setup/passkey", &[("ceremony", &ceremony), ("credential", &made)])
+}
+
+/// Shows a passkey at `/me`; what comes of it.
+fn log_in(browser: &mut Browser<'_>, user: &str, soft: &mut Soft) -> Shown {
+    let page = browser.get("/me");
+    let (ceremony, options) = challenge(browser, &page, "/me/passkey/begin", &[("user", user)]);
+    let shown = quoted(&soft.show(&options));
+    browser.post(&page, "/me/passkey", &[("ceremony", &ceremony), ("credential", &shown)])
+}
+
+/// As a form carries it.
+fn quoted(value: &Value) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    let text = value.to_string();
+    text.chars()
+        .map(|letter| if plain(letter) { letter.into() } else { format!("%{:02X}", letter as u32) })
+        .collect()
+}
+
+fn trail(house: &House) -> Vec<Value> {
+    let text = house.desk.ok("audit export --since 1d --format jsonl");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn reasons(house: &House) -> Vec<String> {
+    trail(house).iter().map(|row| row["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_passkey_that_was_made_by_invitation_logs_in_at_me_and_is_taken_away() {
+    let house = open("passkey-me");
+    let url = origin(&house);
+    let mut soft = Soft::new(3, &url);
+    let mut browser = house.browser();
+    let invitation = house.invite("u1", "");
+    browser.accept(&invitation);
+    let done = make(&mut browser, &mut soft, "blue+key");
+    assert_eq!(done.status, 200, "{}", done.body);
+    assert_eq!(recovery_codes(&done).len(), 10);
+    assert_eq!(house.browser().get(&invitation).status, 404, "used up");
+    assert!(house.desk.ok("user show u1").contains("blue key since"), "{}", house.desk.ok("user show u1"));
+    let listed = house.desk.ok("device list u1");
+    assert!(listed.contains("blue key") && listed.contains("never used"), "{listed}");
+
+    let mut browser = house.browser();
+    let let_in = log_in(&mut browser, "u1", &mut soft);
+    assert_eq!((let_in.status, let_in.location.as_deref()), (303, Some("/me")), "{}", let_in.body);
+    let own = browser.get("/me");
+    assert!(own.body.contains("blue key") && own.body.contains("last used"), "{}", own.body);
+    let rows = trail(&house);
+    let row = rows.iter().find(|row| row["reason"] == "passkey-accepted").unwrap();
+    assert_eq!(
+        (&row["method"], &row["client"], &row["user"]),
+        (&"passkey".into(), &"portal".into(), &"u1".into())
+    );
+    assert!(
+        rows.iter().any(|row| row["reason"] == "passkey-added")
+            && rows.iter().any(|row| row["reason"] == "passkey-used")
+    );
+
+    let id = page_support::hidden(&own, "passkey");
+    assert_eq!(browser.post(&own, "/me/passkey/remove", &[("passkey", &id)]).status, 303);
+    assert!(!browser.get("/me").body.contains("blue key"), "and the user sits there still");
+    let refused = log_in(&mut house.browser(), "u1", &mut soft);
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(reasons(&house).contains(&"passkey-removed".to_owned()));
+}
+
+#[test]
+fn nobody_is_let_in_by_a_passkey_that_is_wrong_old_copied_or_somebody_elses() {
+    let house = open("passkey-attacks");
+    let url = origin(&house);
+    let mut soft = Soft::new(3, &url);
+    let mut browser = house.browser();
+    browser.accept(&house.invite("u1", ""));
+    assert_eq!(make(&mut browser, &mut soft, "key").status, 200);
+    house.desk.ok("user add u2");
+    let mut other = Soft::new(4, &url);
+    let mut browser = house.browser();
+    browser.accept(&house.invite("u2", ""));
+    assert_eq!(make(&mut browser, &mut other, "key").status, 200);
+
+    let status = |soft: &mut Soft, user: &str| log_in(&mut house.browser(), user, soft).status;
+    assert_eq!(status(&mut soft, "u1"), 303);
+    assert_eq!(status(&mut other, "u1"), 403, "somebody else's");
+    soft.verified = false;
+    assert_eq!(status(&mut soft, "u1"), 403, "nobody made sure of the user");
+    soft.verified = true;
+    "https://evil.example".clone_into(&mut soft.origin);
+    assert_eq!(status(&mut soft, "u1"), 403, "signed at another site");
+    soft.origin.clone_from(&url);
+    "evil.example".clone_into(&mut soft.party);
+    assert_eq!(status(&mut soft, "u1"), 403, "signed for another party");
+    "localhost".clone_into(&mut soft.party);
+    assert_eq!(status(&mut soft, "u1"), 303);
+    soft.counter = 2;
+    assert_eq!(status(&mut soft, "u1"), 403, "counted back");
+    assert!(reasons(&house).contains(&"passkey-copied".to_owned()));
+    soft.counter = 1000;
+
+    // What was sent once is worth nothing again, nor from another browser.
+    let mut browser = house.browser();
+    let page = browser.get("/me");
+    let (ceremony, options) = challenge(&mut browser, &page, "/me/passkey/begin", &[("user", "u1")]);
+    let shown = quoted(&soft.show(&options));
+    let fields = [("ceremony", ceremony.as_str()), ("credential", shown.as_str())];
+    let mut thief = house.browser();
+    let elsewhere = thief.get("/me");
+    assert_eq!(thief.post(&elsewhere, "/me/passkey", &fields).status, 403, "another browser");
+    let without = browser.post_with("00", "/me/passkey", &fields, "");
+    assert_eq!(without.status, 403, "another form");
+    let foreign =
+        browser.post_with(&token(&page), "/me/passkey", &fields, "Origin: https://evil.example\r\n");
+    assert_eq!(foreign.status, 403, "another site");
+    assert_eq!(browser.post(&page, "/me/passkey", &fields).status, 303);
+    let mut again = house.browser();
+    let page = again.get("/me");
+    assert_eq!(again.post(&page, "/me/passkey", &fields).status, 403, "twice");
+
+    // Who is kept out is so with a passkey, too.
+    house.desk.ok("user block u1 --for 1h --reason test");
+    assert_eq!(status(&mut soft, "u1"), 403);
+    house.desk.ok("user unblock u1");
+    assert_eq!(status(&mut soft, "u1"), 303);
+    house.desk.ok("user set u1 --disable");
+    assert_eq!(status(&mut soft, "u1"), 403);
+    let reasons = reasons(&house);
+    for reason in ["passkey-wrong", "user-blocked", "user-disabled"] {
+        assert!(reasons.contains(&reason.to_owned()), "no {reason} in {reasons:?}");
+    }
+}
+
+#[test]
+fn a_name_that_is_nobodys_is_asked_for_a_passkey_like_any_other() {
+    let house = open("passkey-names");
+    let asked = |user: &str| {
+        let mut browser = house.browser();
+        let page = browser.get("/me");
+        let (_, options) = challenge(&mut browser, &page, "/me/passkey/begin", &[("user", user)]);
+        assert_eq!(options["userVerification"], "required");
+        let names = options["allowCredentials"].as_array().unwrap();
+        assert!((1..=2).contains(&names.len()), "{options}");
+        names.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for user in ["u1", "nobody", "Nobody", "%00", ""] {
+        assert_eq!(asked(user), asked(user), "{user}");
+    }
+    assert_eq!(asked("nobody"), asked("NOBODY"), "one name");
+    assert_ne!(asked("u1"), asked("nobody"));
+    // And whatever is signed for it lets nobody in.
+    let mut soft = Soft::new(3, &origin(&house));
+    assert_eq!(log_in(&mut house.browser(), "nobody", &mut soft).status, 403);
+    assert_eq!(log_in(&mut house.browser(), "u1", &mut soft).status, 403);
+}
+
+#[test]
+fn where_the_portal_has_an_address_for_a_name_there_are_no_passkeys_and_check_says_so() {
+    let house = House::open("passkey-off", "");
+    let mut browser = house.browser();
+    browser.accept(&house.invite("u1", ""));
+    assert!(!browser.get("/setup").body.contains("/setup/passkey"));
+    assert_eq!(browser.get("/setup/passkey").location.as_deref(), Some("/setup"));
+    let page = house.browser().get("/me");
+    assert!(!page.body.contains("/me/passkey"), "{}", page.body);
+    let said = house.desk.run(
+        "check --offline --server-name test --portal 127.0.0.1:1 --primary name=here,type=local \
+         --client name=nas,address=127.0.0.1,secret=file:secret,require=passkey",
+    );
+    assert!(
+        said.stderr.contains("no push can be approved by a passkey: public-url names an address"),
+        "{}",
+        said.stderr
+    );
+}
