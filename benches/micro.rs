@@ -196,6 +196,7 @@ fn engine(criterion: &mut Criterion) {
                 began: Tick(0),
                 answer_by: Tick(0),
                 durations: Durations::default(),
+                kept: None,
             });
             let entered = Entered::Password(Secret::from("correct horse"));
             let answer_by = Tick(10_000_000_000);

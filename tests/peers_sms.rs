@@ -15,7 +15,7 @@ use support::process::poll;
 use support::radclient::{Radclient, Signing};
 use support::sink::Sink;
 use support::smpp_centre::{lines, message_centre};
-use support::{FreeRadius, Radmfa, Scratch, User, free_port};
+use support::{FreeRadius, Radmfa, Scratch, Server, User, free_port};
 
 /// A primary that knows `user`, and a server whose store knows the user's phone alone.
 struct Site {
@@ -44,6 +44,34 @@ impl Site {
         arguments.extend(["--channel", channel]);
         arguments.extend(more);
         let radmfa = Radmfa::serve(&scratch, &arguments);
+        Site { radmfa, sink, _primary: primary, scratch }
+    }
+
+    /// Whose gateway shows no challenge: what else its users have to say stands behind the password.
+    fn mute(name: &str, user: &User) -> Site {
+        let sink = Sink::start();
+        let scratch = Scratch::new(name);
+        let primary = FreeRadius::primary(&scratch, std::slice::from_ref(user));
+        let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
+        Radmfa::run(&scratch, &["user", "add", &user.name, "--phone", "+36301234567", "--store", &store])
+            .expect_success("radmfa user add");
+        let server = Server { port: free_port(), secret: "testing123" };
+        let upstream = primary.server();
+        let file = scratch.join("radmfa.toml");
+        let text = format!(
+            "listen = [\"{}\"]\nserver-name = \"mfa-a\"\nstore = \"{store}\"\n\
+             [[client]]\nname = \"nas\"\naddress = \"127.0.0.1\"\nsecret = \"{}\"\n\
+             challenge = false\nappend = \",\"\n\
+             [[primary]]\nname = \"up\"\ntype = \"radius\"\nserver = [\"{}\"]\nsecret = \"{}\"\n\
+             [sms]\nbudget = 1\n{}",
+            server.address(),
+            server.secret,
+            upstream.address(),
+            upstream.secret,
+            sink.table(),
+        );
+        std::fs::write(&file, text).unwrap();
+        let radmfa = Radmfa::configured(&scratch, &file, server);
         Site { radmfa, sink, _primary: primary, scratch }
     }
 
@@ -89,6 +117,46 @@ fn a_gateway_that_tries_again_from_a_new_port_gets_its_user_one_message() {
     assert_eq!(site.sink.count(), 1);
     let (_, code) = site.sink.code(0);
     assert!(site.gateway().answer("u2", &code, &second).accepts());
+}
+
+#[test]
+fn at_a_gateway_that_cannot_ask_a_word_behind_the_password_sends_the_code_that_the_next_login_brings() {
+    let user = User::named("u1");
+    let site = Site::mute("sms-ahead", &user);
+    let typed = |behind: &str| format!("{},{behind}", user.password);
+
+    assert!(site.gateway().password("u1", "wrong,sms").rejects());
+    assert_eq!(site.sink.count(), 0, "a message for a wrong password");
+
+    let refused = site.gateway().password("u1", &typed("sms"));
+    assert!(refused.rejects(), "{refused:?}");
+    let said = "We sent a code to ···67. Log in again with your password,code";
+    assert_eq!(radclient_text(refused.one("Reply-Message")), said);
+    let (to, code) = site.sink.code(0);
+    assert_eq!(to, "+36301234567");
+
+    assert!(site.gateway().password("u1", &format!("wrong,{code}")).rejects());
+    assert!(site.gateway().password("u1", &typed("000000x")).rejects());
+    let accept = site.gateway().password("u1", &typed(&code));
+    assert!(accept.accepts(), "{accept:?}");
+    assert!(site.gateway().password("u1", &typed(&code)).rejects(), "a code was good twice");
+    assert_eq!(site.sink.count(), 1);
+
+    let log = site.radmfa.process.log();
+    assert!(!log.contains(&code) && !log.contains("1234567"), "a code or a number in the log:\n{log}");
+    let store = format!("sqlite:{}", site.scratch.join("radmfa.db").display());
+    let arguments = ["report", "auth", "--format", "json", "--store", &store];
+    let report = Radmfa::run(&site.scratch, &arguments).expect_success("radmfa report").stdout;
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&report).unwrap();
+    let count = |reason: &str| rows.iter().filter(|row| row["reason"] == reason).count();
+    assert_eq!((count("code-sent-ahead"), count("code-accepted"), count("code-wrong")), (1, 1, 2));
+    // The one message is more than four fifths of what may be sent in a day.
+    assert_eq!(count("budget-low"), 1, "{report}");
+}
+
+/// What radclient prints of a text, which escapes what is no ASCII.
+fn radclient_text(printed: &str) -> String {
+    printed.replace("\\302\\267", "·")
 }
 
 #[test]

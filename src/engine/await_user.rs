@@ -8,6 +8,7 @@ use super::account::{Account, Token};
 use super::await_commit::{AwaitCommit, Then};
 use super::codes::{self, Judgement};
 use super::in_vain::refuse_late;
+use super::kept;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::methods::{self, Offer, Wanted};
@@ -114,7 +115,7 @@ impl AwaitUser {
 
 /// A word for another method, or a code.
 fn entered(
-    facts: Box<Facts>,
+    mut facts: Box<Facts>,
     user: UserName,
     account: &Account,
     typed: &Secret,
@@ -123,12 +124,17 @@ fn entered(
 ) -> Step {
     // Where nothing is to tell one login from another, an entry is a code.
     if facts.policy.admission.uniform_prompt {
+        facts.kept = None;
         return judge(facts, user, account, typed, round, env);
     }
     let offers = methods::offers(account, &facts.policy, env.unix);
     match methods::wanted(typed.expose(), &offers, &facts.policy.login) {
-        // What is sent, or asked for, is asked for by a challenge.
-        Wanted::Offer(offer) if !facts.policy.admission.challenge && !offer.can_be_held(&facts.policy) => {
+        // What is sent, or asked for, is asked for by a challenge, or brought by the next login.
+        Wanted::Offer(offer)
+            if !facts.policy.admission.challenge
+                && !offer.can_be_held(&facts.policy)
+                && !kept::can_be_sent(offer, &facts.policy) =>
+        {
             refuse(&facts, Reason::CannotAsk, env)
         }
         Wanted::Offer(offer) => {
@@ -136,7 +142,15 @@ fn entered(
             sending::change(facts, user, account, offers, round, env)
         }
         Wanted::Absent => absent(facts, user, &offers, round, env),
-        Wanted::Nothing => judge(facts, user, account, typed, round, env),
+        Wanted::Nothing => {
+            facts.kept = facts.kept.take().filter(|kept| kept.is_among(&offers));
+            let behind = round.sent.is_none() && round.asked.is_none() && !facts.policy.admission.challenge;
+            if behind && facts.kept.is_none() && account.tokens.is_empty() && !account.can_be_asked(env.unix)
+            {
+                return refuse(&facts, Reason::NoCodeAwaited, env);
+            }
+            judge(facts, user, account, typed, round, env)
+        }
     }
 }
 
@@ -148,14 +162,16 @@ fn absent(
     mut round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    if !facts.policy.admission.challenge || offers.is_empty() {
+    if !facts.policy.admission.challenge {
         return refuse(&facts, Reason::MethodNotOffered, env);
     }
     round.changes = round.changes.saturating_add(1);
     if round.changes > sending::CHANGES_MAX {
         return refuse(&facts, Reason::TooManyRounds, env);
     }
-    ask_for_code(facts, user, round, &methods::absent(offers), env)
+    // Who enrols has nothing to choose from.
+    let text = if offers.is_empty() { prompt::AGAIN.to_owned() } else { methods::absent(offers) };
+    ask_for_code(facts, user, round, &text, env)
 }
 
 /// `wanted`, and what else there is of its kind: the next device, where the first is out of reach.
@@ -320,14 +336,16 @@ fn waive(
 
 /// Judges a code and commits the judgement.
 fn judge(
-    facts: Box<Facts>,
+    mut facts: Box<Facts>,
     user: UserName,
     account: &Account,
     code: &Secret,
     mut round: CodeRound,
     env: &mut Env<'_>,
 ) -> Step {
-    if !account.can_be_asked(env.unix) && round.sent.is_none() && round.asked.is_none() {
+    let kept = facts.kept.take();
+    let asked = round.sent.is_some() || round.asked.is_some() || kept.is_some();
+    if !account.can_be_asked(env.unix) && !asked {
         let reason = unusable(&account.tokens, Reason::TokenGone, env.unix);
         return refuse(&facts, reason, env);
     }
@@ -336,15 +354,26 @@ fn judge(
         return refuse(&facts, reason, env);
     }
     let wants_pin = facts.policy.login.pin == PinWanted::WithCode && !round.enrols;
-    let split = wants_pin.then(|| pin::take_off(account, code, round.sent.is_some(), env.unix));
+    let sent = round.sent.is_some() || kept.is_some();
+    let split = wants_pin.then(|| pin::take_off(account, code, sent, env.unix));
     let (pin_right, code) = split.as_ref().map_or((true, code), |(right, code)| (*right, code));
-    let typed = sending::compare(&round, code, env.mono);
     // Where a code was sent, no token's is looked at; but the failures on the books may have been guesses at tokens.
     round.guesses = account.guesses(env.unix);
+    if kept.is_some() && account.usable(env.unix).next().is_some() {
+        // An entry behind a password may be a token's code or the one that was sent ahead.
+        round.guesses = round.guesses.saturating_add(1);
+    }
     // Good for this entry and no later one.
     let ahead = round.ahead.take();
     let (failures, last) = (account.failures, account.last_failure);
     let standing = lockout::standing(&facts.policy.lockout, round.guesses, failures, last, env.unix);
+    let typed = match &kept {
+        // Who has to wait takes no try of it, and hears nothing of what it is.
+        // A wrong PIN is a wrong entry, whatever stands behind it.
+        Some(kept) if standing == Standing::Free && !pin_right => kept.try_once(&Secret::new([]), env.mono),
+        Some(kept) if standing == Standing::Free => kept.try_once(code, env.mono),
+        _ => sending::compare(&round, code, env.mono),
+    };
     // What the policy does not ask for is no second factor, wherever it is typed: behind a password, or beside a question.
     let takes_codes = facts.policy.login.takes_codes();
     let judgement = match round.sent {
@@ -390,9 +419,10 @@ fn judge(
     let row = Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),
-        method: match &round.sent {
-            Some(sent) => sent.method(),
-            None => codes::method(account, &judgement, env.unix),
+        method: match (&round.sent, kept) {
+            (Some(sent), _) => sent.method(),
+            (None, Some(kept)) if account.tokens.is_empty() => kept.method(),
+            _ => codes::method(account, &judgement, env.unix),
         },
         device,
         tally,

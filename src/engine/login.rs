@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::await_commit::{AwaitCommit, Then};
 use super::await_primary::AwaitPrimary;
 use super::await_user::{AwaitUser, Looking};
+use super::kept::Kept;
 use super::policy::Policy;
 use super::prompt;
 use super::proof::PrimaryPassed;
@@ -51,6 +52,8 @@ pub struct Facts {
     pub durations: Durations,
     /// When its latest request must be answered.
     pub answer_by: Tick,
+    /// A code that was sent ahead for it.
+    pub kept: Option<Arc<Kept>>,
 }
 
 /// The first Access-Request of a login.

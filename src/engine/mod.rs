@@ -27,6 +27,7 @@ mod codes;
 pub mod delivery;
 pub mod enrol;
 mod in_vain;
+pub mod kept;
 pub mod lockout;
 pub mod login;
 pub mod methods;

@@ -106,6 +106,10 @@ reasons! {
     CodeExpired = "code-expired",
     /// A code was made and handed over to be sent; the login goes on.
     CodeSent = "code-sent",
+    /// A code was sent at a gateway that cannot ask for it; the user's next login there brings it behind the password.
+    CodeSentAhead = "code-sent-ahead",
+    /// A code stood behind the password, but the user owns no token, and none that was sent is waited for at this server.
+    NoCodeAwaited = "no-code-awaited",
     /// No provider took the message.
     DeliveryFailed = "delivery-failed",
     /// The provider says that a message with a code reached the user's device.

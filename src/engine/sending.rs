@@ -18,6 +18,7 @@ use super::asking::{Question, Reference};
 use super::await_commit::{AwaitCommit, Then};
 use super::await_user::{ask_for_code, ask_for_token};
 use super::delivery::{Delivery, DeliveryId, Kind, Message, Sent};
+use super::kept;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::methods::{self, Factor, Offer};
@@ -40,7 +41,7 @@ pub(super) use code::{SentCode, Typed, compare, make_code};
 /// Digits of a code that is sent.
 pub(super) const DIGITS: u8 = 6;
 /// For so long after its lifetime a code is still known, to be refused as too late.
-const LATE: Duration = Duration::from_mins(5);
+pub(super) const LATE: Duration = Duration::from_mins(5);
 /// Where a user asks for another code before there may be one.
 const TOO_SOON: &str = "No other code can be sent yet. Enter the one we sent:";
 /// The longest that a request is held for a provider's answer; then the prompt is shown all the same.
@@ -262,7 +263,13 @@ impl Dispatch {
 
     /// The send was not recorded: the next offer, or refused.
     pub(super) fn refused(self: Box<Self>, facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
-        let Dispatch { user, to, mut round, rest, before, .. } = *self;
+        let Dispatch { user, to, mut round, rest, before, outgoing, .. } = *self;
+        if reason == Reason::SendLimit
+            && matches!(outgoing, Outgoing::Code(_))
+            && let Some(refused) = kept::too_soon(&facts, &to, reason, env)
+        {
+            return refused;
+        }
         if rest.is_empty() && before.is_some() {
             round.sent = before;
             return ask_for_code(facts, user, round, TOO_SOON, env);
@@ -306,8 +313,11 @@ impl Dispatch {
     }
 
     fn ask(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
-        let Dispatch { user, mut round, outgoing, rest, .. } = *self;
+        let Dispatch { user, to, mut round, outgoing, rest, .. } = *self;
         let sent = match outgoing {
+            Outgoing::Code(sent) if kept::may_keep(&facts.policy) => {
+                return kept::keep(&facts, &to, sent, env);
+            }
             Outgoing::Code(sent) => sent,
             Outgoing::Question(mut asked, _) => {
                 asked.follow(rest);

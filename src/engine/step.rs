@@ -14,6 +14,7 @@ use super::await_primary::AwaitPrimary;
 use super::await_user::AwaitUser;
 use super::delivery::{Delivery, DeliveryId, Sent};
 use super::enrol::Lead;
+use super::kept::Kept;
 use super::parked::Parked;
 use super::passkey::Assertion;
 use super::proof::Outcome;
@@ -46,6 +47,8 @@ pub enum Step {
     Commit(Record, AwaitCommit),
     /// Hand the request to the server that has its login.
     Relay(PeerRequest, AwaitPeer),
+    /// Keep a code that was sent ahead for the user's next login at this client and station, then go on.
+    Keep(Arc<Kept>, Box<Step>),
     /// Wait for somebody.
     Wait(Wait, Box<Parked>),
     /// It is over: answer every request that hangs on the login.

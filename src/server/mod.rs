@@ -23,6 +23,7 @@ pub mod front;
 mod herald;
 pub mod hindrance;
 mod intents;
+mod kept;
 mod leads;
 pub mod line;
 pub mod manners;

@@ -23,6 +23,7 @@ use dashmap::DashMap;
 
 use super::affinity::{Mint, RoundHasher, RoundId};
 use super::intents::Intents;
+use super::kept::KeptCodes;
 use super::leads::Leads;
 use super::peers::RELAY_PATIENCE;
 use super::phones::Phones;
@@ -32,6 +33,7 @@ use crate::base::name::{Label, UserName};
 use crate::base::system::random;
 use crate::base::time::Tick;
 use crate::engine::await_peer::relay;
+use crate::engine::kept::may_keep;
 use crate::engine::login::{Facts, FirstRequest, begin, refuse, refuse_at};
 use crate::engine::question::PeerRequest;
 use crate::engine::reason::Reason;
@@ -51,6 +53,7 @@ pub struct Node {
     intents: Intents,
     phones: Phones,
     leads: Leads,
+    kept: KeptCodes,
     /// No login's wait is over before this tick: most sweeps have nothing to look at, however many wait.
     earliest: AtomicU64,
 }
@@ -70,6 +73,7 @@ impl Node {
             intents: Intents::default(),
             phones: Phones::default(),
             leads: Leads::default(),
+            kept: KeptCodes::default(),
             earliest: AtomicU64::new(u64::MAX),
         }
     }
@@ -136,9 +140,12 @@ impl Node {
             Some(intent) => self.hang_copy(intent, arrival, env)?,
             None => arrival,
         };
-        let (round, facts, Brought { entered, packet, .. }) = self.open(arrival, env, out)?;
+        let (round, mut facts, Brought { entered, packet, .. }) = self.open(arrival, env, out)?;
         if let Some(intent) = intent {
             self.claim_intent(intent, round, env);
+        }
+        if may_keep(&facts.policy) {
+            facts.kept = self.kept.find(&facts);
         }
         let first = FirstRequest { facts: Box::new(facts), entered, packet, answer_by };
         self.go_on(round, env, out, |env| begin(first, env))
@@ -287,6 +294,7 @@ impl Node {
     pub fn expired(&self, now: Tick) -> Vec<RoundId> {
         self.phones.sweep(now);
         self.intents.sweep(now);
+        self.kept.sweep(now);
         if now < Tick(self.earliest.load(Ordering::Relaxed)) {
             return Vec::new();
         }
@@ -376,6 +384,7 @@ impl Node {
             answer_by: arrival.came + arrival.policy.admission.answer_within(),
             began: arrival.came,
             durations: Durations::default(),
+            kept: None,
         }
     }
 

@@ -102,6 +102,8 @@ impl Parked {
             answer_by: _,
             began,
             durations,
+            // At gateways that cannot ask, whose logins are never parked here.
+            kept: _,
         } = &**facts;
         let candidates = ruling.as_ref().map(|ruling| ruling.candidates()).unwrap_or_default();
         let mut out = Writer(Vec::with_capacity(room_for(stage) + candidates.len() * NAME));
@@ -170,6 +172,7 @@ impl Parked {
             began: ago(parked.ran),
             durations: parked.durations,
             answer_by: mono,
+            kept: None,
         };
         let since = ago(parked.waited);
         let login = Parked { facts: Box::new(facts), user: parked.user, stage: parked.stage, since };

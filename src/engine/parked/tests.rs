@@ -76,6 +76,7 @@ fn facts(settled: Option<&str>, station: Option<&str>) -> Facts {
             typing: Duration::from_secs(2),
             sending: Duration::from_millis(300),
         },
+        kept: None,
     }
 }
 

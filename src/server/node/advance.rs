@@ -86,6 +86,12 @@ impl Node {
                 Some(Ask::Commit(record, Ticket { round, state }))
             }
             Step::Relay(request, state) => Some(Ask::Relay(request, Ticket { round, state })),
+            Step::Keep(code, then) => {
+                if let Some(slot) = self.slots.get(&round) {
+                    self.kept.keep(&slot.facts, code, env.mono);
+                }
+                self.advance(round, *then, env, out)
+            }
             // Answers from phones come to the server that asked, so a login that waits for one stays.
             Step::Wait(wait, parked) if parked.asks().is_none() && self.shares(round, &wait) => {
                 self.settle(round, None, env);
