@@ -16,9 +16,13 @@ mod page_support;
 mod soft;
 mod support;
 
+use std::cell::OnceCell;
+
 use page_support::{Browser, House, Shown, recovery_codes, token};
 use serde_json::Value;
 use soft::Soft;
+use support::push_service::{Browser as PhoneBrowser, PushService};
+use support::webhook::{Webhook, post, seconds_now};
 
 /// Where browsers reach the portal of `house`.
 fn origin(house: &House) -> String {
@@ -221,4 +225,195 @@ fn where_the_portal_has_an_address_for_a_name_there_are_no_passkeys_and_check_sa
         "{}",
         said.stderr
     );
+}
+
+/// A server that pushes by ntfy, to browsers and to an app, at whose gateway pushes are approved by passkey alone. `u1` has a passkey,
+/// and so has `alice`, and each a phone that ntfy reaches.
+struct Phones {
+    house: House,
+    ntfy: Webhook,
+    service: PushService,
+}
+
+impl Phones {
+    fn open(name: &str) -> (Phones, Soft, Soft) {
+        let (ntfy, kept) = (Webhook::start(), OnceCell::new());
+        let nas = ",challenge=false,patience=5m,require=passkey";
+        let house = House::open_pushing(name, nas, |desk| {
+            kept.get_or_init(|| PushService::start(&desk.scratch));
+            format!(
+                "--push lifetime=5m --channel name=ntfy,kind=push,type=ntfy,url=http://{address} \
+                 --channel name=hook,kind=push,type=webhook,url=http://{address}/hook,secret=hook-secret-of-the-test \
+                 --channel name=web,kind=push,type=web,push-services=127.0.0.1,ca-file=push-ca.pem,from=mailto:it@example.com",
+                address = ntfy.address
+            )
+        });
+        let url = origin(&house);
+        let (mut own, mut others) = (Soft::new(3, &url), Soft::new(4, &url));
+        for (user, soft) in [("u1", &mut own), ("alice", &mut others)] {
+            let mut browser = house.browser();
+            browser.accept(&house.invite(user, ""));
+            assert_eq!(make(&mut browser, soft, "key").status, 200);
+            house.desk.ok(&format!("device add {user} --channel ntfy --address {user}-phone"));
+        }
+        (Phones { house, ntfy, service: kept.into_inner().unwrap() }, own, others)
+    }
+
+    /// The path of the page that notification `place` opens, and the labels of its buttons.
+    fn page(&self, place: usize) -> (String, Vec<String>) {
+        let message = self.ntfy.question(place).json();
+        let click = message["click"].as_str().unwrap();
+        let actions = message["actions"].as_array().unwrap().iter();
+        let labels = actions.map(|action| action["label"].as_str().unwrap().to_owned()).collect();
+        (format!("/{}", click.splitn(4, '/').nth(3).unwrap()), labels)
+    }
+
+    /// How a login at the gateway ends: 0 for let in; waits as long as the gateway does.
+    fn log_in(&self, user: &str) -> i32 {
+        let output = self.house.desk.run(&format!(
+            "login {user} --server 127.0.0.1:{} --secret file:secret --password-file password --timeout 5m",
+            self.house.radius
+        ));
+        output.status.code().unwrap()
+    }
+}
+
+/// A yes with a passkey that is shown for it, as the script sends it.
+fn approve(browser: &mut Browser<'_>, page: &Shown, path: &str, number: &str, soft: &mut Soft) -> Shown {
+    let (ceremony, options) = challenge(browser, page, &format!("{path}/passkey"), &[]);
+    yes(browser, page, path, (number, &ceremony, &quoted(&soft.show(&options))))
+}
+
+fn yes(browser: &mut Browser<'_>, page: &Shown, path: &str, signed: (&str, &str, &str)) -> Shown {
+    let (number, ceremony, credential) = signed;
+    let mut fields = vec![("verdict", "approve"), ("ceremony", ceremony), ("credential", credential)];
+    if !number.is_empty() {
+        fields.push(("number", number));
+    }
+    browser.post(page, path, &fields)
+}
+
+#[test]
+fn a_push_is_approved_by_this_users_passkey_for_this_login_and_by_nothing_else() {
+    let (phones, mut own, mut others) = Phones::open("passkey-push");
+    let house = &phones.house;
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| phones.log_in("u1"));
+        let (path, labels) = phones.page(0);
+        assert_eq!(labels, ["Open", "Deny"], "no button approves");
+        let mut browser = house.browser();
+        let page = browser.get(&path);
+        assert!(page.body.contains("data-passkey") && page.body.contains("passkey.js"), "{}", page.body);
+        let bare = browser.post(&page, &path, &[("verdict", "approve")]);
+        assert!(bare.status == 403 && bare.body.contains("Not approved"), "{}", bare.body);
+        assert_eq!(approve(&mut browser, &page, &path, "", &mut others).status, 403, "somebody else's");
+        own.verified = false;
+        assert_eq!(approve(&mut browser, &page, &path, "", &mut own).status, 403, "not sure of the user");
+        own.verified = true;
+        let counter = std::mem::replace(&mut own.counter, 1);
+        assert_eq!(approve(&mut browser, &page, &path, "", &mut own).status, 403, "counted back");
+        own.counter = counter;
+        let front = browser.get("/me");
+        let (ceremony, options) = challenge(&mut browser, &front, "/me/passkey/begin", &[("user", "u1")]);
+        let signed = quoted(&own.show(&options));
+        let other_use = yes(&mut browser, &page, &path, ("", &ceremony, &signed));
+        assert_eq!(other_use.status, 403, "made for a login at /me");
+
+        // Two users are asked at once: what was made for one login answers no other.
+        let second = scope.spawn(|| phones.log_in("alice"));
+        let (other_path, _) = phones.page(1);
+        let other_page = browser.get(&other_path);
+        let begin = format!("{other_path}/passkey");
+        let (ceremony, options) = challenge(&mut browser, &other_page, &begin, &[]);
+        let signed = quoted(&others.show(&options));
+        assert_eq!(yes(&mut browser, &page, &path, ("", &ceremony, &signed)).status, 403, "another login's");
+        let used_up = yes(&mut browser, &other_page, &other_path, ("", &ceremony, &signed));
+        assert_eq!(used_up.status, 403, "used up by that");
+        assert_eq!(
+            browser.post(&other_page, &other_path, &[("verdict", "deny")]).status,
+            200,
+            "no takes none"
+        );
+        assert_ne!(second.join().unwrap(), 0);
+
+        let approved = approve(&mut browser, &page, &path, "", &mut own);
+        assert!(approved.status == 200 && approved.body.contains("Approved"), "{}", approved.body);
+        assert_eq!(login.join().unwrap(), 0);
+        assert_eq!(browser.post(&page, &format!("{path}/passkey"), &[]).status, 409, "late");
+    });
+    let reasons = reasons(house);
+    for reason in ["passkey-wrong", "passkey-copied", "passkey-used", "phone-approved", "phone-denied"] {
+        assert!(reasons.contains(&reason.to_owned()), "no {reason} in {reasons:?}");
+    }
+}
+
+#[test]
+fn a_device_that_shows_no_page_is_not_asked_and_one_that_does_approves_nothing_by_itself() {
+    let (phones, _, mut soft) = Phones::open("passkey-device");
+    let Phones { house, ntfy, service } = &phones;
+    let desk = &house.desk;
+    desk.ok("device revoke alice alice-phone");
+    desk.ok("device add alice --channel hook --address alices-app");
+    assert_ne!(phones.log_in("alice"), 0);
+    desk.ok("device revoke u1 key");
+    assert_ne!(phones.log_in("u1"), 0, "without a passkey");
+    assert_eq!(ntfy.count(), 0, "nobody was asked");
+    let missing = reasons(house).iter().filter(|reason| *reason == "passkey-missing").count();
+    assert_eq!(missing, 2, "{:?}", reasons(house));
+
+    let phone = PhoneBrowser::new(service, "phone");
+    let (address, key) = (phone.address(), phone.public_key());
+    let mut added = desk.command("device add alice --channel web --name phone");
+    added.args(["--address", &address, "--key", &key]);
+    assert!(added.status().unwrap().success());
+    let listed: Vec<Value> = serde_json::from_str(&desk.ok("device list alice --format json")).unwrap();
+    let device = listed.iter().find(|device| device["name"] == "phone").unwrap()["number"].as_str().unwrap();
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| phones.log_in("alice"));
+        let id = phone.open(&service.message(0).body)["id"].as_str().unwrap().to_owned();
+        let call = |path: &str, body: &Value| {
+            let (status, said) = post(&format!("http://{}{path}", house.portal), &[], &body.to_string());
+            (status, serde_json::from_str::<Value>(&said).unwrap_or(Value::Null))
+        };
+        let signed = phone.answers(("alice", device), &id, "approve", "");
+        let (status, said) = call("/device/api/answer", &signed);
+        assert_eq!((status, &said["error"]), (403, &"passkey-required".into()), "{said}");
+        let (_, asked) = call("/device/api/questions", &phone.asks("alice", device, seconds_now()));
+        let path = asked["questions"][0]["page"].as_str().unwrap().to_owned();
+        let mut browser = house.browser();
+        let page = browser.get(&path);
+        assert_eq!(approve(&mut browser, &page, &path, "", &mut soft).status, 200);
+        assert_eq!(login.join().unwrap(), 0);
+    });
+    assert!(reasons(house).contains(&"passkey-required".to_owned()));
+}
+
+#[test]
+fn a_device_alone_may_want_a_passkey_beside_the_number() {
+    let (phones, mut soft, _) = Phones::open("passkey-number");
+    let house = &phones.house;
+    let wanted = house.desk.ok("device require u1 u1-phone passkey");
+    assert!(wanted.contains("with a passkey alone"), "{wanted}");
+    assert!(house.desk.ok("device list u1").contains("with a passkey alone"));
+    for (place, right) in [(0, false), (1, true)] {
+        // Nothing is required at this door; the device wants it.
+        let mut front = house.browser();
+        let page = front.get("/me");
+        let asked = front.post(&page, "/me/login", &[("user", "u1"), ("password", "correct horse")]);
+        let line = asked.body.split("Type ").nth(1).unwrap_or_else(|| panic!("{}", asked.body));
+        let number = line[..2].to_owned();
+        let typed = if right { number } else { if number == "10" { "11" } else { "10" }.to_owned() };
+        let state = page_support::hidden(&asked, "state");
+        let (path, _) = phones.page(place);
+        let mut browser = house.browser();
+        let page = browser.get(&path);
+        assert!(page.body.contains("name=\"number\"") && page.body.contains("data-passkey"), "{}", page.body);
+        let bare = browser.post(&page, &path, &[("verdict", "approve"), ("number", &typed)]);
+        assert_eq!(bare.status, 403, "{}", bare.body);
+        let answered = approve(&mut browser, &page, &path, &typed, &mut soft);
+        assert_eq!(answered.body.contains("Approved"), right, "{}", answered.body);
+        let ended = front.post(&asked, "/me/login", &[("user", "u1"), ("state", &state), ("code", "")]);
+        assert_eq!(ended.location.as_deref() == Some("/me"), right, "{}", ended.body);
+    }
+    assert!(reasons(house).contains(&"number-wrong".to_owned()));
 }

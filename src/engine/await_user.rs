@@ -252,9 +252,12 @@ fn ask(
         return entered(facts, user, account, &behind, round, env);
     }
     if !can_ask {
+        let pushes = offers.iter().any(|offer| offer.device.is_some());
         offers.retain(|offer| offer.can_be_held(&facts.policy));
         if offers.is_empty() {
-            return refuse(&facts, Reason::CannotAsk, env);
+            let lacks = !pushes && methods::lacks_passkey(account, &facts.policy.login);
+            let reason = if lacks { Reason::PasskeyMissing } else { Reason::CannotAsk };
+            return refuse(&facts, reason, env);
         }
     }
     sending::begin(facts, user, account, offers, round, env)

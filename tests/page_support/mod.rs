@@ -31,19 +31,29 @@ impl House {
 
     /// With `nas` said of the gateway too, each with a comma before it.
     pub fn open_with(name: &str, nas: &str, more: &str) -> House {
-        House::open_as(name, nas, str::to_owned, more)
+        House::open_as(name, nas, str::to_owned, |_| more.to_owned())
     }
 
     /// The same where browsers know the portal as `localhost`: passkeys are for names.
     pub fn open_at_localhost(name: &str, more: &str) -> House {
+        House::open_pushing(name, "", |_| more.to_owned())
+    }
+
+    /// The same with what has to know the desk first.
+    pub fn open_pushing(name: &str, nas: &str, more: impl FnOnce(&Desk) -> String) -> House {
         let at = |portal: &str| {
             let port = portal.rsplit(':').next().unwrap();
             format!("listen={portal},public-url=http://localhost:{port}")
         };
-        House::open_as(name, "", at, more)
+        House::open_as(name, nas, at, more)
     }
 
-    fn open_as(name: &str, nas: &str, said: impl Fn(&str) -> String, more: &str) -> House {
+    fn open_as(
+        name: &str,
+        nas: &str,
+        said: impl Fn(&str) -> String,
+        more: impl FnOnce(&Desk) -> String,
+    ) -> House {
         let desk = Desk::new(name);
         desk.write("password", "correct horse\n");
         desk.write("secret", "a long shared secret");
@@ -54,8 +64,9 @@ impl House {
         let (radius, portal) = (free_port(), format!("127.0.0.1:{}", free_port()));
         let server = desk.serve(&format!(
             "serve --server-name test --listen 127.0.0.1:{radius} --portal {} --primary name=here,type=local \
-             --client name=nas,address=127.0.0.1,secret=file:secret{nas} {more}",
-            said(&portal)
+             --client name=nas,address=127.0.0.1,secret=file:secret{nas} {}",
+            said(&portal),
+            more(&desk)
         ));
         House { desk, portal, radius, _server: server }
     }
