@@ -16,6 +16,7 @@ use super::sending::Dispatch;
 use super::step::{Env, Step};
 use super::{phone, prompt};
 use crate::base::name::UserName;
+use crate::base::time::Tick;
 use crate::wire::AttributeList;
 
 /// Takes the store's answer to a commit.
@@ -72,6 +73,30 @@ impl AwaitCommit {
             | Then::SendNext { .. }
             | Then::Lead { .. }
             | Then::Alarmed(_) => None,
+        }
+    }
+
+    /// When the request has to be answered, where the record is for an Accept.
+    pub fn accept_by(&self) -> Option<Tick> {
+        match &self.then {
+            Then::Accept { facts, .. } | Then::AcceptCode { facts, .. } => Some(facts.answer_by),
+            Then::AskAgain { .. }
+            | Then::Reject { .. }
+            | Then::Send { .. }
+            | Then::SendNext { .. }
+            | Then::Lead { .. }
+            | Then::Alarmed(_) => None,
+        }
+    }
+
+    /// Goes on without the record: nobody waits for its Accept, so nothing is spent.
+    pub fn too_late(self, env: &mut Env<'_>) -> Step {
+        let AwaitCommit { row, then } = self;
+        match then {
+            Then::Accept { facts, .. } | Then::AcceptCode { facts, .. } => {
+                refuse(&facts, Reason::RelayedTooLate, env)
+            }
+            then => unavailable(row, then),
         }
     }
 

@@ -162,6 +162,8 @@ reasons! {
     OwnerUnavailable = "owner-unavailable",
     /// The server that made the State attribute has no client of this name.
     ClientUnknownAtOwner = "client-unknown-at-owner",
+    /// The answer was right, but whoever passed it on to this server had told its gateway by then that there was none; nothing was spent.
+    RelayedTooLate = "relayed-too-late",
     /// Another server has the login and decided; its trail says how.
     Relayed = "relayed",
     /// The request carries a kind of credential that this server cannot check.

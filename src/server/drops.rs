@@ -74,6 +74,7 @@ fn remedy(reason: DropReason) -> &'static str {
             "give both servers' peer tables the same secret, and each the other's server-name"
         }
         DropReason::RelayReplayed => "find out who repeats packets between the servers",
+        DropReason::RelayLate => "see what held this server, or the way between the two, up for seconds",
         DropReason::RelayRefused => "run the same version of radmfa on both servers",
         DropReason::UnknownClient => "add a client with this address, or ask from one that is configured",
         DropReason::BadMessageAuthenticator | DropReason::BadRequestAuthenticator => {

@@ -233,7 +233,7 @@ impl Node {
             return self.refuse(arrival, Reason::StateSpent, env, out);
         };
         slot.works_on(&arrival);
-        let answer_by = arrival.came + arrival.policy.admission.answer_within();
+        let answer_by = arrival.answer_by();
         let Brought { entered, packet, origin } = slot.hang(arrival);
         drop(slot);
         let event = if env.mono >= until {

@@ -232,6 +232,12 @@ impl Slot {
         self.waiting.iter().all(|waiting| waiting.reply_to.fits(attributes))
     }
 
+    /// Whether requests hang on the login, and nobody waits for the answer to any at `now`.
+    pub(super) fn is_unheard(&self, now: Tick) -> bool {
+        let over = |waiting: &Waiting| waiting.reply_to.until().is_some_and(|until| now >= until);
+        !self.waiting.is_empty() && self.waiting.iter().all(over)
+    }
+
     /// Takes the parked login out, leaving the slot busy.
     pub(super) fn take(&mut self) -> Option<(Box<Parked>, Tick)> {
         if !matches!(self.at, At::Parked { .. }) {

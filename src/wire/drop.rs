@@ -44,6 +44,7 @@ drop_reasons! {
     BadPeerSecret "bad-peer-secret" "what came from a peer's address is not signed or sealed with its secret; is the secret the same on both sides?"
     RelayReplayed "relay-replayed" "a peer's request came again in another packet"
     RelayRefused "relay-refused" "what a peer passed on is no answer to a challenge of this server, or was passed on before"
+    RelayLate "relay-late" "a peer's request came so late that nobody waits for its answer any more"
     // What is asked.
     UnknownCode "unknown-code" "the packet is of a kind that is not served here"
     TwoUserNames "two-user-names" "the packet holds two User-Name attributes"

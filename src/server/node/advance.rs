@@ -66,6 +66,10 @@ impl Node {
                 let step = state.too_large(env);
                 self.advance(round, step, env, out)
             }
+            Step::Commit(_, state) if self.is_unheard(round, &state, env.mono) => {
+                let step = state.too_late(env);
+                self.advance(round, step, env, out)
+            }
             Step::Commit(record, state) => {
                 if let Some((_, kind)) = state.asks() {
                     return self.claim(round, kind, record, state, env, out);
@@ -138,6 +142,13 @@ impl Node {
             }
             _ => true,
         }
+    }
+
+    /// Whether an Accept would reach nobody: the servers that passed its requests on have told their gateways by now that there was
+    /// no answer. Looked at before the record, so that no code is spent and no row says accepted for it.
+    fn is_unheard(&self, round: RoundId, state: &AwaitCommit, now: Tick) -> bool {
+        state.accept_by().is_some_and(|by| now >= by)
+            && self.slots.get(&round).is_some_and(|slot| slot.is_unheard(now))
     }
 
     /// Answers every waiting request with a challenge. The State of the first one names the round that the login's

@@ -160,7 +160,7 @@ impl Node {
         if self.slots.get(&round).is_some_and(|slot| !slot.is_away()) {
             return self.resume(round, arrival, gone, env, out);
         }
-        let answer_by = arrival.came + arrival.policy.admission.answer_within();
+        let answer_by = arrival.answer_by();
         // Of a login of its own, should the other one be gone.
         let facts = Box::new(self.facts_of(RoundId(random(env.entropy)), &arrival));
         let Brought { entered, packet, origin } = match self.slots.entry(round) {

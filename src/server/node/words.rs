@@ -51,6 +51,14 @@ pub struct Arrival {
     pub floor: Duration,
 }
 
+impl Arrival {
+    /// When it must be answered: while its gateway waits, and whoever passed it on.
+    pub fn answer_by(&self) -> Tick {
+        let by = self.came + self.policy.admission.answer_within();
+        self.reply_to.until().map_or(by, |until| until.min(by))
+    }
+}
+
 /// Where a request came from, and so where its answer goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {

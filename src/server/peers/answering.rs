@@ -8,6 +8,7 @@ use super::Peer;
 use super::carrier::{Answered, INNER_MAX, pack};
 use super::sealing::Nonce;
 use crate::base::system::Entropy;
+use crate::base::time::Tick;
 use crate::wire::{AttributeList, Code, ReplyTo, TooLarge};
 
 /// What it takes to answer one request, once: sealing consumes it.
@@ -24,6 +25,8 @@ pub enum Answering {
 pub struct Within {
     pub(super) request: ReplyTo,
     pub(super) carrier: ToPeer,
+    /// From then on nobody may wait for the answer any more.
+    pub(super) until: Tick,
 }
 
 /// The way back of a carrier.
@@ -52,6 +55,14 @@ impl Answering {
         }
     }
 
+    /// When the answer has to be there; `None` where whoever asked says it elsewhere.
+    pub fn until(&self) -> Option<Tick> {
+        match self {
+            Answering::Within(within) => Some(within.until),
+            Answering::Gateway(_) | Answering::Inside(_) => None,
+        }
+    }
+
     /// The reply's octets. What is too large for where it goes gives the way back, so that something shorter can be said; so
     /// does one to somebody in this process, whom no octets reach.
     pub fn seal(
@@ -69,11 +80,11 @@ impl Answering {
             }
             Answering::Inside(caller) => Err(TooLarge(Answering::Inside(caller))),
             Answering::Within(within) => {
-                let Within { request, carrier } = *within;
+                let Within { request, carrier, until } = *within;
                 match request.seal(code, attributes, entropy) {
                     Ok(reply) => Ok(carrier.seal(&Answered::Reply(reply.into()), entropy)),
                     Err(TooLarge(request)) => {
-                        Err(TooLarge(Answering::Within(Box::new(Within { request, carrier }))))
+                        Err(TooLarge(Answering::Within(Box::new(Within { request, carrier, until }))))
                     }
                 }
             }

@@ -11,12 +11,14 @@
 //!
 //! Invariants: what is signed but does not open is nobody's; a request is taken once (`replays.rs`), within two minutes of
 //! the time that it says, and is never handed on a second time; it cannot begin a login; silence ends in a Reject in bounded
-//! time. An owner knows the client by its name, and its own policy holds.
+//! time. An owner knows the client by its name, and its own policy holds. It lets nobody in once whoever passed the request on has told
+//! its gateway that there was no answer.
 
 mod answering;
 mod asking;
 mod carrier;
 mod hello;
+mod lag;
 mod owning;
 mod replays;
 mod sealing;
@@ -40,6 +42,7 @@ use crate::wire::{Code, Integrity, Parsed, ReplyTo, SharedSecret, number};
 pub use answering::Answering;
 pub(super) use asking::Relays;
 pub use hello::{Greeted, HelloFault, clients_of, greet};
+use lag::Lag;
 pub(super) use replays::Replays;
 use sealing::{Key, Nonce, Purpose};
 pub(super) use witness::Witnesses;
@@ -69,6 +72,8 @@ pub struct Peer {
     /// The same in its direction.
     its_witness: Key,
     its_witnessed: Key,
+    /// How long what it asks was under way.
+    lag: Lag,
 }
 
 impl Peer {
@@ -90,6 +95,7 @@ impl Peer {
             witnessed: Key::between(secret, Purpose::Witnessed, name, own),
             its_witness: Key::between(secret, Purpose::Witness, name, own),
             its_witnessed: Key::between(secret, Purpose::Witnessed, own, name),
+            lag: Lag::default(),
         }
     }
 

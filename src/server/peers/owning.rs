@@ -4,13 +4,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answering::{Answering, ToPeer, Within, carry};
 use super::carrier::{Answered, Asked, HOP};
 use super::hello::greeting;
 use super::replays::{Replays, Seen, is_in_time};
-use super::{Heard, Peer, Peers, Said, witness};
+use super::{Heard, Peer, Peers, RELAY_PATIENCE, Said, witness};
 use crate::base::name::Label;
+use crate::engine::policy::Admission;
 use crate::engine::step::Env;
 use crate::server::clients::Clients;
 use crate::server::duplicates::{PacketKey, Seen as Known};
@@ -74,7 +76,7 @@ impl Worker {
         match taken {
             Ok(Taken::Told(datagram)) => self.reply(origin, datagram.into(), now, now),
             Ok(Taken::Arrival(arrival, state)) => {
-                let answer_by = now + arrival.policy.admission.answer_within();
+                let answer_by = arrival.answer_by();
                 self.turn(answer_by, |worker, env, out| {
                     // To nobody further: what names another server is refused.
                     enter(&worker.shared.node, &Peers::default(), *arrival, Some(&state), env, out)
@@ -113,6 +115,7 @@ pub(super) fn take(
         Seen::Before => return Err(DropReason::RelayReplayed),
         Seen::Full => return Err(DropReason::Overload),
     }
+    let lag = way.peer.lag.of(time, env.mono);
     let Some(gateway) = clients.named(&client) else {
         unknown(&way.peer, &client);
         return Ok(Taken::Told(way.seal(&Answered::ClientUnknown, env.entropy)));
@@ -126,13 +129,26 @@ pub(super) fn take(
     let request = AccessRequest::view(&verified)?;
     // Without a State it would begin a login.
     let state = request.state().filter(|_| proper).ok_or(DropReason::RelayRefused)?;
+    let secret = Arc::clone(&way.peer.secret);
     let within =
-        Within { request: ReplyTo::new(&verified, Arc::clone(&way.peer.secret), true), carrier: way };
-    let secret = Arc::clone(&within.carrier.peer.secret);
+        Within { request: ReplyTo::new(&verified, Arc::clone(&secret), true), carrier: way, until: env.mono };
     let origin = Origin { gateway: source, ..origin };
     let answering = Answering::Within(Box::new(within));
-    let arrival = arrival(gateway, &request, &verified, &secret, origin, answering, env.mono);
+    let mut arrival = arrival(gateway, &request, &verified, &secret, origin, answering, env.mono);
+    let time = patience(&arrival.policy.admission).saturating_sub(lag);
+    if time.is_zero() {
+        return Err(DropReason::RelayLate);
+    }
+    if let Answering::Within(within) = &mut arrival.reply_to {
+        within.until = env.mono + time;
+    }
     Ok(Taken::Arrival(Box::new(arrival), state.into()))
+}
+
+/// How long after a request was passed on its sender waits for the answer, less what its way back may take.
+fn patience(admission: &Admission) -> Duration {
+    let waits = admission.answer_within().min(RELAY_PATIENCE);
+    waits.saturating_sub(waits / 6)
 }
 
 fn unknown(peer: &Peer, client: &Label) {

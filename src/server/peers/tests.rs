@@ -1,5 +1,7 @@
 //! Two servers, `mfa-a` and `mfa-b`, and what passes between them; nothing here has a socket or a clock.
 
+mod late;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,14 +82,18 @@ const GATEWAY: &str = "198.51.100.1:4000";
 
 /// The second step of a login at `client`, as the gateway sent it.
 fn step(client: &str, signed: bool, filling: usize) -> PeerRequest {
+    step_of(client, signed, filling, b"the state", "123456")
+}
+
+fn step_of(client: &str, signed: bool, filling: usize, state: &[u8], code: &str) -> PeerRequest {
     let secret = SharedSecret::new(Secret::from("testing123"));
     let mut attributes = AttributeList::new();
     attributes.push_text(number::USER_NAME, "Alice").unwrap();
-    let password = Secret::from("123456");
+    let password = Secret::from(code);
     attributes
         .push_held(AttributeId::Standard(number::USER_PASSWORD), HideKind::UserPassword, &password)
         .unwrap();
-    attributes.push_text(number::STATE, "the state").unwrap();
+    attributes.push(number::STATE, state).unwrap();
     attributes.push_text(number::CALLING_STATION_ID, "10.9.8.7").unwrap();
     for _ in 0..filling {
         attributes.push(number::VENDOR_SPECIFIC, &[7; 253]).unwrap();
@@ -126,6 +132,10 @@ fn hear(peers: &Peers, datagram: &[u8]) -> Option<Heard> {
 }
 
 fn own(heard: Heard, replays: &Replays, now: UnixTime) -> Result<Taken, DropReason> {
+    own_at(heard, replays, &mut at(now, &mut entropy()))
+}
+
+fn own_at(heard: Heard, replays: &Replays, env: &mut Env<'_>) -> Result<Taken, DropReason> {
     let Said::Ask(plain) = heard.said else { panic!("no request") };
     let way = ToPeer { peer: heard.peer, reply_to: heard.reply_to, nonce: heard.nonce };
     let source: SocketAddr = "192.0.2.9:5000".parse().unwrap();
@@ -135,7 +145,7 @@ fn own(heard: Heard, replays: &Replays, now: UnixTime) -> Result<Taken, DropReas
         authenticator: heard.authenticator,
         gateway: source,
     };
-    take(&plain, way, origin, &clients(), replays, &mut at(now, &mut entropy()))
+    take(&plain, way, origin, &clients(), replays, env)
 }
 
 /// B hands a step to A: B's means to read the answer, and what A makes of it.

@@ -243,7 +243,7 @@ impl World {
             Heard::Told(origin, datagram) => return self.leave(at, origin, &datagram),
             Heard::Arrival(arrival, state) => {
                 self.ledger.count("handed over");
-                let answer_by = mono + arrival.policy.admission.answer_within();
+                let answer_by = arrival.answer_by();
                 return self.step(at, Some(answer_by), |node, _, env, out| {
                     enter(node, &Peers::default(), *arrival, Some(&state), env, out)
                 });
