@@ -215,6 +215,20 @@ impl Hindrance {
         }
     }
 
+    /// What there is to say beside the times: why, how many codes were wrong, where.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Hindrance::Blocked { why, .. } => Some(why.clone()),
+            Hindrance::Locked { failures, .. } | Hindrance::Waits { failures, .. } => {
+                Some(failures.to_string())
+            }
+            Hindrance::NoPin { places, .. } => Some(places.join(", ")),
+            Hindrance::PinExpired { place, .. } => Some(place.clone()),
+            _ => None,
+        }
+    }
+
     /// For people.
     pub fn sentence(&self) -> String {
         let after =

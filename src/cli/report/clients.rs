@@ -95,7 +95,13 @@ impl Clients {
                 json!(habit.interval().map(show_span)),
                 json!(show_span(client.policy.admission.patience)),
                 json!(show_span(*factor)),
-                json!(known.advice(clock().unix())),
+                json!(
+                    known
+                        .advice(clock().unix())
+                        .into_iter()
+                        .map(|advice| advice.sentence)
+                        .collect::<Vec<_>>()
+                ),
             ]);
         }
         listing.print(self.format.format)

@@ -13,6 +13,7 @@ mod chart;
 pub mod office;
 mod pages;
 pub mod read;
+mod said;
 mod seats;
 mod user_page;
 pub mod who;

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::office::Fault;
 use super::read::{self, AuditLine, LoginLine, SumLine, UserLine};
 use super::seats::{Seated, Seats, login, logout};
-use super::{chart, user_page};
+use super::{chart, said, user_page};
 use crate::base::name::UserName;
 use crate::portal::desk;
 use crate::portal::request;
@@ -66,7 +66,7 @@ pub(super) fn page(seated: &Seated, here: &str, title: &str, body: &Markup) -> P
             @if path == here { a href=(path) aria-current="page" { (text) } } @else { a href=(path) { (text) } }
         }
     };
-    let role = seated.caller.role.code();
+    let role = said::role(words, seated.caller.role);
     let body = html! {
         (body)
         form method="post" action="/logout" {
@@ -137,20 +137,11 @@ pub(super) fn login_table(words: Words, logins: &[LoginLine]) -> Markup {
                     td { (login.client) }
                     td { (login.station.as_deref().unwrap_or_default()) }
                     td.figure { (login.seconds) }
-                    td { (state(words, login.state)) }
+                    td { (said::state(words, login.state)) }
                     td.code { (login.login) }
                 } } }
             } }
         }
-    }
-}
-
-fn state(words: Words, state: &str) -> &'static str {
-    match state {
-        "working" => words.say("admin.state-working"),
-        "held" => words.say("admin.state-held"),
-        "shared" => words.say("admin.state-shared"),
-        _ => words.say("admin.state-parked"),
     }
 }
 
@@ -277,17 +268,17 @@ async fn clients(State(seats): State<Seats>, visitor: Visitor) -> Response<Body>
         div.scroll tabindex="0" { table {
             thead { tr {
                 th scope="col" { (words.say("admin.client")) }
-                th scope="col" { "Message-Authenticator" }
+                th scope="col" { (words.say("admin.signing")) }
                 th scope="col" { (words.say("admin.protocols")) }
                 th.figure scope="col" { (words.say("admin.logins")) }
                 th scope="col" { (words.say("admin.advice")) }
             } }
             tbody { @for line in &lines { tr {
                 th scope="row" { (line.client) }
-                td { (line.message_authenticator) }
-                td { (line.protocols.join(", ")) }
+                td { (said::signing(words, line.message_authenticator)) }
+                td { (said::protocols(words, &line.protocols)) }
                 td.figure { (line.logins) }
-                td { @for advice in &line.advice { p { (advice) } } }
+                td { @for advice in &line.advised { p { (said::advice(words, advice)) } } }
             } } }
         } }
     };
@@ -342,6 +333,8 @@ async fn audit(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): Ra
 
 /// Rows of the trail.
 pub(super) fn audit_table(words: Words, rows: &[AuditLine]) -> Markup {
+    // What a reason means is written in English, and shown to whoever reads that.
+    let explained = |row: &AuditLine| (words.code() == "en").then_some(row.meaning);
     html! {
         div.scroll tabindex="0" { table {
             thead { tr {
@@ -357,8 +350,8 @@ pub(super) fn audit_table(words: Words, rows: &[AuditLine]) -> Markup {
                 td { (row.time) }
                 td { @if let Some(user) = &row.user { (user_link(user)) } }
                 td { (row.client) }
-                td title=(row.meaning) { (row.reason) }
-                td { @if row.method != "none" { (row.method) } }
+                td title=[explained(row)] { (row.reason) }
+                td { (said::method(words, &row.method)) }
                 td { (row.actor.as_deref().unwrap_or_default()) }
                 td { (row.note.as_deref().unwrap_or_default()) }
             } } }

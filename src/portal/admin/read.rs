@@ -15,7 +15,7 @@ use crate::factor::oath::Moving;
 use crate::server::hindrance::{Hindrance, account, hindrances};
 use crate::server::past::Past;
 use crate::server::people::People;
-use crate::server::posture::Posture;
+use crate::server::posture::{Advice, Posture};
 use crate::server::pulse::{LiveLogin, Pulse};
 use crate::server::settings::{Client, MessageAuthenticator};
 use crate::store::admin::{Admin, AdminFault, AuditRow, UserDetails, UserFilter};
@@ -88,6 +88,9 @@ pub struct HindranceView {
     pub until: Option<String>,
     /// For people.
     pub sentence: String,
+    /// What the page says beside the times: why, how often, where.
+    #[serde(skip)]
+    pub detail: Option<String>,
 }
 
 /// A token.
@@ -193,6 +196,9 @@ pub struct ClientLine {
     pub patience: String,
     /// What to do, gravest first.
     pub advice: Vec<String>,
+    /// The same for pages.
+    #[serde(skip)]
+    pub advised: Vec<Advice>,
 }
 
 /// A line of a report.
@@ -360,6 +366,7 @@ fn hindrance(hindrance: &Hindrance) -> HindranceView {
         since: hindrance.since().map(text),
         until: hindrance.until().map(text),
         sentence: hindrance.sentence(),
+        detail: hindrance.detail(),
     }
 }
 
@@ -388,6 +395,7 @@ pub fn clients(
     admin.reports().catch_up(&mut |_, _| {})?;
     let line = |client: &Client| {
         let posture = Posture::of(client, slowest, (since, None), admin)?;
+        let advised = posture.advice(now);
         Ok(ClientLine {
             client: client.name.to_string(),
             profile: client.profile,
@@ -397,7 +405,8 @@ pub fn clients(
                 MessageAuthenticator::Optional => "optional",
             },
             patience: show_span(client.policy.admission.patience),
-            advice: posture.advice(now),
+            advice: advised.iter().map(|advice| advice.sentence.clone()).collect(),
+            advised,
             seen_from: posture.seen,
             protocols: posture.protocols,
             logins: posture.logins,

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::office::{Act, Done, Fault, network};
 use super::pages::{self, Asked, audit_table, login_table};
 use super::read::{self, AuditLine, HindranceView, UserView};
+use super::said;
 use super::seats::{Seated, Seats};
 use super::who::Need;
 use crate::base::name::{Label, UserName};
@@ -144,7 +145,7 @@ fn notice(words: Words, done: &Result<Done, Fault>) -> Markup {
                 ul.codes { @for code in codes { li.code { (code) } } }
             },
             Err(Fault::Refused(_)) => p.notice.bad role="alert" { (words.say("admin.may-not")) },
-            Err(fault) => p.notice.bad role="alert" { (words.say("admin.not-done")) " " (fault) },
+            Err(fault) => p.notice.bad role="alert" { (words.say("admin.not-done")) " " (said::fault(words, fault)) },
         }
     }
 }
@@ -154,29 +155,8 @@ fn hindrances(words: Words, found: &[HindranceView]) -> Markup {
         h2 { (words.say("admin.why")) }
         @if found.is_empty() { p.notice.good { (words.say("admin.nothing-hinders")) } }
         @for hindrance in found {
-            p.notice.bad {
-                (words.with(why(hindrance.why), &[
-                    ("since", hindrance.since.as_deref().unwrap_or("?")),
-                    ("until", hindrance.until.as_deref().unwrap_or("?")),
-                ]))
-            }
-            p.faint { (hindrance.sentence) }
+            p.notice.bad { (said::hindrance(words, hindrance)) }
         }
-    }
-}
-
-/// The key of what keeps a user out.
-fn why(code: &str) -> &'static str {
-    match code {
-        "disabled" => "admin.why-disabled",
-        "blocked" => "admin.why-blocked",
-        "locked" => "admin.why-locked",
-        "waits" => "admin.why-waits",
-        "password-withheld" => "admin.why-withheld",
-        "no-pin" => "admin.why-no-pin",
-        "pin-expired" => "admin.why-pin-expired",
-        "phone-held" => "admin.why-phone-held",
-        _ => "admin.why-no-token",
     }
 }
 
@@ -184,7 +164,7 @@ fn facts(words: Words, user: &UserView) -> Markup {
     let yes = |is: bool| words.say(if is { "admin.yes" } else { "admin.no" });
     let tokens = user.token_details.iter().map(|token| {
         let off = if token.enabled { "" } else { words.say("admin.off") };
-        format!("{} ({}) {off}", token.serial, token.kind)
+        format!("{} ({}) {off}", token.serial, said::method(words, token.kind))
     });
     let devices = user.devices.iter().map(|device| format!("{} ({})", device.name, device.channel));
     let bypasses =
@@ -196,7 +176,10 @@ fn facts(words: Words, user: &UserView) -> Markup {
         (words.say("admin.phone"), user.phone.clone()),
         (words.say("admin.phone-held"), user.phone_held_until.clone()),
         (words.say("admin.groups"), joined(user.groups.iter().cloned())),
-        (words.say("admin.role"), user.role.map(str::to_owned)),
+        (
+            words.say("admin.role"),
+            user.role.and_then(Role::parse).map(|role| said::role(words, role).to_owned()),
+        ),
         (words.say("admin.local-password"), Some(yes(user.local_password).to_owned())),
         (words.say("admin.tokens"), joined(tokens)),
         (words.say("admin.devices"), joined(devices)),
@@ -260,7 +243,10 @@ fn acts(seated: &Seated, user: &UserView, clients: &[String]) -> Markup {
     }
     if seated.caller.role == Role::Admin {
         for role in Role::ALL {
-            options.push((format!("role:{role}"), words.with("admin.do-role", &[("role", role.code())])));
+            options.push((
+                format!("role:{role}"),
+                words.with("admin.do-role", &[("role", said::role(words, role))]),
+            ));
         }
         options.push(("role:none".to_owned(), words.say("admin.do-no-role").to_owned()));
     }
