@@ -49,10 +49,12 @@ pub enum Proof {
 }
 
 impl Way {
-    /// Whether a request with this method is taken. HEAD is a GET whose body nobody reads.
+    /// Whether a request with this method is taken. HEAD is a GET whose body nobody reads. What is beneath a path that ends in any
+    /// other has a table of its own, which knows the methods of each.
     #[must_use]
     pub fn takes(&self, method: &Method) -> bool {
-        (self.get.is_some() && (method == Method::GET || method == Method::HEAD))
+        self.path.ends_with("{*rest}")
+            || (self.get.is_some() && (method == Method::GET || method == Method::HEAD))
             || (self.post.is_some() && method == Method::POST)
     }
 
