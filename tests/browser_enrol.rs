@@ -13,6 +13,7 @@ mod browser_support;
 mod cli_support;
 mod support;
 
+use std::path::Path;
 use std::process::Command;
 
 use browser_support::{Browser, ENTER, Scheme, TAB};
@@ -37,11 +38,15 @@ fn house(name: &str) -> (Desk, Process, String, String) {
     (desk, server, url, link)
 }
 
-/// What a phone reads of the picture that is on the screen (Debian's `zbarimg`).
+/// What a phone reads of the picture that is on the screen.
 fn scanned(browser: &Browser) -> String {
-    let picture = browser.picture_of("img.qr", "enrol-qr");
+    read(&browser.picture_of("img.qr", "enrol-qr"))
+}
+
+/// What a phone reads of a picture (Debian's `zbarimg`).
+fn read(picture: &Path) -> String {
     let mut zbar = Command::new(program("zbarimg"));
-    zbar.args(["--quiet", "--nodbus", "--raw", "-Sdisable", "-Sqrcode.enable"]).arg(&picture);
+    zbar.args(["--quiet", "--nodbus", "--raw", "-Sdisable", "-Sqrcode.enable"]).arg(picture);
     let ran = zbar.output().unwrap();
     assert!(ran.status.success(), "zbarimg reads nothing: {ran:?}");
     String::from_utf8(ran.stdout).unwrap().trim().to_owned()
@@ -111,4 +116,38 @@ fn a_link_leads_to_a_picture_whose_codes_log_in_with_keys_alone_on_a_phone_witho
     assert!(foreign.is_empty(), "{foreign:?}");
     let complaints = browser.complaints();
     assert!(complaints.iter().all(|line| line.contains("404") || line.contains("422")), "{complaints:?}");
+}
+
+/// What stands in a terminal with light letters on dark, as a picture: a letter is two dots, one above the other.
+fn drawn(terminal: &str) -> Vec<u8> {
+    /// How large a dot is drawn.
+    const DOT: usize = 6;
+    let lines: Vec<&str> = terminal.lines().filter(|line| line.contains(['█', '▀', '▄'])).collect();
+    let across = lines.iter().map(|line| line.chars().count()).max().unwrap();
+    let mut picture = format!("P5\n{} {}\n255\n", across * DOT, lines.len() * 2 * DOT).into_bytes();
+    for line in lines {
+        for lit in [['█', '▀'], ['█', '▄']] {
+            let letters = line.chars().chain(std::iter::repeat(' ')).take(across);
+            let row: Vec<u8> =
+                letters.flat_map(|letter| [if lit.contains(&letter) { 255 } else { 0 }; DOT]).collect();
+            (0..DOT).for_each(|_| picture.extend(&row));
+        }
+    }
+    picture
+}
+
+#[test]
+fn the_picture_in_a_terminal_is_the_link_beneath_it() {
+    let desk = Desk::new("terminal-qr");
+    desk.ok("user add u1");
+    let said = desk.ok("user invite u1 --url https://mfa.example.com");
+    let link = said.lines().last().unwrap().trim();
+    assert!(link.starts_with("https://mfa.example.com/enrol/"), "{said}");
+    let picture = desk.scratch.join("terminal.pgm");
+    std::fs::write(&picture, drawn(&said)).unwrap();
+    assert_eq!(read(&picture), link);
+    let said = desk.ok("token add u1");
+    std::fs::write(&picture, drawn(&said)).unwrap();
+    let uri = said.lines().find(|line| line.starts_with("otpauth://")).unwrap();
+    assert_eq!(read(&picture), uri);
 }
