@@ -226,7 +226,7 @@ fn a_browser_becomes_a_device_with_a_key_that_cannot_be_taken_out_and_lets_its_o
     assert_eq!(browser.run("return document.activeElement.className"), "number", "ready to be typed into");
     assert_eq!(browser.label("input.number"), "The number on the login screen");
     assert!(!text.contains("Report it"), "one slip of the thumb must not block an account");
-    browser.picture("device");
+    browser.picture_for_guide("device");
     browser.press(&number.split("").filter(|digit| !digit.is_empty()).collect::<Vec<_>>());
     browser.press(&[ENTER]);
     browser.wait_for_text("Your answer was sent");
