@@ -42,7 +42,7 @@ pub struct Account {
     pub special: Option<Arc<Special>>,
     /// What its hashes are compared under; only where the query asked for seeds, and there is something to compare.
     pub keys: Option<Box<HashKeys>>,
-    /// Somebody else who owns a token has the same skeleton; known only of a user without tokens, and where it was asked.
+    /// Somebody else who was ever given a factor has the same skeleton; known only of a user without tokens, and where it was asked.
     pub resembles_another: bool,
     /// More than half of all tokens seem to be off by more than a step: it is our clock, so no drift is learned.
     pub clock_suspect: bool,
@@ -79,13 +79,7 @@ impl Account {
     /// Whether the user ever was given something to be asked for, usable or not.
     #[must_use]
     pub fn is_enrolled(&self) -> bool {
-        let given = |special: &Arc<Special>| {
-            special.withdrawn
-                || !special.recovery.is_empty()
-                || !special.devices.is_empty()
-                || !special.passkeys.is_empty()
-        };
-        !self.tokens.is_empty() || self.special.as_ref().is_some_and(given)
+        !self.tokens.is_empty() || self.special.as_ref().is_some_and(|special| special.was_given_any())
     }
 
     /// Whether there is a token to ask for at `now`, or a recovery code in its place.

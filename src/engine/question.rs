@@ -16,8 +16,8 @@ pub struct UserQuery {
     pub user: UserName,
     /// Whether the tokens' seeds are wanted, opened.
     pub seeds: bool,
-    /// Whether a name that is unknown, or owns no token, is to be compared with the users who own one
-    /// ([`UserName::skeleton`]).
+    /// Whether a name that is unknown, or owns no token, is to be compared with the users who were ever given a factor, and one that
+    /// is unknown with those who have a phone or mail on file, too ([`UserName::skeleton`]).
     pub look_alikes: bool,
 }
 
@@ -28,7 +28,7 @@ pub enum UserAnswer {
     Found(Account),
     /// Nobody has this name.
     Unknown {
-        /// A user who owns a token has the same skeleton; false unless asked for.
+        /// A user who may be asked for a factor has the same skeleton; false unless asked for.
         resembles: bool,
     },
     /// The store cannot say.

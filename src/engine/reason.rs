@@ -72,7 +72,7 @@ reasons! {
     CannotAsk = "cannot-ask",
     /// The user asked for a method, by its name or number, that is not on offer, and the gateway cannot ask again.
     MethodNotOffered = "method-not-offered",
-    /// The user owns no token but has a name that looks like somebody's who does, where users without one may pass.
+    /// The user owns no token but has a name that looks like somebody's who is asked for a factor, where users without one may pass.
     ResemblesAnother = "resembles-another-user",
     /// An admin has disabled the user.
     UserDisabled = "user-disabled",

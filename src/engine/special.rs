@@ -193,6 +193,12 @@ impl HashKeys {
 }
 
 impl Special {
+    /// Whether the user was ever given a factor beside tokens, usable or not, or had a token once.
+    #[must_use]
+    pub fn was_given_any(&self) -> bool {
+        self.withdrawn || !self.recovery.is_empty() || !self.devices.is_empty() || !self.passkeys.is_empty()
+    }
+
     /// The block that holds at `now`.
     #[must_use]
     pub fn blocked(&self, now: UnixTime) -> Option<&Block> {

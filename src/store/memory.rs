@@ -189,16 +189,19 @@ impl Logins for MemoryStore {
 }
 
 impl State {
-    /// Whether somebody else who owns a token, recovery codes or a device looks like `name`.
+    /// Whether somebody else looks like `name` who was ever given a factor, or, where nobody is called so, who has a phone or mail that
+    /// codes may go to.
     fn resembles(&self, name: &UserName) -> bool {
         let skeleton = name.skeleton();
-        let recoverable = |user: &User| {
+        let given = |user: &User| {
             let special = user.special.as_ref();
-            special.is_some_and(|special| !special.recovery.is_empty() || !special.devices.is_empty())
+            !user.tokens.is_empty() || special.is_some_and(|special| special.was_given_any())
         };
-        self.users.iter().any(|(other, user)| {
-            other != name && user.skeleton == skeleton && (!user.tokens.is_empty() || recoverable(user))
-        })
+        let unknown = !self.users.contains_key(name);
+        let reached = |user: &User| unknown && (user.fields.phone.is_some() || user.fields.mail.is_some());
+        self.users
+            .iter()
+            .any(|(other, user)| other != name && user.skeleton == skeleton && (given(user) || reached(user)))
     }
 
     fn may_send(&self, guard: &Guard, now: UnixTime) -> Leave {

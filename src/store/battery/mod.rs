@@ -241,6 +241,7 @@ macro_rules! battery {
             each_seed_that_leaves_has_its_row_in_the_trail_first
             a_stranger_resembles_a_user_who_owns_a_token
             a_known_user_without_a_token_resembles_one_who_owns_it
+            a_stranger_resembles_whoever_may_be_asked_for_a_factor_also_after_a_restart
             a_command_s_change_is_seen_at_the_next_login
             a_command_appends_under_the_same_guards_and_no_chain_has_a_gap
             a_restart_forgets_nothing

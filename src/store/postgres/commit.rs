@@ -451,8 +451,7 @@ pub(super) async fn keep_special(
     special: Option<&Special>,
 ) -> Result<(), Error> {
     let text = special.and_then(special::write);
-    let recoverable =
-        special.is_some_and(|special| !special.recovery.is_empty() || !special.devices.is_empty());
+    let recoverable = special.is_some_and(Special::was_given_any);
     let sql = "UPDATE account SET special = $2, recoverable = $3 WHERE id = $1";
     client.execute(sql, &[&account, &text, &recoverable]).await.map(drop)
 }

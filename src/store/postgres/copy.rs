@@ -64,7 +64,9 @@ const TABLES: &[Table] = &[
         name: "account",
         read: "SELECT id, name, skeleton, display_name, first_name, last_name, mail, phone, extension, language, method,
                  member_of, password_hash, special, coalesce(json_array_length(special, '$.recovery') > 0, 0) OR
-                     coalesce(json_array_length(special, '$.devices') > 0, 0), disabled,
+                     coalesce(json_array_length(special, '$.devices') > 0, 0) OR
+                     coalesce(json_array_length(special, '$.passkeys') > 0, 0) OR
+                     coalesce(json_extract(special, '$.withdrawn'), 0), disabled,
                  coalesce(failures, 0), coalesce(last_failure, 0), created
              FROM user LEFT JOIN user_state ON user_state.user = user.id ORDER BY id",
         write: "INSERT INTO account (id, name, skeleton, display_name, first_name, last_name, mail, phone, extension,

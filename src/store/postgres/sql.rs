@@ -29,7 +29,8 @@ pub(super) const USER: &str = concat!(
 /// Whether somebody else who owns a token, recovery codes or a device looks like a name.
 pub(super) const RESEMBLES: &str = "SELECT EXISTS (
      SELECT 1 FROM account WHERE skeleton = $1 AND name <> $2
-         AND (recoverable OR EXISTS (SELECT 1 FROM token WHERE token.account = account.id)))";
+         AND (recoverable OR EXISTS (SELECT 1 FROM token WHERE token.account = account.id)
+              OR ((phone IS NOT NULL OR mail IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM account WHERE name = $2))))";
 
 /// Locks a chain: its head, the link there, and who may append.
 pub(super) const CHAIN: &str = "SELECT head, mac, incarnation FROM chain WHERE chain = $1 FOR UPDATE";

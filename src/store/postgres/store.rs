@@ -382,7 +382,7 @@ fn say_usurped() {
     );
 }
 
-/// Whether somebody else who owns a token, or recovery codes, looks like `user`.
+/// Whether somebody else who may be asked for a factor looks like `user`.
 pub(super) async fn resembles<S: ?Sized + ToStatement>(
     client: &Client,
     statement: &S,

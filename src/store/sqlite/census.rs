@@ -2,8 +2,8 @@
 //!
 //! Strangers' names are what a guesser floods a server with, and where users without a token may pass, every login of theirs
 //! asks who looks like them. Invariant: while the census is whole, a user is in memory, or among the `changed`, or not
-//! there at all; and everybody who owns a token has the skeleton's hash among `owners`. So a miss is certain, and a hit is
-//! only a reason to ask the database.
+//! there at all; and everybody who might be asked for a factor has the skeleton's hash among `owners`. So a miss is certain, and a
+//! hit is only a reason to ask the database.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -36,7 +36,7 @@ impl Census {
         *self.write() = Counted::default();
     }
 
-    /// Counts in somebody who owns a token.
+    /// Counts in somebody who might be asked for a factor.
     pub(super) fn owner(&self, name: &UserName) {
         let skeleton = self.hash(name);
         self.write().owners.insert(skeleton);
@@ -71,9 +71,15 @@ impl Census {
         self.whole.load(Ordering::Acquire) && !self.read().changed.contains(name.as_str())
     }
 
-    /// Whether it is certain that nobody who owns a token looks like `name`.
+    /// Whether it is certain that nobody who might be asked for a factor looks like `name`.
     pub(super) fn resembles_nobody(&self, name: &UserName) -> bool {
         self.whole.load(Ordering::Acquire) && !self.read().owners.contains(&self.hash(name))
+    }
+
+    /// Whether everybody was counted, and is in memory.
+    #[cfg(test)]
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
     }
 
     fn hash(&self, name: &UserName) -> u64 {

@@ -204,9 +204,13 @@ pub(super) fn resembles(connection: &Connection, user: &UserName) -> rusqlite::R
         "SELECT 1 FROM user WHERE skeleton = ?1 AND name <> ?2 AND ",
         visible!("user.batch"),
         " AND (json_array_length(special, '$.recovery') > 0 OR json_array_length(special, '$.devices') > 0
+              OR json_array_length(special, '$.passkeys') > 0 OR json_extract(special, '$.withdrawn')
               OR EXISTS (SELECT 1 FROM token WHERE token.user = user.id AND ",
         visible!("token.batch"),
-        "))"
+        ") OR ((phone IS NOT NULL OR mail IS NOT NULL)
+               AND NOT EXISTS (SELECT 1 FROM user AS called WHERE called.name = ?2 AND ",
+        visible!("called.batch"),
+        ")))"
     ))?;
     statement.exists([user.skeleton().as_str(), user.as_str()])
 }

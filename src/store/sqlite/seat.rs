@@ -171,6 +171,11 @@ impl Seat {
         !self.tokens.is_empty()
     }
 
+    /// Whether somebody else might be taken for this user: at least where there is anything to be asked for.
+    pub(super) fn may_be_resembled(&self) -> bool {
+        self.owns_tokens() || self.contact.is_some() || self.special().is_some()
+    }
+
     /// What a login is told. A seed that does not open is damage: nothing may rest on this user then.
     pub(super) fn answer(&self, query: &UserQuery, key: &Keyring, clock_suspect: bool) -> UserAnswer {
         let mut tokens = Vec::with_capacity(self.tokens.len());

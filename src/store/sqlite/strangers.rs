@@ -17,7 +17,7 @@ const NAMES_MAX: usize = 65_536;
 pub(super) struct Stranger {
     /// Nobody here has the name.
     pub(super) unknown: bool,
-    /// Somebody who owns a token looks like it; `None` where nobody asked.
+    /// Somebody who is asked for a factor looks like it; `None` where nobody asked.
     pub(super) resembles: Option<bool>,
 }
 

@@ -72,10 +72,12 @@ use std::time::Duration;
 
 use crate::base::time::Tick;
 use crate::engine::account::TokenId;
+use crate::engine::question::UserAnswer;
 use crate::engine::record::Conflict;
 use crate::store::admin::{AuditFilter, UserFields};
 use crate::store::battery::{ask, commit, enrol, fail, find, name, outcome, spend, token, wait};
 use crate::store::seal::SealKey;
+use crate::store::user_act::UserAct;
 
 /// Polls until `done`, at most 20 s.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -91,6 +93,25 @@ fn raw(bench: &OnDisk) -> Connection {
     let connection = Connection::open(bench.settings().path).unwrap();
     connection.busy_timeout(Duration::from_secs(5)).unwrap();
     connection
+}
+
+#[test]
+fn whoever_has_no_token_but_a_device_or_a_phone_is_resembled_also_once_memory_holds_everybody() {
+    let bench = OnDisk::new();
+    let mut admin = bench.admin();
+    let phone = Some("+36301234567".to_owned());
+    admin.add_user(&name("phoned"), &UserFields { phone, ..UserFields::default() }).unwrap();
+    admin.add_user(&name("pushed"), &UserFields::default()).unwrap();
+    let channel = crate::base::name::Label::new("hook").unwrap();
+    let device = UserAct::AddDevice { name: "phone", channel, address: "a", key: None };
+    admin.act_for(&name("pushed"), &device).unwrap();
+    drop(admin);
+    let bench = bench.restart();
+    until("memory never held everybody", || bench.store.as_ref().unwrap().view.holds_everybody());
+    for user in ["phoned.", "CORP\\pushed"] {
+        assert!(matches!(ask(&bench, user), UserAnswer::Unknown { resembles: true }), "{user}");
+    }
+    assert!(matches!(ask(&bench, "malory"), UserAnswer::Unknown { resembles: false }));
 }
 
 fn refusal(settings: &Settings) -> String {

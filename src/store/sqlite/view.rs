@@ -144,12 +144,18 @@ impl View {
         }
     }
 
-    /// Whether somebody who owns a token looks like `user`, who owns none; `None` where the database has to be asked.
+    /// Whether somebody who is asked for a factor looks like `user`, who owns no token; `None` where the database has to be asked.
     fn resembles(&self, user: &UserName) -> Option<bool> {
         if self.census.resembles_nobody(user) {
             return Some(false);
         }
         self.strangers.get(user, true)?.resembles
+    }
+
+    /// Whether memory holds everybody.
+    #[cfg(test)]
+    pub(super) fn holds_everybody(&self) -> bool {
+        self.census.is_whole()
     }
 
     /// Whether our own clock seems to be off.
@@ -214,7 +220,7 @@ impl View {
                 }
                 let Ok(name) = UserName::canonical(name.as_bytes()) else { continue };
                 shared.hot.overlay(&mut seat);
-                if seat.owns_tokens() {
+                if seat.may_be_resembled() {
                     self.census.owner(&name);
                 }
                 self.take_in(&name, seat);
