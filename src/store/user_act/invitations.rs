@@ -40,6 +40,7 @@ mod tests {
     use super::super::UserAct;
     use super::super::tests::{NOW, act};
     use super::*;
+    use crate::engine::role::Role;
 
     #[test]
     fn an_invitation_is_taken_once_in_its_time_and_a_new_one_ends_the_one_before() {
@@ -61,6 +62,9 @@ mod tests {
             act(&mut special, &take(4), NOW).is_err()
                 && act(&mut special, &UserAct::RevokeInvite, NOW).is_err()
         );
+        assert_eq!(act(&mut special, &invite(6, hour), NOW), Ok(()));
+        assert_eq!(act(&mut special, &UserAct::SetRole { role: Some(Role::Admin) }, NOW), Ok(()));
+        assert!(act(&mut special, &take(6), NOW).is_err(), "from before the role");
         for span in [Duration::ZERO, INVITE_MOST + Duration::from_secs(1)] {
             assert!(act(&mut special, &invite(5, span), NOW).is_err());
         }

@@ -291,6 +291,10 @@ impl UserAct<'_> {
                     return Err(AdminFault::Invalid(what));
                 }
                 special.role = *role;
+                if role.is_some() {
+                    // It may be in the hands of somebody who may invite users, but not whoever has a role.
+                    special.invite = None;
+                }
             }
             UserAct::HoldPhone { span } => {
                 if *span > HOLD_MOST {
