@@ -91,4 +91,22 @@ mod tests {
             assert!(act(&mut Special::default(), &add(name, address), NOW).is_err(), "{name:?} {address:?}");
         }
     }
+
+    #[test]
+    fn a_device_that_is_called_by_the_number_of_another_is_not_taken_for_it() {
+        let mut special = Special::default();
+        let channel = || Label::new("hook").unwrap();
+        let add = |name, address| UserAct::AddDevice { name, channel: channel(), address, key: None };
+        assert_eq!(act(&mut special, &add("old", "a"), NOW), Ok(()));
+        assert_eq!(act(&mut special, &add("new", "b"), NOW + Duration::from_secs(1)), Ok(()));
+        let [old, new] = [0, 1].map(|place| special.devices[place].id);
+        assert_ne!(old, new);
+        let number = new.to_string();
+        special.devices[0].name = number.as_str().into();
+        let revoke = UserAct::RevokeDevice { device: &number };
+        assert_eq!(act(&mut special, &revoke, NOW), Ok(()));
+        assert!(special.active_devices().map(|device| device.id).eq([old]));
+        assert_eq!(act(&mut special, &revoke, NOW), Ok(()), "by its name");
+        assert_eq!(special.active_devices().count(), 0);
+    }
 }

@@ -307,7 +307,9 @@ impl UserAct<'_> {
             UserAct::TakeInvite { hash } => invitations::take(special, hash)?,
             UserAct::RevokeDevice { device } => {
                 let number = device.parse::<i64>().ok();
-                devices::revoke(special, now, |known| *known.name == **device || Some(known.id) == number)
+                // The number first: users name their devices, and a name may be another's number.
+                devices::revoke(special, now, |known| Some(known.id) == number)
+                    .or_else(|| devices::revoke(special, now, |known| *known.name == **device))
                     .ok_or_else(|| AdminFault::Missing(format!("active device called {device}")))?;
             }
             UserAct::DeviceGone { device } => {
