@@ -22,6 +22,7 @@ use crate::base::name::{Label, UserName};
 use crate::base::system::Clock;
 use crate::dictionary::Dictionary;
 use crate::engine::login::Facts;
+use crate::factor::enrol_code::{self, EnrolCode};
 use crate::wire::{AttributeId, AttributeList, Entry};
 
 /// Lines that may wait for one reader.
@@ -224,9 +225,19 @@ fn shorten(line: String) -> String {
     if name == "EAP-Message" {
         return format!("{name} = <hidden>");
     }
+    if name == "Reply-Message" {
+        let words = value.split(' ').map(|word| if leads(word) { "<hidden>" } else { word });
+        return format!("{name} = {}", words.collect::<Vec<_>>().join(" "));
+    }
     let cut = CUT.contains(&name) || name.starts_with("Attr-") || name == "malformed";
     let long = value.chars().count() > SHOWN;
     if cut && long { format!("{name} = {}…", value.chars().take(SHOWN).collect::<String>()) } else { line }
+}
+
+/// Whether a word of a line for users is a code that leads them to a first factor (`ABCD-EFGH`).
+fn leads(word: &str) -> bool {
+    let word = word.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
+    word.len() == enrol_code::DIGITS + 1 && word.contains('-') && EnrolCode::parse(word).is_some()
 }
 
 #[cfg(test)]
@@ -293,6 +304,13 @@ mod tests {
         let hidden = [2, 18, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
         assert_eq!(attributes(&hidden), ["User-Password = <hidden>"]);
         assert_eq!(attributes(&[79, 8, 1, 2, 3, 4, 5, 6]), ["EAP-Message = <hidden>"]);
+        let line =
+            "Set up your second factor at mfa.example.com/enrol with the code A0CD-EFGH. Then log in again.";
+        let shown = attributes(&[&[18, u8::try_from(line.len() + 2).unwrap()], line.as_bytes()].concat());
+        assert!(
+            shown[0].contains("the code <hidden> Then") && shown[0].contains("example.com/enrol"),
+            "{shown:?}"
+        );
         assert_eq!(attributes(&[24, 10, 1, 2, 3, 4, 5, 6, 7, 8]), ["State = 0x01020304…"]);
         let unknown = [26, 16, 0, 0, 255, 1, 9, 10, 1, 2, 3, 4, 5, 6, 7, 8];
         assert_eq!(attributes(&unknown), ["Attr-26.65281.9 = 0x01020304…"]);
