@@ -27,7 +27,6 @@ use super::web::session::Held;
 use super::web::throttle::network;
 use super::web::{Page, Visitor, Words, see_other, with_cookie};
 use crate::engine::account::Account;
-use crate::engine::delivery::Notice;
 use crate::factor::invite::Invitation;
 use crate::store::admin::AdminFault;
 
@@ -260,10 +259,7 @@ async fn confirm(State(people): State<People>, visitor: Visitor, request: Reques
         }
         Err(fault) => return people.failed(&visitor, &fault),
     };
-    match right {
-        Right::Invited(_) | Right::Led => people.answers.notify_anyhow(Notice::Enrolled, &account),
-        Right::Enrolled | Right::LoggedIn => people.answers.notify(Notice::Enrolled, &account),
-    }
+    factor::tell(&people.answers, right, &account);
     let seat = held.data.enrolled(&enrolled, people.web.now());
     let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
     with_cookie(finished(words, codes.as_deref()), cookie)

@@ -11,11 +11,15 @@ use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::base::time::UnixTime;
+use crate::engine::account::Account;
+use crate::engine::delivery::Notice;
+use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Guard, LoginId, Method, Record, Row};
 use crate::factor::oath::{self, Drift, Parameters};
 use crate::factor::recovery::{RecoveryCode, SET};
 use crate::factor::{otpauth, seed};
+use crate::server::answers::Answers;
 use crate::server::system::SystemEntropy;
 use crate::store::StoreFault;
 use crate::store::act::Act;
@@ -94,17 +98,31 @@ impl Pending {
 pub(super) fn take(admin: &mut dyn Admin, user: &UserName, right: Right) -> Result<(), AdminFault> {
     match right {
         Right::Invited(hash) => admin.act_for(user, &UserAct::TakeInvite { hash }),
-        Right::Led if read(admin, user)?.is_none_or(|account| account.is_enrolled()) => {
+        Right::Led if newcomer(admin, user)?.is_none_or(|account| account.is_enrolled()) => {
             Err(AdminFault::Missing("user who never had a second factor".to_owned()))
         }
         Right::Led | Right::Enrolled | Right::LoggedIn => Ok(()),
     }
 }
 
+/// The user, if any. [`AdminFault::Missing`] for whoever looks like somebody who is asked for a factor: since the gateway looked, that
+/// user may have come (CVE-2020-12812).
+fn newcomer(admin: &mut dyn Admin, user: &UserName) -> Result<Option<Account>, AdminFault> {
+    let query = UserQuery { user: user.clone(), seeds: false, look_alikes: true };
+    match admin.account(&query) {
+        UserAnswer::Found(account) if !account.resembles_another => Ok(Some(account)),
+        UserAnswer::Unknown { resembles: false } => Ok(None),
+        UserAnswer::Found(_) | UserAnswer::Unknown { .. } => {
+            Err(AdminFault::Missing("user who looks like nobody else".to_owned()))
+        }
+        UserAnswer::Unavailable => Err(unwritten("a user cannot be read")),
+    }
+}
+
 /// Records that a user showed the code that leads to a first factor, and makes the user known where nobody was called so: the
 /// directory knows whose password was right. [`AdminFault::Missing`] for whoever ever had a factor, or may not log in.
 pub(super) fn led(admin: &mut dyn Admin, user: &UserName, now: UnixTime) -> Result<(), AdminFault> {
-    let mut known = read(admin, user)?;
+    let mut known = newcomer(admin, user)?;
     if known.is_none() {
         admin.add_user(user, &UserFields::default())?;
         known = read(admin, user)?;
@@ -118,6 +136,14 @@ pub(super) fn led(admin: &mut dyn Admin, user: &UserName, now: UnixTime) -> Resu
     match admin.append(&Record { guards: vec![Guard::UserActive { user: account.id }], row: Arc::new(row) }) {
         CommitAnswer::Done(_) => Ok(()),
         _ => Err(unwritten("the use of an enrolment code could not be recorded")),
+    }
+}
+
+/// Tells somebody that a factor was set up in their name; whoever had none before hears of it even where there is no mail.
+pub(super) fn tell(answers: &Answers, right: Right, account: &Account) {
+    match right {
+        Right::Invited(_) | Right::Led => answers.notify_anyhow(Notice::Enrolled, account),
+        Right::Enrolled | Right::LoggedIn => answers.notify(Notice::Enrolled, account),
     }
 }
 
@@ -167,6 +193,12 @@ mod tests {
         for fault in [led(&mut store, &dora, now), take(&mut store, &dora, Right::Led)] {
             assert!(matches!(fault, Err(AdminFault::Missing(_))), "{fault:?}");
         }
+        // Whoever looks like her is nobody new, also where a seat was taken before she had a factor.
+        let alike = UserName::canonical(b"dora.").unwrap();
+        assert!(matches!(led(&mut store, &alike, now), Err(AdminFault::Missing(_))));
+        assert!(matches!(take(&mut store, &alike, Right::Led), Err(AdminFault::Missing(_))));
+        store.add_user(&alike, &UserFields::default()).unwrap();
+        assert!(matches!(take(&mut store, &alike, Right::Led), Err(AdminFault::Missing(_))));
         let emil = UserName::canonical(b"emil").unwrap();
         store.add_user(&emil, &UserFields { disabled: true, ..UserFields::default() }).unwrap();
         assert!(matches!(led(&mut store, &emil, now), Err(AdminFault::Missing(_))));

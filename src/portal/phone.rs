@@ -19,7 +19,6 @@ use super::factor;
 use super::people::{People, Seat, person};
 use super::web::form::{self, Form};
 use super::web::{Page, Visitor, see_other, with_cookie};
-use crate::engine::delivery::Notice;
 
 /// The routes.
 pub(super) fn routes(people: People) -> Router {
@@ -91,7 +90,6 @@ async fn done(State(people): State<People>, visitor: Visitor, request: Request<B
         Ok(codes) => codes,
         Err(fault) => return people.failed(&visitor, &fault),
     };
-    people.answers.notify(Notice::Enrolled, &account);
     let seat = held.data.enrolled(&account, people.web.now());
     let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
     let title = words.say("phone.done-title");

@@ -31,7 +31,7 @@ pub(super) use self::offers::{Made, Offer, Offers};
 pub use self::proof::public_key;
 use self::proof::{Signed, signed_by};
 use super::desk::{Desk, Fault};
-use super::factor::take;
+use super::factor::{take, tell};
 use super::fate;
 use super::people::{person, read as account_of};
 use super::reply;
@@ -171,10 +171,14 @@ async fn register(
         let device = newest.ok_or_else(|| AdminFault::Missing("device that was added".to_owned()))?;
         // The first and only time: the secret is used up.
         let _first = made.set(device);
-        Ok(device)
+        Ok((device, account))
     });
     match kept.await {
-        Ok(device) => said(&json!({ "device": device.to_string(), "user": user.as_str(), "name": name })),
+        Ok((device, account)) => {
+            // Here and not on the page that follows, which whoever stole a session need not open.
+            tell(&devices.answers, right, &account);
+            said(&json!({ "device": device.to_string(), "user": user.as_str(), "name": name }))
+        }
         // The invitation was used up meanwhile.
         Err(Fault::Store(AdminFault::Missing(_))) => reply::forbidden(),
         Err(Fault::Store(AdminFault::Invalid(_))) => refused(StatusCode::CONFLICT, "not-added"),

@@ -10,7 +10,6 @@ use webauthn_rs::prelude::{RegisterPublicKeyCredential, Uuid};
 
 use super::keys::{self, Parts};
 use super::{Registration, challenge, failed, no_challenge};
-use crate::engine::delivery::Notice;
 use crate::engine::passkey::PASSKEYS_MAX;
 use crate::portal::desk;
 use crate::portal::enrol::{listed, seated};
@@ -165,7 +164,7 @@ async fn done(State(people): State<People>, visitor: Visitor, request: Request<B
         }
         Err(fault) => return people.failed(&visitor, &fault),
     };
-    people.answers.notify(Notice::Enrolled, &account);
+    factor::tell(&people.answers, right, &account);
     let seat = held.data.enrolled(&enrolled, people.web.now());
     let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
     let title = words.say("passkey.done-title");
