@@ -6,6 +6,7 @@ use radmfa::factor::recovery::RecoveryCode;
 use radmfa::store::admin::Admin as _;
 use radmfa::store::memory::MemoryStore;
 use radmfa::store::user_act::UserAct;
+use radmfa::store::user_act::passkeys::PasskeyAct;
 
 use super::script::option;
 use super::words::{Word, span};
@@ -13,7 +14,7 @@ use super::words::{Word, span};
 /// `block alice 2h`, `unblock alice`, `recovery alice CODE CODE`, `bypass alice 300s client=nas station=NET`,
 /// `cancel-bypasses alice`, `pin alice 2580`, `no-pin alice`, `end-sessions alice`, `device alice phone`, which is found at
 /// `alice-phone`, `revoke alice phone`,
-/// `hold-phone alice 24h`.
+/// `hold-phone alice 24h`, `passkey alice key`, `no-passkey alice key`, `require-passkey alice phone`.
 pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) -> Result<(), String> {
     let first = || rest.first().map(Word::text).ok_or("a word is missing");
     let codes: Vec<_> = rest.iter().filter_map(|word| RecoveryCode::parse(&word.value)).collect();
@@ -42,6 +43,15 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
             address: &address,
             key: None,
         },
+        "passkey" => UserAct::Passkey(PasskeyAct::Add {
+            name: &first_word,
+            credential: first_word.as_bytes(),
+            key: "{}",
+            counter: 0,
+            synced: false,
+        }),
+        "no-passkey" => UserAct::Passkey(PasskeyAct::Remove { passkey: &first_word }),
+        "require-passkey" => UserAct::Passkey(PasskeyAct::Demand { device: &first_word, passkey: true }),
         "revoke" => UserAct::RevokeDevice { device: &first_word },
         "hold-phone" => UserAct::HoldPhone { span: span(&first()?)? },
         "cancel-bypasses" => UserAct::CancelBypasses,

@@ -7,9 +7,13 @@ use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Clock as _;
 use radmfa::engine::asking::{Asking, Asks, CallWay, Matching, PushWay, Question, Reference, TextWay};
+use radmfa::engine::passkey::Assertion;
+use radmfa::engine::question::{UserAnswer, UserQuery};
 use radmfa::engine::step::Answer;
 use radmfa::factor::enrol_code::EnrolCode;
 use radmfa::server::node::Heard;
+use radmfa::store::Logins as _;
+use radmfa::store::pending::Pending;
 
 use super::script::{option, parse};
 use super::words::Word;
@@ -91,7 +95,19 @@ pub fn code_of(question: &Question, shown: Option<u32>) -> Result<Option<String>
     }
 }
 
-/// `phone q1 approve shown`, `approve wrong`, `approve`, `deny`, `fraud`, `types "123456"`, and what becomes of it where it is not
+/// What is made where a signature is checked: `owner` has shown their first passkey.
+fn assertion(world: &World, owner: &str, made_for: Reference) -> Result<Assertion, String> {
+    let user = UserName::canonical(owner.as_bytes()).map_err(|fault| fault.to_string())?;
+    let query = UserQuery { user, seeds: false, look_alikes: false };
+    let Pending::Ready(UserAnswer::Found(account)) = world.store.find(&query) else {
+        return Err(format!("{owner} is nobody"));
+    };
+    // One that was taken away is shown all the same.
+    let passkey = account.passkeys().next().map_or(1, |passkey| passkey.id);
+    Ok(Assertion::by_signature(account.id, passkey, Some(made_for)))
+}
+
+/// `phone q1 asserts shown of=alice`, with a passkey of hers (`for=another`: made for another question), `phone q1 approve shown`, `approve wrong`, `approve`, `deny`, `fraud`, `types "123456"`, and what becomes of it where it is not
 /// taken: `late`, `late unrecorded`, `unknown`.
 pub fn answer(
     world: &mut World,
@@ -107,6 +123,12 @@ pub fn answer(
     };
     let answer = match rest[0].text().as_str() {
         "approve" => Answer::Approved(number),
+        "asserts" => {
+            // Whose passkey, and for which question it was made.
+            let owner = option(rest, "of").ok_or("of=")?;
+            let made_for = if option(rest, "for").is_some() { Reference([0; 16]) } else { reference };
+            Answer::Asserted(number, assertion(world, &owner, made_for)?)
+        }
         "deny" => Answer::Denied,
         "fraud" => Answer::Fraud,
         "types" => Answer::Typed(Secret::new(typed)),

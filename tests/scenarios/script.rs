@@ -431,6 +431,9 @@ impl Run {
                     | Reason::TokenDisabled
                     | Reason::TokenRemoved
                     | Reason::DeviceAdded
+                    | Reason::DeviceChanged
+                    | Reason::PasskeyAdded
+                    | Reason::PasskeyRemoved
                     | Reason::DeviceRevoked
             )
         };

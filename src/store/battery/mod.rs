@@ -27,6 +27,7 @@ mod commands;
 mod files;
 mod logins;
 mod parking;
+mod passkeys;
 mod reports;
 mod roles;
 mod sends;
@@ -37,6 +38,7 @@ pub(super) use commands::*;
 pub(super) use files::*;
 pub(super) use logins::*;
 pub(super) use parking::*;
+pub(super) use passkeys::*;
 pub(super) use reports::*;
 pub(super) use roles::*;
 pub(super) use sends::*;
@@ -230,6 +232,7 @@ macro_rules! battery {
             a_file_of_users_ends_what_is_remembered_of_those_it_changes
             a_budget_of_all_is_said_to_be_low_at_four_fifths_and_leaves_one_to_who_had_none
             a_role_is_given_listed_taken_away_and_recorded
+            a_passkey_is_kept_counts_on_and_is_taken_away
             a_changed_number_is_held_for_its_time
             a_token_of_a_program_is_found_by_its_secret_until_its_time_or_its_end
             the_trail_reads_newest_first_and_outlives_its_users
