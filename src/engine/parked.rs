@@ -62,7 +62,7 @@ pub(super) struct CodeRound {
     /// How many guesses the last code was ([`Account::guesses`](super::account::Account::guesses)).
     pub(super) guesses: u32,
     /// The code that was sent, if one was.
-    pub(super) sent: Option<SentCode>,
+    pub(super) sent: Option<Box<SentCode>>,
     /// What was asked on the phone, if anything was.
     pub(super) asked: Option<Box<Asked>>,
     /// Messages sent in this login.

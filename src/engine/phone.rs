@@ -94,7 +94,9 @@ impl Asked {
     }
 
     /// What is asked for where nobody answers.
-    pub(super) fn follow(&mut self, rest: Vec<Offer>) {
+    pub(super) fn follow(&mut self, mut rest: Vec<Offer>) {
+        // It waits for minutes, beside many others.
+        rest.shrink_to_fit();
         self.rest = rest;
     }
 

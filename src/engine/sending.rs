@@ -56,7 +56,7 @@ pub(super) struct Dispatch {
     round: CodeRound,
     outgoing: Outgoing,
     /// The code before it, which is good until this one is on its way.
-    before: Option<SentCode>,
+    before: Option<Box<SentCode>>,
     /// What to ask for if this fails, best first.
     rest: Vec<Offer>,
 }
@@ -65,7 +65,7 @@ pub(super) struct Dispatch {
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// A code to be typed at the gateway.
-    Code(SentCode),
+    Code(Box<SentCode>),
     /// A question to be answered on the phone, and what is kept of it.
     Question(Box<Asked>, Box<Question>),
 }
@@ -201,8 +201,10 @@ fn send(
     });
     let guards = vec![Guard::UserActive { user: to.id }, Guard::MaySend { user: to.id, kind, limits }];
     let id = DeliveryId(u32::from_be_bytes(random(env.entropy)));
-    let dispatch =
-        Box::new(Dispatch { before, ..Dispatch::new(id, user, to, round, Outgoing::Code(sent), rest) });
+    let dispatch = Box::new(Dispatch {
+        before,
+        ..Dispatch::new(id, user, to, round, Outgoing::Code(Box::new(sent)), rest)
+    });
     Step::Commit(
         Record { guards, row: Arc::clone(&row) },
         AwaitCommit { row, then: Then::Send { facts, dispatch } },
@@ -235,11 +237,13 @@ impl Dispatch {
             self.to.contact.as_deref().and_then(field).map(Arc::<str>::from)
         };
         let (to, message) = match &self.outgoing {
-            Outgoing::Code(SentCode { code: Code::Known(code), to, lifetime, .. }) => {
-                (to, Message::Code { code: code.clone(), lifetime: *lifetime })
-            }
-            // What is about to be sent was made here.
-            Outgoing::Code(_) => return self.refused(facts, Reason::InternalError, env),
+            Outgoing::Code(sent) => match &sent.code {
+                Code::Known(code) => {
+                    (&sent.to, Message::Code { code: code.clone(), lifetime: sent.lifetime })
+                }
+                // What is about to be sent was made here.
+                Code::Hashed(..) => return self.refused(facts, Reason::InternalError, env),
+            },
             Outgoing::Question(asked, question) => (asked.to(), Message::Ask(question.clone())),
         };
         let delivery = Delivery {
@@ -262,8 +266,8 @@ impl Dispatch {
     }
 
     /// The send was not recorded: the next offer, or refused.
-    pub(super) fn refused(self: Box<Self>, facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
-        let Dispatch { user, to, mut round, rest, before, outgoing, .. } = *self;
+    pub(super) fn refused(self, facts: Box<Facts>, reason: Reason, env: &mut Env<'_>) -> Step {
+        let Dispatch { user, to, mut round, rest, before, outgoing, .. } = self;
         if reason == Reason::SendLimit
             && matches!(outgoing, Outgoing::Code(_))
             && let Some(refused) = kept::too_soon(&facts, &to, reason, env)
@@ -312,11 +316,11 @@ impl Dispatch {
         }
     }
 
-    fn ask(self: Box<Self>, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
-        let Dispatch { user, to, mut round, outgoing, rest, .. } = *self;
+    fn ask(self, facts: Box<Facts>, env: &mut Env<'_>) -> Step {
+        let Dispatch { user, to, mut round, outgoing, rest, .. } = self;
         let sent = match outgoing {
             Outgoing::Code(sent) if kept::may_keep(&facts.policy) => {
-                return kept::keep(&facts, &to, sent, env);
+                return kept::keep(&facts, &to, *sent, env);
             }
             Outgoing::Code(sent) => sent,
             Outgoing::Question(mut asked, _) => {

@@ -7,6 +7,10 @@
 //! a second try of the same request gets the verdict of the first instead of finding the code used. Invariant: at most one
 //! live login sends for one intent.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -16,7 +20,7 @@ use super::affinity::RoundId;
 use crate::base::time::Tick;
 
 /// An intent, as a MAC that tells nobody what is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Intent(pub(super) [u8; 16]);
 
 /// For so long after its first request a login is joined, if its gateway is not patient for longer: whoever comes later
@@ -29,6 +33,8 @@ pub(super) const CROSSED: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Intents {
     live: DashMap<Intent, Claim>,
+    /// Of those that ended, until when they are remembered: logins that are held for minutes are not walked over for them.
+    ended: Mutex<BinaryHeap<Reverse<(Tick, Intent)>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +103,9 @@ impl Intents {
             && claim.round == round
         {
             claim.ended = Some(now);
+            let until = claim.until;
+            drop(claim);
+            self.ended().push(Reverse((until, intent)));
         }
     }
 
@@ -107,9 +116,16 @@ impl Intents {
 
     /// Forgets logins that ended long ago.
     pub(super) fn sweep(&self, now: Tick) {
-        if !self.live.is_empty() {
-            self.live.retain(|_, claim| claim.ended.is_none() || now < claim.until);
+        let mut ended = self.ended();
+        while let Some(first) = ended.peek_mut().filter(|first| first.0.0 <= now) {
+            let Reverse((_, intent)) = PeekMut::pop(first);
+            // Another login may have it by now.
+            self.live.remove_if(&intent, |_, claim| claim.ended.is_some() && now >= claim.until);
         }
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BinaryHeap<Reverse<(Tick, Intent)>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -325,14 +325,14 @@ impl Node {
 
     /// Ends a login whose step panicked: rejected, and recorded as such.
     pub fn fail(&self, round: RoundId, env: &mut Env<'_>, out: &mut Vec<Output>) -> Option<Ask> {
-        let facts = self.slots.get(&round)?.facts.clone();
+        let facts = Arc::clone(&self.slots.get(&round)?.facts);
         let step = refuse(&facts, Reason::InternalError, env);
         self.advance(round, step, env, out)
     }
 
     /// What is known of the login that has this round.
-    pub fn facts(&self, round: RoundId) -> Option<Facts> {
-        self.slots.get(&round).map(|slot| slot.facts.clone())
+    pub fn facts(&self, round: RoundId) -> Option<Arc<Facts>> {
+        self.slots.get(&round).map(|slot| Arc::clone(&slot.facts))
     }
 
     /// Drops a login without a word, where even refusing it failed.
@@ -357,7 +357,7 @@ impl Node {
         // Only a login that may send something, or whose code is there, is ever looked for by what it means.
         let looked_for = facts.policy.sending.is_some() || Slot::is_whole(&arrival);
         let original = looked_for.then(|| Original::of(&arrival)).flatten();
-        let (slot, brought) = Slot::new(facts.clone(), arrival, original);
+        let (slot, brought) = Slot::new(Arc::new(facts.clone()), arrival, original);
         self.slots.insert(round, slot);
         Some((round, facts, brought))
     }

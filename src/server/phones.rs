@@ -64,11 +64,18 @@ struct Inner {
 struct Person {
     /// The login that they are asked about.
     asked: Option<RoundId>,
+    /// The question that they were asked last, while anybody waits for the answer.
+    question: Option<Reference>,
+    /// Most who are being asked have none.
+    past: Option<Box<Past>>,
+}
+
+/// What there was of late between a user and the phone.
+#[derive(Debug, Default)]
+struct Past {
     /// When pushes were ignored or denied, oldest first.
     strikes: VecDeque<Tick>,
     paused_until: Option<Tick>,
-    /// The question that they were asked last, while anybody waits for the answer.
-    question: Option<Reference>,
     /// The requests of logins that they were asked about, and when those asked no more: for as long as a copy of one may be
     /// under way. At most [`LATELY_MAX`].
     lately: Vec<(Original, Tick)>,
@@ -84,7 +91,8 @@ struct Open {
     device: Option<i64>,
     /// Of a push: what is shown beside who asks.
     approval: Option<Approval>,
-    facts: Box<Facts>,
+    /// Shared with its slot, while that is there.
+    facts: Arc<Facts>,
     state: State,
     fate: Option<Reason>,
     /// Approvals that were not believed, as far as they were recorded.
@@ -155,7 +163,7 @@ pub(super) enum Found {
     /// The login that waits for it.
     Live(RoundId),
     /// A login that does not wait for it any more; what is known of it, the first time.
-    Over(Option<Box<Facts>>),
+    Over(Option<Arc<Facts>>),
     /// Nothing.
     Nothing,
 }
@@ -182,7 +190,8 @@ impl Phones {
             Some(other) if other != round => return Claim::Of(other),
             _ => {}
         }
-        if kind == Kind::Push && person.paused_until.is_some_and(|until| now < until) {
+        let paused_until = person.past.as_ref().and_then(|past| past.paused_until);
+        if kind == Kind::Push && paused_until.is_some_and(|until| now < until) {
             return Claim::Paused;
         }
         person.asked = Some(round);
@@ -190,7 +199,7 @@ impl Phones {
     }
 
     /// A question leaves.
-    pub(super) fn open(&self, round: RoundId, delivery: &Delivery, question: &Question, facts: &Facts) {
+    pub(super) fn open(&self, round: RoundId, delivery: &Delivery, question: &Question, facts: Arc<Facts>) {
         let number = match delivery.kind {
             Kind::Sms | Kind::Voice => Phone::parse(&delivery.to).ok().map(|phone| phone.number().into()),
             Kind::Push | Kind::Email => None,
@@ -215,7 +224,7 @@ impl Phones {
                 }
                 Asks::CodeBack { .. } | Asks::Key { .. } => None,
             },
-            facts: Box::new(facts.clone()),
+            facts,
             state: State::Live,
             fate: None,
             unproved: 0,
@@ -252,8 +261,9 @@ impl Phones {
             person.asked = None;
             person.question = None;
             if let Some(first) = first {
-                person.lately.truncate(LATELY_MAX - 1);
-                person.lately.insert(0, (first, now));
+                let lately = &mut person.past.get_or_insert_default().lately;
+                lately.truncate(LATELY_MAX - 1);
+                lately.insert(0, (first, now));
             }
             if person.is_nobody() {
                 inner.users.remove(user);
@@ -274,8 +284,10 @@ impl Phones {
         let person = inner.users.entry(user.clone()).or_default();
         match reason {
             Reason::PhoneApproved => {
-                person.strikes.clear();
-                person.paused_until = None;
+                if let Some(past) = &mut person.past {
+                    past.strikes.clear();
+                    past.paused_until = None;
+                }
             }
             Reason::PhoneDenied
             | Reason::NumberWrong
@@ -284,11 +296,12 @@ impl Phones {
             | Reason::Abandoned
                 if kind == Kind::Push =>
             {
-                person.strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
-                person.strikes.push_back(now);
-                if person.strikes.len() >= STRIKES {
-                    person.strikes.clear();
-                    person.paused_until = Some(now + PAUSE);
+                let Past { strikes, paused_until, .. } = &mut **person.past.get_or_insert_default();
+                strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
+                strikes.push_back(now);
+                if strikes.len() >= STRIKES {
+                    strikes.clear();
+                    *paused_until = Some(now + PAUSE);
                 }
             }
             _ => {}
@@ -300,7 +313,9 @@ impl Phones {
 
     /// The requests of logins that `user` was asked about of late, and when those asked no more.
     pub(super) fn lately(&self, user: &UserName) -> Vec<(Original, Tick)> {
-        self.lock().users.get(user).map(|person| person.lately.clone()).unwrap_or_default()
+        let inner = self.lock();
+        let past = inner.users.get(user).and_then(|person| person.past.as_ref());
+        past.map(|past| past.lately.clone()).unwrap_or_default()
     }
 
     /// What may be known of a question.
@@ -336,11 +351,11 @@ impl Phones {
     }
 
     /// An approval of a push was not believed: what is known of its login, while that waits and not too often.
-    pub(super) fn unproved(&self, reference: Reference) -> Option<Box<Facts>> {
+    pub(super) fn unproved(&self, reference: Reference) -> Option<Arc<Facts>> {
         let mut inner = self.lock();
         let open = inner.questions.get_mut(&reference).filter(|open| open.state == State::Live)?;
         open.unproved = open.unproved.checked_add(1).filter(|count| *count <= UNPROVED_MAX)?;
-        Some(open.facts.clone())
+        Some(Arc::clone(&open.facts))
     }
 
     /// The question that `user` is being asked.
@@ -373,7 +388,7 @@ impl Phones {
             }
             State::Over { recorded } => {
                 let first = !std::mem::replace(recorded, true);
-                Found::Over(first.then(|| open.facts.clone()))
+                Found::Over(first.then(|| Arc::clone(&open.facts)))
             }
         }
     }
@@ -387,10 +402,13 @@ impl Phones {
         }
         inner.looked = Some(now);
         inner.users.retain(|_, person| {
-            person.strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
-            person.paused_until.take_if(|until| *until <= now);
-            // A copy that began in time may take as long as a login to get here.
-            person.lately.retain(|(_, ended)| now <= *ended + JOINED);
+            if let Some(past) = &mut person.past {
+                past.strikes.retain(|strike| now.since(*strike) < STRIKES_WITHIN);
+                past.paused_until.take_if(|until| *until <= now);
+                // A copy that began in time may take as long as a login to get here.
+                past.lately.retain(|(_, ended)| now <= *ended + JOINED);
+            }
+            person.past.take_if(|past| past.is_over());
             !person.is_nobody()
         });
     }
@@ -402,8 +420,13 @@ impl Phones {
 
 impl Person {
     fn is_nobody(&self) -> bool {
-        let recent = self.paused_until.is_some() || !self.lately.is_empty();
-        self.asked.is_none() && self.strikes.is_empty() && !recent
+        self.asked.is_none() && self.past.as_ref().is_none_or(|past| past.is_over())
+    }
+}
+
+impl Past {
+    fn is_over(&self) -> bool {
+        self.strikes.is_empty() && self.paused_until.is_none() && self.lately.is_empty()
     }
 }
 
@@ -421,7 +444,9 @@ impl Inner {
         }
         let Some(open) = self.questions.get_mut(&reference) else { return };
         // What is not needed to record a late answer would be kept for minutes.
-        open.facts.ruling = None;
+        if open.facts.ruling.is_some() {
+            Arc::make_mut(&mut open.facts).ruling = None;
+        }
         self.over.push_back((now, reference));
         self.forget(now);
     }

@@ -32,7 +32,7 @@ const COPIES_MAX: usize = 16;
 /// A login under way.
 pub(super) struct Slot {
     /// A panic leaves only this to say whose login it was.
-    pub(super) facts: Facts,
+    pub(super) facts: Arc<Facts>,
     /// Challenges told so far.
     pub(super) rounds: u8,
     waiting: Vec<Waiting>,
@@ -42,7 +42,8 @@ pub(super) struct Slot {
     pub(super) intent: Option<Intent>,
     /// What its login asks on the phone, or is about to.
     pub(super) asking: Option<Box<Asking>>,
-    /// The request that it began with, where it asks on the phone: what repeats it may join, as long as it lives.
+    /// The request that it began with, once it is worked on no more and the login asks on the phone: what repeats it may join, as
+    /// long as it lives.
     first: Option<Box<Original>>,
     /// The challenge that whoever joins it is told: of a login with an intent, once it was told.
     told: Option<Box<Told>>,
@@ -77,7 +78,7 @@ pub(super) struct Brought {
 
 impl Slot {
     /// Busy, with its first request.
-    pub(super) fn new(facts: Facts, arrival: Arrival, original: Option<Original>) -> (Slot, Brought) {
+    pub(super) fn new(facts: Arc<Facts>, arrival: Arrival, original: Option<Original>) -> (Slot, Brought) {
         let mut slot = Slot {
             facts,
             rounds: 0,
@@ -158,9 +159,6 @@ impl Slot {
 
     /// The login is about to ask `user` on the phone.
     pub(super) fn asks(&mut self, user: UserName, kind: Kind) {
-        if self.rounds == 0 && self.first.is_none() {
-            self.first = self.original.clone().map(Box::new);
-        }
         match &mut self.asking {
             Some(asking) => asking.kind = kind,
             None => self.asking = Some(Box::new(Asking { user, kind, reference: None })),
@@ -169,7 +167,8 @@ impl Slot {
 
     /// The request that it began with, where it asks on the phone and names its station.
     pub(super) fn first_request(&self) -> Option<Original> {
-        self.first.as_deref().filter(|first| first.names_station()).cloned()
+        let first = self.first.as_deref().or(self.original.as_ref().filter(|_| self.rounds == 0));
+        first.filter(|first| first.names_station()).cloned()
     }
 
     /// Whether what is being worked on here is `first` again.
@@ -180,7 +179,7 @@ impl Slot {
     /// What the request being worked on means, whatever packet carries it.
     pub(super) fn means(&self, mint: &Mint) -> Option<Intent> {
         let Original { password, packet, .. } = self.original.as_ref()?;
-        let Facts { client, user, station, .. } = &self.facts;
+        let Facts { client, user, station, .. } = &*self.facts;
         Some(meaning(mint, client, user.as_ref(), station.as_deref(), password.as_ref(), packet))
     }
 
@@ -271,9 +270,12 @@ impl Slot {
 
     /// Answers every request with a challenge; none hangs on the login afterwards.
     pub(super) fn tell(&mut self, attributes: AttributeList, env: &mut Env<'_>, out: &mut Vec<Output>) {
-        self.rounds = self.rounds.saturating_add(1);
         // Its State is spent with this answer: whatever repeats it now comes too late.
-        self.original = None;
+        let original = self.original.take();
+        if self.rounds == 0 && self.asking.is_some() {
+            self.first = original.map(Box::new);
+        }
+        self.rounds = self.rounds.saturating_add(1);
         for waiting in self.waiting.drain(..) {
             waiting.answer(Code::ACCESS_CHALLENGE, &attributes, &self.facts, env, out);
         }

@@ -145,7 +145,7 @@ impl Tracer {
     /// An event of the login that has this round.
     fn of(&self, node: &Node, round: RoundId, event: &'static str, make: impl FnOnce() -> Value) {
         let Some(facts) = node.facts(round) else { return };
-        self.tell(&Whose::from(&facts), event, || {
+        self.tell(&Whose::from(&*facts), event, || {
             let mut event = make();
             if let Value::Object(fields) = &mut event {
                 fields.insert("login".into(), json!(facts.id.to_string()));

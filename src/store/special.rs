@@ -258,7 +258,7 @@ pub(super) fn read(text: &str) -> Option<Special> {
         withdrawn,
     } = serde_json::from_str(text).ok()?;
     let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
-    Some(Special {
+    let mut special = Special {
         block: block.map(|block| Block {
             since: UnixTime(block.since),
             until: UnixTime(block.until),
@@ -334,7 +334,12 @@ pub(super) fn read(text: &str) -> Option<Special> {
             }),
         },
         withdrawn,
-    })
+    };
+    // A hundred thousand users may have a device each, and room for three more is most of what that takes.
+    special.devices.shrink_to_fit();
+    special.recovery.shrink_to_fit();
+    special.sessions.shrink_to_fit();
+    Some(special)
 }
 
 fn write_passkey(passkey: &Passkey) -> WrittenPasskey {

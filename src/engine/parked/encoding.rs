@@ -261,7 +261,7 @@ fn round(
         tries,
         ahead,
         guesses,
-        sent,
+        sent: sent.map(Box::new),
         asked: None,
         sends,
         changes,

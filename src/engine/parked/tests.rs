@@ -120,7 +120,7 @@ fn stage() -> impl Strategy<Value = Stage> {
                 tries,
                 ahead,
                 guesses,
-                sent,
+                sent: sent.map(Box::new),
                 asked: None,
                 sends,
                 changes,
@@ -194,7 +194,7 @@ proptest! {
 
 fn asked(sent: Option<SentCode>) -> Parked {
     let mut round = CodeRound::new(PrimaryPassed::by_answer(), AttributeList::default(), 3);
-    round.sent = sent;
+    round.sent = sent.map(Box::new);
     parked(Stage::AskedCode(round), None, None)
 }
 

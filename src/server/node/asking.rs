@@ -2,6 +2,8 @@
 //!
 //! A join shares the verdict and the number that is shown, so only a copy of the same request with the same station joins.
 
+use std::sync::Arc;
+
 use super::super::affinity::RoundId;
 use super::super::intents::CROSSED;
 use super::super::phones::{Asking, Claim, Found, Shown, Sight};
@@ -75,7 +77,7 @@ impl Node {
             Found::Live(round) => (Heard::Taken, self.wake(round, Event::Phone(answer), env, out)),
             Found::Over(facts) => {
                 let kind = self.phones.look(reference).map_or(Kind::Push, |sight| sight.kind);
-                let row = |facts: Box<Facts>| Box::new(late_answer(&facts, methods::method(kind), env));
+                let row = |facts: Arc<Facts>| Box::new(late_answer(&facts, methods::method(kind), env));
                 (Heard::Late(facts.map(row)), None)
             }
             Found::Nothing => (Heard::Unknown, None),
@@ -149,7 +151,7 @@ impl Node {
     pub(super) fn opened(&self, round: RoundId, delivery: &Delivery, env: &Env<'_>) {
         let Message::Ask(question) = &delivery.message else { return };
         let Some(mut slot) = self.slots.get_mut(&round) else { return };
-        let facts = slot.facts.clone();
+        let facts = Arc::clone(&slot.facts);
         let Some(asking) = &mut slot.asking else { return };
         asking.kind = delivery.kind;
         let before = asking.reference.replace(question.reference);
@@ -157,7 +159,7 @@ impl Node {
         if let Some(before) = before {
             self.phones.end(before, env.mono);
         }
-        self.phones.open(round, delivery, question, &facts);
+        self.phones.open(round, delivery, question, facts);
     }
 
     /// The login is about to wait, for the answer to `asks` if for any: whatever else it had asked is over.

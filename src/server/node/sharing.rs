@@ -180,7 +180,7 @@ impl Node {
             }
             Place::Vacant(place) => {
                 let original = Original::of(&arrival);
-                let (mut slot, brought) = Slot::new(Facts::clone(&facts), arrival, original);
+                let (mut slot, brought) = Slot::new(Arc::new(Facts::clone(&facts)), arrival, original);
                 slot.rounds = 1;
                 place.insert(slot);
                 // Logins that wait finish also where the table is full: each is one that a server took in.
@@ -225,7 +225,7 @@ impl Node {
         match (wakes, taken) {
             (wakes, Ok((parked, until, intent))) => {
                 if let Some(mut slot) = self.slots.get_mut(&round) {
-                    slot.facts = parked.facts().clone();
+                    slot.facts = Arc::new(parked.facts().clone());
                     slot.intent = intent.map(Intent);
                 }
                 let event = match wakes {
@@ -237,7 +237,7 @@ impl Node {
             }
             (Wakes::Entry { gone, facts, .. }, Err(reason)) => {
                 if let Some(mut slot) = self.slots.get_mut(&round) {
-                    slot.facts = Facts::clone(&facts);
+                    slot.facts = Arc::new(Facts::clone(&facts));
                     // Whoever has the login has its intent.
                     if let Some(intent) = slot.intent.take() {
                         self.intents.release(intent, round, env.mono);

@@ -132,7 +132,7 @@ impl Tracer {
     /// Something that sees what goes to password servers for the login of this round.
     pub(in crate::server) fn eye(self: &Arc<Self>, node: &Node, round: RoundId) -> Watcher {
         let facts = node.facts(round)?;
-        Some(Arc::new(Eye { tracer: Arc::clone(self), whose: Whose::from(&facts), login: facts.id }))
+        Some(Arc::new(Eye { tracer: Arc::clone(self), whose: Whose::from(&*facts), login: facts.id }))
     }
 
     /// What the store knows of the user.
