@@ -26,10 +26,10 @@ pub(super) fn question(text: &str) -> AttributeList {
     let mut attributes = AttributeList::default();
     #[expect(
         clippy::expect_used,
-        reason = "no line is longer than the longest address and what stands around it, and Prompt has four octets"
+        reason = "a line is cut where it is too long, as a menu may be, and Prompt has four octets"
     )]
     attributes
-        .push_text(number::REPLY_MESSAGE, text)
+        .push_line(number::REPLY_MESSAGE, text)
         .and_then(|()| attributes.push_u32(number::PROMPT, NO_ECHO))
         .expect("a prompt fits");
     attributes
@@ -51,4 +51,21 @@ pub(super) fn relayed(mut attributes: AttributeList) -> AttributeList {
         (..) => attributes.remove(number::REPLY_MESSAGE),
     }
     attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_cut_between_characters() {
+        for (text, octets) in [("Enter it:".to_owned(), 9), ("a".repeat(300), 253), ("·".repeat(200), 252)] {
+            let attributes = question(&text);
+            let shown =
+                attributes.plain_attributes().find(|attribute| attribute.number() == number::REPLY_MESSAGE);
+            let shown = String::from_utf8(shown.unwrap().value().to_vec()).unwrap();
+            assert!(text.starts_with(&shown));
+            assert_eq!(shown.len(), octets);
+        }
+    }
 }

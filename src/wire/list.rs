@@ -94,6 +94,12 @@ impl AttributeList {
         self.push(number, text.as_bytes())
     }
 
+    /// Adds a text for people; of one that is too long as many whole characters as fit.
+    pub fn push_line(&mut self, number: u8, text: &str) -> Result<(), Unfit> {
+        let end = text.floor_char_boundary(VALUE_MAX);
+        self.push(number, text.as_bytes().get(..end).unwrap_or_default())
+    }
+
     /// Adds an integer.
     pub fn push_u32(&mut self, number: u8, value: u32) -> Result<(), Unfit> {
         self.push(number, &value.to_be_bytes())

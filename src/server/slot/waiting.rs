@@ -110,8 +110,11 @@ pub(super) fn eap_failure(identifier: u8) -> AttributeList {
 
 pub(super) fn message(text: &str) -> AttributeList {
     let mut attributes = AttributeList::new();
-    #[expect(clippy::expect_used, reason = "refusals have at most 80 characters")]
-    attributes.push_text(number::REPLY_MESSAGE, text).expect("a refusal fits");
+    #[expect(
+        clippy::expect_used,
+        reason = "a line is cut where it is too long: one may name a mail address"
+    )]
+    attributes.push_line(number::REPLY_MESSAGE, text).expect("a refusal fits");
     attributes
 }
 
