@@ -133,6 +133,7 @@ fn every_route_of_the_description_is_there_and_answers_as_it_says() {
     let bodies = |id: &str| match id {
         "blockUser" => json!({ "reason": "test", "for": "1h" }),
         "openBypass" => json!({ "reason": "test", "for": "1h", "client": "nas", "station": null }),
+        "inviteUser" => json!({ "reason": "test", "for": "1h", "send": null }),
         "changePhone" => json!({ "reason": "test", "phone": "+36309999999" }),
         "setRole" => json!({ "reason": "test", "role": null }),
         _ => json!({ "reason": "test" }),

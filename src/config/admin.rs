@@ -43,5 +43,5 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Settings> {
     let phone_hold = hold.map_or(HOLD, |found| found.value);
     let listener = portal::decode_listener(reader, value::local)?;
     reader.record("phone-hold", &phone_hold, &Origin::Default);
-    Some(Settings { listener, phone_hold })
+    Some(Settings { listener, phone_hold, portal_url: None })
 }

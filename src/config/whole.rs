@@ -104,7 +104,10 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         sections.push(reader.finish());
     }
     let mut reader = Reader::new(section("admin", findings), "admin", around, findings);
-    let admin = admin::decode(&mut reader);
+    let mut admin = admin::decode(&mut reader);
+    if let (Some(admin), Some(portal)) = (&mut admin, &portal) {
+        admin.portal_url = Some(Arc::clone(&portal.public_url));
+    }
     if table.entry("admin").is_some() {
         sections.push(reader.finish());
     }

@@ -18,6 +18,7 @@ mod enrol;
 mod factor;
 mod fate;
 mod inbound;
+pub mod invite;
 mod led;
 mod me;
 pub mod metrics;

@@ -22,6 +22,7 @@ use crate::config::{self, Effective};
 use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message, Sent};
 use crate::engine::record::LoginId;
 use crate::factor::invite::Invitation;
+use crate::server::hindrance::account;
 use crate::store::admin::UserDetails;
 use crate::store::user_act::UserAct;
 
@@ -51,7 +52,7 @@ pub(crate) struct Invite {
     store: StoreFlags,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Way {
     Email,
     Sms,
@@ -87,6 +88,14 @@ impl Invite {
         let mut admin = why.open(&store)?;
         let user = admin.user(&name).map_err(Failure::from)?;
         let address = send.map(|way| address(&user, way)).transpose()?;
+        if send == Some(Way::Sms) {
+            let now = clock().unix();
+            let account = account(&mut *admin, &name).map_err(Failure::from)?;
+            if let Some(until) = account.special.as_deref().and_then(|special| special.holds_phone(now)) {
+                let what = format!("the telephone number was changed: nothing goes to it until {until}");
+                return Err(Failure::failed(what).hint("without --send the link is shown").into());
+            }
+        }
         admin.act_for(&name, &UserAct::Invite { hash: invitation.hash(), span }).map_err(Failure::from)?;
         let until = clock().unix() + span;
         if let (Some(way), Some(address), Some(effective)) = (send, address, effective) {

@@ -39,6 +39,8 @@ pub struct Settings {
     pub listener: Listener,
     /// For how long no code goes to a telephone number that was changed here: up to 30 days, 0 for not at all.
     pub phone_hold: Duration,
+    /// How users reach the portal; `None` where there is none.
+    pub portal_url: Option<Arc<str>>,
 }
 
 /// The running listener. Dropped, it ends.
@@ -50,9 +52,9 @@ pub struct Admin {
 impl Admin {
     /// Listens; when this returns, the first request is answered.
     pub fn open(settings: &Settings, desk: Desk, pulse: Pulse, front: Front) -> Result<Admin, Fault> {
-        let Settings { listener, phone_hold } = settings;
+        let Settings { listener, phone_hold, portal_url } = settings;
         let web = Web::new("admin", &listener.public_url, pulse.clock())?;
-        let office = Office { desk, pulse, phone_hold: *phone_hold };
+        let office = Office { desk, pulse, phone_hold: *phone_hold, portal_url: portal_url.clone() };
         let seats = Seats::new(&web, office.clone(), front);
         let routes = pages::routes(seats).merge(api::router(office));
         let listen = Listen {

@@ -14,15 +14,17 @@ use ipnet::IpNet;
 
 use super::who::{Caller, Need, Refusal, Target};
 use crate::base::name::{Label, UserName};
-use crate::base::phone::Phone;
+use crate::base::phone::{Phone, redact};
 use crate::base::system::random;
 use crate::base::text::is_unprintable;
+use crate::base::time::UnixTime;
 use crate::engine::account::Account;
 use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message, Notice, Sent};
 use crate::engine::record::LoginId;
 use crate::engine::role::Role;
 use crate::factor::recovery::{RecoveryCode, SET};
 use crate::portal::desk::{self, Desk};
+use crate::portal::invite::{self, Way};
 use crate::server::hindrance::account;
 use crate::server::pulse::Pulse;
 use crate::server::system::SystemEntropy;
@@ -39,6 +41,8 @@ pub struct Office {
     pub pulse: Pulse,
     /// For how long no code goes to a telephone number that was changed here.
     pub phone_hold: Duration,
+    /// How users reach the portal; `None` where there is none.
+    pub portal_url: Option<Arc<str>>,
 }
 
 /// Something that is done to a user.
@@ -67,6 +71,15 @@ pub enum Act {
     CancelBypasses,
     /// Ten new recovery codes, which end the earlier ones.
     Recovery,
+    /// A link by which the user sets up a second factor, once; it ends the one before it.
+    Invite {
+        /// For how long it is good.
+        span: Duration,
+        /// How it is sent; `None`: it is shown.
+        send: Option<Way>,
+    },
+    /// The link works no more.
+    RevokeInvite,
     /// Another telephone number, or none.
     Phone(Option<String>),
     /// A token may be used, or not.
@@ -95,6 +108,10 @@ pub enum Done {
     Plainly,
     /// These recovery codes, which are shown this once.
     Codes(Vec<String>),
+    /// This link, which is shown this once.
+    Link(String),
+    /// The link went to this address, of which a stranger may see as much.
+    Sent(String),
 }
 
 /// Why something was not done.
@@ -145,7 +162,8 @@ impl Office {
         caller.may(act.need(), None)?;
         let why = said(why)?;
         let own = has_own_why(&act);
-        let (hold, who, name) = (self.phone_hold, caller.clone(), user.clone());
+        let (who, name) = (caller.clone(), user.clone());
+        let house = House { hold: self.phone_hold, portal: self.portal_url.clone(), now: self.pulse.now() };
         let reason: Arc<str> = why.into();
         let work = move |admin: &mut dyn Admin| {
             let account = account(admin, &name)?;
@@ -153,13 +171,29 @@ impl Office {
             if let Err(refusal) = who.may(act.need(), Some(Target { name: &name, role })) {
                 return Ok(Err(refusal));
             }
-            carry_out(admin, &account, &act, &reason, hold).map(Ok)
+            carry_out(admin, &account, &act, &reason, &house).map(Ok)
         };
-        let (done, told) = self.desk.act(&caller.person(), (!own).then_some(why), work).await??;
-        if let Some(delivery) = told {
-            self.tell(*delivery);
+        let (done, mail) = self.desk.act(&caller.person(), (!own).then_some(why), work).await??;
+        match mail {
+            None => {}
+            Some(Mail::Told(delivery)) => self.tell(*delivery),
+            Some(Mail::Invited(delivery)) => return self.send(caller, user, *delivery).await,
         }
         Ok(done)
+    }
+
+    /// Sends a link; one that nobody has is good for nobody.
+    async fn send(&self, caller: &Caller, user: &UserName, delivery: Delivery) -> Result<Done, Fault> {
+        let (channels, to) = (self.pulse.channels(), redact(&delivery.to));
+        if channels.reaches(delivery.kind, &delivery.to)
+            && let Sent::Accepted { .. } = channels.send(delivery).await
+        {
+            return Ok(Done::Sent(to));
+        }
+        let name = user.clone();
+        let revoke = move |admin: &mut dyn Admin| admin.act_for(&name, &UserAct::RevokeInvite);
+        self.desk.act(&caller.person(), Some("no channel took it"), revoke).await?;
+        Err(Fault::Invalid(format!("no channel took the message to {to}, so no link is good now")))
     }
 
     /// Has the old number hear of the new one; nobody waits for it.
@@ -191,14 +225,29 @@ fn has_own_why(act: &Act) -> bool {
     matches!(act, Act::Block(_) | Act::Unblock | Act::Bypass { .. } | Act::Recovery | Act::EndSessions(_))
 }
 
-type Carried = (Done, Option<Box<Delivery>>);
+/// What holds here, for an act.
+struct House {
+    hold: Duration,
+    portal: Option<Arc<str>>,
+    now: UnixTime,
+}
+
+/// A message that an act leaves.
+enum Mail {
+    /// Nobody waits for it.
+    Told(Box<Delivery>),
+    /// The act is nothing without it.
+    Invited(Box<Delivery>),
+}
+
+type Carried = (Done, Option<Mail>);
 
 fn carry_out(
     admin: &mut dyn Admin,
     account: &Account,
     act: &Act,
     why: &str,
-    hold: Duration,
+    house: &House,
 ) -> Result<Carried, AdminFault> {
     let name = &account.name;
     let plainly = Ok((Done::Plainly, None));
@@ -210,6 +259,13 @@ fn carry_out(
             UserAct::Bypass { client: client.clone(), station: *station, span: *span, why }
         }
         Act::CancelBypasses => UserAct::CancelBypasses,
+        Act::RevokeInvite => UserAct::RevokeInvite,
+        Act::Invite { span, send } => {
+            let nowhere = || AdminFault::Invalid("there is no portal here that a link could lead to".to_owned());
+            let url = house.portal.as_deref().ok_or_else(nowhere)?;
+            let (link, delivery) = invite::make(admin, account, url, (*span, *send), house.now)?;
+            return Ok((Done::Link(link), delivery.map(Mail::Invited)));
+        }
         Act::RevokeDevice(device) => UserAct::RevokeDevice { device },
         Act::RemovePasskey(passkey) => UserAct::Passkey(PasskeyAct::Remove { passkey }),
         Act::EndSessions(which) => UserAct::EndSessions { which: *which, why: Some(why) },
@@ -230,7 +286,7 @@ fn carry_out(
             return plainly;
         }
         Act::Recovery => return recovery(admin, name, why),
-        Act::Phone(phone) => return change_phone(admin, account, phone.as_deref(), hold),
+        Act::Phone(phone) => return change_phone(admin, account, phone.as_deref(), house.hold),
     };
     admin.act_for(name, &user_act)?;
     plainly
@@ -275,7 +331,7 @@ fn change_phone(
     let mut entropy = SystemEntropy::new().map_err(|fault| AdminFault::Invalid(fault.to_string()))?;
     let text = |text: Option<&str>| text.map(Arc::from);
     let told = old.map(|old| {
-        Box::new(Delivery {
+        Mail::Told(Box::new(Delivery {
             id: DeliveryId(0),
             kind: Kind::Sms,
             to: (&*old).into(),
@@ -286,7 +342,7 @@ fn change_phone(
             client: admin.origin().server.clone(),
             login: LoginId::from_round(random(&mut entropy)),
             language: text(contact.and_then(|contact| contact.language.as_deref())),
-        })
+        }))
     });
     Ok((Done::Plainly, told))
 }

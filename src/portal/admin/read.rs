@@ -63,6 +63,10 @@ pub struct UserView {
     pub wrong_codes_in_30_days: u32,
     /// Recovery codes that were not used.
     pub recovery_codes_left: usize,
+    /// Until when the link works, or worked, by which the user sets up a second factor; `None` where there is none, or it was used.
+    pub invited_until: Option<String>,
+    /// Whether that is over.
+    pub invitation_expired: bool,
     /// Why the user cannot log in, gravest first.
     pub cannot_log_in: Vec<HindranceView>,
     /// The tokens.
@@ -314,6 +318,8 @@ pub fn user(
         local_password: details.fields.password_hash.is_some(),
         wrong_codes_in_30_days,
         recovery_codes_left: special.recovery_left(),
+        invited_until: special.invite.as_ref().map(|invite| text(invite.until)),
+        invitation_expired: special.invite.is_some() && special.invited(now).is_none(),
         cannot_log_in: hindrances.iter().map(hindrance).collect(),
         token_details,
         devices: special

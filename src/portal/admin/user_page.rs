@@ -1,5 +1,7 @@
 //! One user: what is known, why the user cannot log in, and what may be done about it.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{Request, Response, StatusCode};
@@ -14,10 +16,13 @@ use super::who::Need;
 use crate::base::name::{Label, UserName};
 use crate::base::span::parse_span;
 use crate::engine::role::Role;
+use crate::portal::invite::Way;
 use crate::portal::web::form::{self, Form};
 use crate::portal::web::{Visitor, Words};
 use crate::store::report::Filter;
 
+/// How long a link is good where nobody says so.
+const INVITED: Duration = Duration::from_hours(24);
 /// Rows of the trail that are shown.
 const ROWS: usize = 20;
 
@@ -85,6 +90,11 @@ fn wanted(form: &Form) -> Result<Act, Fault> {
         },
         "cancel-bypasses" => Act::CancelBypasses,
         "recovery" => Act::Recovery,
+        "invite" => {
+            let span = if form.text("for").is_empty() { INVITED } else { span()? };
+            Act::Invite { span, send: Way::parse(thing) }
+        }
+        "invite-revoke" => Act::RevokeInvite,
         "phone" => Act::Phone(Some(form.text("phone").to_owned()).filter(|phone| !phone.is_empty())),
         "token-on" => Act::SwitchToken { serial: thing.into(), enabled: true },
         "token-off" => Act::SwitchToken { serial: thing.into(), enabled: false },
@@ -144,6 +154,11 @@ fn notice(words: Words, done: &Result<Done, Fault>) -> Markup {
                 p { (words.say("admin.codes")) }
                 ul.codes { @for code in codes { li.code { (code) } } }
             },
+            Ok(Done::Link(link)) => div.notice.good role="status" {
+                p { (words.say("admin.link")) }
+                p.code #link { (link) }
+            },
+            Ok(Done::Sent(to)) => p.notice.good role="status" { (words.with("admin.sent", &[("to", to)])) },
             Err(Fault::Refused(_)) => p.notice.bad role="alert" { (words.say("admin.may-not")) },
             Err(fault) => p.notice.bad role="alert" { (words.say("admin.not-done")) " " (said::fault(words, fault)) },
         }
@@ -170,6 +185,8 @@ fn facts(words: Words, user: &UserView) -> Markup {
     let bypasses =
         user.bypasses.iter().map(|bypass| format!("{} – {}: {}", bypass.client, bypass.until, bypass.reason));
     let sessions = user.sessions.iter().map(|session| format!("{} – {}", session.client, session.until));
+    let key = if user.invitation_expired { "admin.invite-expired" } else { "admin.invite-open" };
+    let invitation = user.invited_until.as_ref().map(|until| words.with(key, &[("until", until)]));
     let facts = [
         (words.say("admin.name"), user.line.display_name.clone()),
         (words.say("admin.mail"), user.line.mail.clone()),
@@ -184,6 +201,7 @@ fn facts(words: Words, user: &UserView) -> Markup {
         (words.say("admin.tokens"), joined(tokens)),
         (words.say("admin.devices"), joined(devices)),
         (words.say("admin.passkeys"), joined(user.passkeys.iter().map(|passkey| passkey.name.clone()))),
+        (words.say("admin.invitation"), invitation),
         (words.say("admin.recovery-left"), Some(user.recovery_codes_left.to_string())),
         (
             words.say("admin.wrong-codes"),
@@ -215,6 +233,10 @@ fn acts(seated: &Seated, user: &UserView, clients: &[String]) -> Markup {
         ("bypass", words.say("admin.do-bypass")),
         ("cancel-bypasses", words.say("admin.do-cancel-bypasses")),
         ("recovery", words.say("admin.do-recovery")),
+        ("invite", words.say("admin.do-invite")),
+        ("invite:email", words.say("admin.do-invite-email")),
+        ("invite:sms", words.say("admin.do-invite-sms")),
+        ("invite-revoke", words.say("admin.do-invite-revoke")),
         ("phone", words.say("admin.do-phone")),
         ("block", words.say("admin.do-block")),
         ("unblock", words.say("admin.do-unblock")),

@@ -18,6 +18,7 @@ use crate::engine::role::Role;
 use crate::portal::admin::office::{Act, Done, Office, network};
 use crate::portal::admin::read::{self, SumLine};
 use crate::portal::admin::who::Caller;
+use crate::portal::invite::Way;
 use crate::store::report::{By, Filter};
 
 #[derive(Serialize)]
@@ -142,6 +143,16 @@ async fn act(
         },
         Operation::CancelBypasses => Act::CancelBypasses,
         Operation::Recovery => Act::Recovery,
+        Operation::Invite => Act::Invite {
+            span: span(asked)?,
+            send: match asked.text("send") {
+                None => None,
+                Some(text) => {
+                    Some(Way::parse(text).ok_or_else(|| Problem::invalid("send takes email, sms or null"))?)
+                }
+            },
+        },
+        Operation::RevokeInvite => Act::RevokeInvite,
         Operation::Phone => Act::Phone(asked.text("phone").map(str::to_owned)),
         Operation::EnableToken => Act::SwitchToken { serial: place().into(), enabled: true },
         Operation::DisableToken => Act::SwitchToken { serial: place().into(), enabled: false },
@@ -165,6 +176,8 @@ async fn act(
     };
     match office.perform(caller, &user, act, asked.needed("reason")?).await? {
         Done::Plainly => ok(&json!({ "user": user.as_str() })),
+        Done::Link(link) => ok(&json!({ "user": user.as_str(), "link": link, "sent_to": null })),
+        Done::Sent(to) => ok(&json!({ "user": user.as_str(), "link": null, "sent_to": to })),
         Done::Codes(codes) => ok(&json!({ "user": user.as_str(), "codes": codes })),
     }
 }

@@ -156,7 +156,7 @@ fn schemas() -> Value {
         json!({
             "phone": maybe("string"), "phone_held_until": maybe("string"), "groups": texts, "created": text,
             "role": maybe("string"), "local_password": flag, "wrong_codes_in_30_days": number,
-            "recovery_codes_left": number, "cannot_log_in": array("Hindrance"), "token_details": array("Token"),
+            "recovery_codes_left": number, "invited_until": maybe("string"), "invitation_expired": flag, "cannot_log_in": array("Hindrance"), "token_details": array("Token"),
             "devices": array("Device"), "passkeys": array("Passkey"), "bypasses": array("Bypass"), "sessions": array("Session"),
         }),
     ) {
@@ -166,6 +166,7 @@ fn schemas() -> Value {
         "Problem": object(json!({ "type": text, "title": text, "status": number, "detail": text })),
         "Caller": object(json!({ "name": text, "role": { "type": "string", "enum": ["admin", "helpdesk", "auditor"] } })),
         "Done": object(json!({ "user": text })),
+        "Invitation": object(json!({ "user": text, "link": maybe("string"), "sent_to": maybe("string") })),
         "Codes": object(json!({ "user": text, "codes": texts })),
         "UserLine": object(line),
         "UserList": list("UserLine"),

@@ -27,6 +27,10 @@ pub enum Operation {
     CancelBypasses,
     /// New recovery codes.
     Recovery,
+    /// A link to set up a second factor by.
+    Invite,
+    /// Takes that back.
+    RevokeInvite,
     /// Another telephone number.
     Phone,
     /// Lets a token be used.
@@ -167,7 +171,7 @@ const fn post(
 }
 
 /// Every route.
-pub static ROUTES: [Route; 25] = [
+pub static ROUTES: [Route; 27] = [
     get("/openapi.json", Operation::Description, "description", "This description", &[], ""),
     get("/self", Operation::Whoami, "whoami", "Who the caller is, and their role", &[], "Caller"),
     get(
@@ -237,6 +241,32 @@ pub static ROUTES: [Route; 25] = [
             WHY,
         )
     },
+    Route {
+        answers: "Invitation",
+        ..post(
+            "/users/{name}/invitation",
+            Operation::Invite,
+            "inviteUser",
+            "A link by which the user sets up a second factor, once: shown this once, or sent; it ends the one before it",
+            &[
+                Field {
+                    name: "send",
+                    help: "email or sms: to the address or number on file; null: it is shown",
+                    needed: false,
+                    nullable: true,
+                },
+                FOR,
+                REASON,
+            ],
+        )
+    },
+    post(
+        "/users/{name}/invitation/revoke",
+        Operation::RevokeInvite,
+        "revokeInvitation",
+        "Have the link work no more",
+        WHY,
+    ),
     post(
         "/users/{name}/phone",
         Operation::Phone,
