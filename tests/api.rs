@@ -48,10 +48,13 @@ impl Office {
             let secret = desk.ok(&format!("admin token add {role} --role {role}"));
             desk.write(role, secret.trim());
         }
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin, portal) = (free_port(), free_port(), free_port());
+        desk.write("take", &format!("cat >> {}\n", desk.scratch.path().join("sent").display()));
+        let take = desk.scratch.path().join("take").display().to_string();
         let server = desk.serve(&format!(
             "serve --server-name test --listen 127.0.0.1:{port} --client name=nas,address=127.0.0.1,secret=file:secret \
-             --primary name=here,type=local --admin {admin}"
+             --primary name=here,type=local --admin {admin} --portal 127.0.0.1:{portal} \
+             --channel name=mail,kind=email,type=command,argv=/bin/sh,argv={take}"
         ));
         Office { desk, host: format!("127.0.0.1:{admin}"), _server: server }
     }
@@ -228,6 +231,54 @@ fn roles_are_kept_to_and_what_is_done_stands_in_the_trail_with_who_and_why() {
         );
     }
     assert!(rows["items"].as_array().unwrap().iter().all(|row| row["client"] != "nas"));
+}
+
+#[test]
+fn an_invitation_is_shown_or_sent_and_taken_back_by_whoever_may() {
+    let office = Office::open("api-invite");
+    let invite = |role: &str, user: &str, more: Value| {
+        let mut body = json!({ "reason": "ticket 4711", "for": "1h" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        office.ask(role, "POST", &format!("/users/{user}/invitation"), &body.to_string())
+    };
+    assert_eq!(invite("auditor", "alice", json!({})).status, 403);
+    assert_eq!(invite("helpdesk", "olga", json!({})).status, 403, "an admin");
+    assert_eq!(invite("helpdesk", "nobody", json!({})).status, 404);
+    assert_eq!(invite("helpdesk", "alice", json!({ "for": "31d" })).status, 422);
+    assert_eq!(invite("helpdesk", "alice", json!({ "send": "pigeon" })).status, 422);
+    let shown = invite("helpdesk", "alice", json!({ "send": null })).json();
+    let link = shown["link"].as_str().unwrap().to_owned();
+    assert!(link.contains("/enrol/") && shown["sent_to"].is_null(), "{shown}");
+    let (host, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    assert_eq!(get(host, &format!("/{path}")).status, 200);
+    assert!(office.read("auditor", "/users/alice")["invited_until"].is_string());
+    // No address, and no channel to the telephone: nothing is good after it, the one before neither.
+    assert_eq!(invite("helpdesk", "alice", json!({ "send": "email" })).status, 422);
+    assert_eq!(get(host, &format!("/{path}")).status, 200, "nothing was done");
+    assert_eq!(invite("helpdesk", "alice", json!({ "send": "sms" })).status, 422);
+    assert_eq!(get(host, &format!("/{path}")).status, 404);
+    assert!(office.read("auditor", "/users/alice")["invited_until"].is_null());
+    office.desk.ok("user set alice --mail alice@example.com");
+    let sent = invite("helpdesk", "alice", json!({ "send": "email" })).json();
+    assert_eq!((&sent["link"], sent["sent_to"].as_str()), (&Value::Null, Some("a···@example.com")));
+    let mail = office.desk.read("sent");
+    let link =
+        mail.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{mail}"));
+    let path = link.strip_prefix(&format!("http://{host}")).unwrap();
+    assert_eq!(get(host, path).status, 200);
+    // A number that was talked out of the help desk is sent nothing either.
+    let phone = json!({ "reason": "new telephone", "phone": "+36309999999" });
+    assert_eq!(office.act("helpdesk", "/users/alice/phone", &phone), 200);
+    assert_eq!(invite("helpdesk", "alice", json!({ "send": "sms" })).status, 422);
+    assert_eq!(get(host, path).status, 200, "nothing was done");
+    assert_eq!(office.act("auditor", "/users/alice/invitation/revoke", &why()), 403);
+    assert_eq!(office.act("helpdesk", "/users/alice/invitation/revoke", &why()), 200);
+    assert_eq!(get(host, path).status, 404);
+    assert_eq!(office.act("helpdesk", "/users/alice/invitation/revoke", &why()), 404);
+    let rows = office.read("auditor", "/audit?user=alice&result=noted&limit=50").to_string();
+    for part in ["\"invited\"", "\"invite-revoked\"", "ticket 4711", "token helpdesk"] {
+        assert!(rows.contains(part), "no {part} in {rows}");
+    }
 }
 
 #[test]

@@ -330,6 +330,11 @@ fn whoever_guesses_is_stopped_and_told_so_at_every_door() {
                     let token = visit(&mut caller, "/setup/totp");
                     (vec![FORM], fields(&[("form-token", &token), ("code", "000000")]))
                 }
+                ("/me/phone/code", _) => {
+                    caller = house.seat(&house.portal, "alice", last);
+                    let token = visit(&mut caller, "/me");
+                    (vec![FORM], fields(&[("form-token", &token), ("code", "000000")]))
+                }
                 // The form alone.
                 ("/enrol", "GET") => continue,
                 ("/enrol", _) => {

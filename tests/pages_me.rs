@@ -13,6 +13,7 @@ mod cli_support;
 mod page_support;
 mod support;
 
+use cli_support::Desk;
 use page_support::House;
 use support::{User, code};
 
@@ -46,4 +47,110 @@ fn a_user_lets_the_next_login_in_once_takes_it_back_and_arms_nothing_else() {
     }
     let armings = trail.lines().filter(|line| line.contains("\"reason\":\"armed\""));
     assert!(armings.clone().count() == 2 && armings.clone().all(|line| line.contains("\"actor\":\"alice\"")));
+}
+
+/// The newest code that was sent.
+fn sent_code(house: &House) -> String {
+    let sent = house.desk.read("sent");
+    let digits = |word: &&str| word.len() == 6 && word.bytes().all(|octet| octet.is_ascii_digit());
+    let mut words = sent.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.rfind(digits).unwrap_or_else(|| panic!("{sent}")).to_owned()
+}
+
+#[test]
+fn a_code_to_the_phone_on_file_says_that_it_works_and_no_code_goes_to_one_that_was_changed() {
+    let desk = Desk::new("me-phone");
+    let channel = House::texts(&desk, "sms");
+    let house = House::open_at(desk, "", &channel);
+    let mut browser = house.browser();
+    browser.log_in("alice", &code::now(&User::named("alice").seed));
+    assert!(!browser.get("/me").body.contains("/me/phone"), "there is no number to check, and none to give");
+    house.desk.ok("user set alice --phone +36301234567");
+    let own = browser.get("/me");
+    assert!(own.body.contains("···67") && !own.body.contains("1234567"), "{}", own.body);
+    let asked = browser.post(&own, "/me/phone", &[]);
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    let right = sent_code(&house);
+    let wrong = if right == "123456" { "654321" } else { "123456" };
+    let again = browser.post(&asked, "/me/phone/code", &[("code", wrong)]);
+    assert_eq!(again.status, 422, "{}", again.body);
+    let works = browser.post(&again, "/me/phone/code", &[("code", &right)]);
+    assert!(works.status == 200 && works.body.contains("Your telephone works"), "{}", works.body);
+    assert_eq!(browser.post(&again, "/me/phone/code", &[("code", &right)]).status, 422, "once");
+    // Somebody who has the page open can have no flood of messages sent.
+    let said: Vec<u16> = (0..4).map(|_| browser.post(&own, "/me/phone", &[]).status).collect();
+    assert_eq!(said, [200, 200, 429, 429]);
+    let trail = house.desk.ok("audit export --since 1d --format jsonl");
+    let checked: Vec<&str> = trail.lines().filter(|line| line.contains("\"phone-checked\"")).collect();
+    assert!(checked.len() == 1 && checked[0].contains("\"actor\":\"alice\""), "{trail}");
+    assert!(!trail.contains(&right), "no code stands in the trail");
+}
+
+#[test]
+fn a_user_names_a_device_and_nobody_else_s() {
+    let house = House::open_with(
+        "me-names",
+        "",
+        "--channel name=hook,kind=push,type=webhook,url=http://127.0.0.1:9/,secret=hook-secret",
+    );
+    for user in ["alice", "u1"] {
+        house.desk.ok(&format!("device add {user} --channel hook --address {user}-phone --name old-{user}"));
+    }
+    let mut browser = house.browser();
+    browser.log_in("alice", &code::now(&User::named("alice").seed));
+    let own = browser.get("/me");
+    let number = |user: &str| -> String {
+        let listed = house.desk.ok(&format!("device list {user} --format json"));
+        let rows: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let device = rows.as_array().unwrap()[0]["number"].clone();
+        device.as_str().map_or_else(|| device.to_string(), str::to_owned)
+    };
+    let rename = |browser: &mut page_support::Browser<'_>, device: &str, name: &str| {
+        browser.post(&own, "/me/device/name", &[("device", device), ("name", name)]).status
+    };
+    assert_eq!(rename(&mut browser, &number("alice"), "work"), 303);
+    assert_eq!(rename(&mut browser, &number("u1"), "mine"), 303, "nothing to be done");
+    for name in ["", "%0A"] {
+        assert_eq!(rename(&mut browser, &number("alice"), name), 400, "{name:?}");
+    }
+    assert!(browser.get("/me").body.contains("work"));
+    assert!(house.desk.ok("device list u1").contains("old-u1"));
+    assert!(house.desk.ok("audit export --since 1d --format jsonl").contains("\"device-renamed\""));
+}
+
+#[test]
+fn a_remembered_factor_is_shown_and_ended_and_a_login_disowned_stands_in_the_trail() {
+    let house = House::open_with("me-sessions", ",remember=8h", "");
+    let seed = User::named("alice").seed;
+    let (exit, said) =
+        house.nas("alice", &format!("--calling-station-id 198.51.100.7 --code {}", code::now(&seed)));
+    assert_eq!(exit, 0, "{said}");
+    let again = house.nas("alice", "--calling-station-id 198.51.100.7");
+    assert_eq!(again.0, 0, "remembered: {}", again.1);
+    let codes = house.desk.ok("user recovery alice --reason test");
+    let recovery = codes.split_whitespace().find(|word| word.len() == 14 && word.matches('-').count() == 2);
+    let mut browser = house.browser();
+    let let_in = browser.log_in("alice", recovery.unwrap_or_else(|| panic!("{codes}")));
+    assert_eq!(let_in.location.as_deref(), Some("/me"), "{}", let_in.body);
+    let own = browser.get("/me");
+    assert!(own.body.contains("198.51.100.7") && own.body.contains("/me/sessions"), "{}", own.body);
+    assert_eq!(browser.post(&own, "/me/sessions", &[("login", "x")]).status, 400);
+    browser.post(&own, "/me/sessions", &[]);
+    let asked = house.nas("alice", "--calling-station-id 198.51.100.7 --code 000000");
+    assert_ne!(asked.0, 0, "asked again: {}", asked.1);
+    let own = browser.get("/me");
+    assert!(!own.body.contains("/me/sessions"), "{}", own.body);
+    // The newest login at the gateway was somebody else's.
+    let rows = own.body.split("<tr>").filter(|row| row.contains("<td>nas</td>"));
+    let row = rows.into_iter().next().unwrap_or_else(|| panic!("{}", own.body));
+    let login = row.split("name=\"login\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let blocked = browser.post(&own, "/me/report", &[("login", login)]);
+    assert!(blocked.status == 200 && blocked.body.contains("blocked"), "{}", blocked.body);
+    let trail = house.desk.ok("audit export --since 1d --format jsonl");
+    let row = trail.lines().find(|line| line.contains("\"login-disowned\"")).unwrap();
+    assert!(
+        row.contains(&format!("{login} at nas from 198.51.100.7")) && row.contains("\"actor\":\"alice\""),
+        "{row}"
+    );
+    assert!(house.desk.ok("user show alice").contains("blocked since"));
 }

@@ -218,6 +218,8 @@ reasons! {
     PasskeyRemoved = "passkey-removed",
     /// A passkey was used: what it counts, and when it was used last, is known anew.
     PasskeyUsed = "passkey-used",
+    /// A device has another name.
+    DeviceRenamed = "device-renamed",
     /// An admin gave the user a role at the admins' pages, or took it away.
     RoleChanged = "role-changed",
     /// The user's telephone number was changed by somebody else, and no code goes to the new one for a while.
@@ -234,6 +236,10 @@ reasons! {
     InviteUsed = "invite-used",
     /// A user who was led to the portal showed the code from the gateway there, and may set up a first factor.
     EnrolCodeUsed = "enrol-code-used",
+    /// A code that was sent to the telephone on file was typed on the portal: its owner reads what is sent there.
+    PhoneChecked = "phone-checked",
+    /// The user said on the portal that a login was somebody else's, and is blocked.
+    LoginDisowned = "login-disowned",
     /// An admin checked a code of a token; it was right, and is used up.
     TokenVerified = "token-verified",
     /// An admin brought a token back in step by two of its codes in a row, which are used up.

@@ -131,11 +131,21 @@ pub(super) fn led(admin: &mut dyn Admin, user: &UserName, now: UnixTime) -> Resu
     if account.is_enrolled() || account.barred(now).is_some() {
         return Err(AdminFault::Missing("user who never had a second factor".to_owned()));
     }
-    let act = Act::new(Reason::EnrolCodeUsed).on(user, account.id);
+    note(admin, &account, Act::new(Reason::EnrolCodeUsed), now)
+}
+
+/// Records something of the user of `account` that changes nothing else.
+pub(super) fn note(
+    admin: &mut dyn Admin,
+    account: &Account,
+    act: Act,
+    now: UnixTime,
+) -> Result<(), AdminFault> {
+    let act = act.on(&account.name, account.id);
     let row = act.row(admin.origin(), now, random(&mut entropy()?));
     match admin.append(&Record { guards: vec![Guard::UserActive { user: account.id }], row: Arc::new(row) }) {
         CommitAnswer::Done(_) => Ok(()),
-        _ => Err(unwritten("the use of an enrolment code could not be recorded")),
+        _ => Err(unwritten("what was done on a page could not be recorded")),
     }
 }
 

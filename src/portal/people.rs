@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 
 use super::desk::{self, Desk, Person, Through};
 use super::device::{Made, Offers};
+use super::me::Checks;
 use super::passkey::Passkeys;
 use super::sight::Sight;
 use super::web::session::{Held, Sessions};
@@ -52,6 +53,12 @@ pub(super) struct Inner {
     pub(super) offers: Offers,
     /// Links and codes that were wrong, by network.
     pub(super) guesses: Throttle,
+    /// Codes that were sent to a telephone to see that it works.
+    pub(super) checks: Checks,
+    /// How many were, by user.
+    pub(super) checks_sent: Throttle,
+    /// How many were to everybody.
+    pub(super) all_checks_sent: Throttle,
     /// Wrong codes of users who were led here, whoever types them.
     pub(super) astray: Throttle,
     /// Logins, by network.
@@ -161,6 +168,9 @@ impl People {
             seats: Sessions::new(web),
             offers,
             guesses: Throttle::new(20, Duration::from_mins(10)),
+            checks: Checks::default(),
+            checks_sent: Throttle::new(3, Duration::from_hours(1)),
+            all_checks_sent: Throttle::new(200, Duration::from_hours(1)),
             astray: Throttle::new(1000, Duration::from_mins(10)),
             logins: Throttle::new(60, Duration::from_mins(10)),
             confirmations: Throttle::new(10, Duration::from_mins(10)),

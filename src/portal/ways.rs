@@ -134,12 +134,16 @@ pub static PORTAL: &[Way] = &[
     act("/me/passkey/remove", Proof::Seat, &["passkey"]),
     act("/me/logout", Proof::Seat, &[]),
     act("/me/device", Proof::Seat, &["device"]),
+    act("/me/device/name", Proof::Seat, &["device", "name"]),
+    act("/me/phone", Proof::Seat, &[]),
+    counted(act("/me/phone/code", Proof::Seat, &["code"])),
+    act("/me/sessions", Proof::Seat, &["login"]),
     act("/me/token", Proof::Seat, &["serial"]),
     act("/me/settings", Proof::Seat, &["method", "language"]),
     act("/me/codes", Proof::Seat, &[]),
     act("/me/arm", Proof::Seat, &["client"]),
     act("/me/disarm", Proof::Seat, &["client"]),
-    act("/me/report", Proof::Seat, &[]),
+    act("/me/report", Proof::Seat, &["login"]),
 ];
 
 /// The admins'.

@@ -142,41 +142,30 @@ impl Answers {
         self.notify_by(&[Kind::Email, Kind::Sms], notice, account);
     }
 
-    fn notify_by(&self, ways: &[Kind], notice: Notice, account: &Account) {
+    /// Sends somebody something by the first of `ways` for which there is an address and a channel; which one took it.
+    pub async fn bring(&self, ways: &[Kind], message: Message, account: &Account) -> Option<Kind> {
+        let (kind, sending) = self.sending(ways, message, account)?;
+        matches!(sending.await, Sent::Accepted { .. }).then_some(kind)
+    }
+
+    /// Whether there is an address of that kind, and a channel to it.
+    #[must_use]
+    pub fn reaches(&self, kind: Kind, account: &Account) -> bool {
         let contact = account.contact.as_deref();
-        let channels = Arc::clone(&self.shared.live.load().channels);
-        let user = escape(account.name.as_str().as_bytes());
-        let found = ways.iter().find_map(|kind| {
-            let to = contact.and_then(|contact| match kind {
-                Kind::Email => contact.mail.as_deref(),
-                _ => contact.phone.as_deref(),
-            });
-            Some((*kind, to.filter(|to| channels.reaches(*kind, to))?))
+        let to = contact.and_then(|contact| match kind {
+            Kind::Email => contact.mail.as_deref(),
+            Kind::Sms | Kind::Voice => contact.phone.as_deref(),
+            Kind::Push => None,
         });
-        let Some((kind, to)) = found else {
+        to.is_some_and(|to| self.shared.live.load().channels.reaches(kind, to))
+    }
+
+    fn notify_by(&self, ways: &[Kind], notice: Notice, account: &Account) {
+        let user = escape(account.name.as_str().as_bytes());
+        let Some((_, sending)) = self.sending(ways, Message::Told(notice), account) else {
             tracing::info!(user, "no message could tell the user what was done on a page");
             return;
         };
-        let said = |text: Option<&str>| text.map(Arc::from);
-        let portal = Label::new(Door::Portal.name());
-        let Ok(client) = portal else { return };
-        // Nobody's login: a number to tell one mail from another.
-        let mut number = [0; 16];
-        let unix = self.now().0.to_be_bytes();
-        number.iter_mut().zip(unix).for_each(|(place, octet)| *place = octet);
-        let login = LoginId::from_round(number);
-        let sending = channels.send(Delivery {
-            id: DeliveryId(0),
-            kind,
-            to: to.into(),
-            message: Message::Told(notice),
-            attempt: 0,
-            user: account.name.clone(),
-            first: said(contact.and_then(|contact| contact.first.as_deref())),
-            client,
-            login,
-            language: said(contact.and_then(|contact| contact.language.as_deref())),
-        });
         tokio::spawn(async move {
             match sending.await {
                 Sent::Accepted { provider, .. } => {
@@ -185,6 +174,43 @@ impl Answers {
                 Sent::Failed => tracing::warn!(user, "the user could not be told what was done on a page"),
             }
         });
+    }
+
+    /// A message by the first of `ways` for which there is an address and a channel.
+    fn sending(
+        &self,
+        ways: &[Kind],
+        message: Message,
+        account: &Account,
+    ) -> Option<(Kind, impl Future<Output = Sent> + use<>)> {
+        let contact = account.contact.as_deref();
+        let channels = Arc::clone(&self.shared.live.load().channels);
+        let (kind, to) = ways.iter().find_map(|kind| {
+            let to = contact.and_then(|contact| match kind {
+                Kind::Email => contact.mail.as_deref(),
+                Kind::Sms | Kind::Voice => contact.phone.as_deref(),
+                Kind::Push => None,
+            });
+            Some((*kind, to.filter(|to| channels.reaches(*kind, to))?))
+        })?;
+        let said = |text: Option<&str>| text.map(Arc::from);
+        // Nobody's login: a number to tell one message from another.
+        let mut number = [0; 16];
+        let unix = self.now().0.to_be_bytes();
+        number.iter_mut().zip(unix).for_each(|(place, octet)| *place = octet);
+        let sending = channels.send(Delivery {
+            id: DeliveryId(0),
+            kind,
+            to: to.into(),
+            message,
+            attempt: 0,
+            user: account.name.clone(),
+            first: said(contact.and_then(|contact| contact.first.as_deref())),
+            client: Label::new(Door::Portal.name()).ok()?,
+            login: LoginId::from_round(number),
+            language: said(contact.and_then(|contact| contact.language.as_deref())),
+        });
+        Some((kind, sending))
     }
 
     /// What may be known of a question; `None` where it was never asked, or is long over.

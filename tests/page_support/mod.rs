@@ -31,7 +31,12 @@ impl House {
 
     /// With `nas` said of the gateway too, each with a comma before it.
     pub fn open_with(name: &str, nas: &str, more: &str) -> House {
-        House::open_as(name, nas, str::to_owned, |_| more.to_owned())
+        House::open_as(Desk::new(name), nas, str::to_owned, |_| more.to_owned())
+    }
+
+    /// The same at a desk where something was laid out before.
+    pub fn open_at(desk: Desk, nas: &str, more: &str) -> House {
+        House::open_as(desk, nas, str::to_owned, |_| more.to_owned())
     }
 
     /// The same where browsers know the portal as `localhost`: passkeys are for names.
@@ -45,16 +50,15 @@ impl House {
             let port = portal.rsplit(':').next().unwrap();
             format!("listen={portal},public-url=http://localhost:{port}")
         };
-        House::open_as(name, nas, at, more)
+        House::open_as(Desk::new(name), nas, at, more)
     }
 
     fn open_as(
-        name: &str,
+        desk: Desk,
         nas: &str,
         said: impl Fn(&str) -> String,
         more: impl FnOnce(&Desk) -> String,
     ) -> House {
-        let desk = Desk::new(name);
         desk.write("password", "correct horse\n");
         desk.write("secret", "a long shared secret");
         desk.write("tokens.csv", &format!("user,serial,secret\nalice,T-1,{}\n", User::named("alice").seed));
@@ -82,6 +86,13 @@ impl House {
             self.radius
         ));
         (output.status.code().unwrap(), format!("{}{}", output.stdout, output.stderr))
+    }
+
+    /// What a channel is called by that appends each text message to the file `sent`.
+    pub fn texts(desk: &Desk, kind: &str) -> String {
+        desk.write("take", &format!("cat >> {0}\necho >> {0}\n", desk.scratch.path().join("sent").display()));
+        let take = desk.scratch.path().join("take");
+        format!("--channel name=own-{kind},kind={kind},type=command,argv=/bin/sh,argv={}", take.display())
     }
 
     /// The path of a new invitation.

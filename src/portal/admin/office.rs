@@ -261,7 +261,8 @@ fn carry_out(
         Act::CancelBypasses => UserAct::CancelBypasses,
         Act::RevokeInvite => UserAct::RevokeInvite,
         Act::Invite { span, send } => {
-            let nowhere = || AdminFault::Invalid("there is no portal here that a link could lead to".to_owned());
+            let nowhere =
+                || AdminFault::Invalid("there is no portal here that a link could lead to".to_owned());
             let url = house.portal.as_deref().ok_or_else(nowhere)?;
             let (link, delivery) = invite::make(admin, account, url, (*span, *send), house.now)?;
             return Ok((Done::Link(link), delivery.map(Mail::Invited)));

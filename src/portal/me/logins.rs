@@ -8,11 +8,14 @@ use maud::{Markup, html};
 use super::{View, sent};
 use crate::base::name::UserName;
 use crate::engine::delivery::Notice;
+use crate::engine::reason::Reason;
 use crate::engine::special::FRAUD_BLOCK;
+use crate::portal::factor;
 use crate::portal::people::{People, Seat, person, read};
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
 use crate::portal::web::{Page, Visitor, Words, with_cookie};
+use crate::store::act::Act;
 use crate::store::admin::{Admin, AdminFault, AuditFilter, AuditRow};
 use crate::store::user_act::UserAct;
 
@@ -46,6 +49,7 @@ pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
                         th scope="col" { (words.say("me.where")) }
                         th scope="col" { (words.say("me.from")) }
                         th scope="col" { (words.say("me.result")) }
+                        th scope="col" { (words.say("me.was-it-you")) }
                     } }
                     tbody {
                         @for row in &view.logins {
@@ -54,17 +58,20 @@ pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
                                 td { (row.client) }
                                 td { (row.station.as_deref().unwrap_or("")) }
                                 td { @if row.verdict == "accepted" { (words.say("me.let-in")) } @else { (words.say("me.not-let-in")) } }
+                                td {
+                                    details {
+                                        summary { (words.say("me.not-me")) }
+                                        p { (words.say("me.not-me-means")) }
+                                        form method="post" action="/me/report" {
+                                            (form::token(held.token()))
+                                            input type="hidden" name="login" value=(row.login);
+                                            button.danger type="submit" { (words.say("me.block")) }
+                                        }
+                                    }
+                                }
                             }
                         }
                     }
-                }
-            }
-            details {
-                summary { (words.say("me.not-me")) }
-                p { (words.say("me.not-me-means")) }
-                form method="post" action="/me/report" {
-                    (form::token(held.token()))
-                    button.danger type="submit" { (words.say("me.block")) }
                 }
             }
         }
@@ -77,14 +84,24 @@ pub(super) async fn report(
     visitor: Visitor,
     request: Request<Body>,
 ) -> Response<Body> {
-    let (held, _) = match sent(&people, &visitor, request).await {
+    let (held, form) = match sent(&people, &visitor, request).await {
         Ok(sent) => sent,
         Err(elsewhere) => return elsewhere,
     };
     let user = held.data.user.clone();
     let who = person(&user);
+    let (login, unix) = (form.text("login").to_owned(), people.web.unix());
     let blocked = people.desk.act(&who, None, move |admin| {
         let account = read(admin, &user)?;
+        if let Some(account) = &account {
+            // Whatever the form says: one of their own, or none in particular.
+            let which = newest(admin, &user)?.into_iter().find(|row| row.login.to_string() == login);
+            let note = which.map_or_else(String::new, |row| {
+                let station = row.station.map(|station| format!(" from {station}")).unwrap_or_default();
+                format!("{} at {}{station}", row.login, row.client)
+            });
+            factor::note(admin, account, Act::new(Reason::LoginDisowned).note(note), unix)?;
+        }
         admin.act_for(&user, &UserAct::Block { span: FRAUD_BLOCK, why: NOT_ME })?;
         Ok(account)
     });
@@ -92,7 +109,7 @@ pub(super) async fn report(
         Ok(account) => account,
         Err(fault) => return people.failed(&visitor, &fault),
     };
-    tracing::warn!(user = %crate::base::text::escape(held.data.user.as_str().as_bytes()), reason = "fraud-reported",
+    tracing::error!(user = %crate::base::text::escape(held.data.user.as_str().as_bytes()), reason = Reason::LoginDisowned.code(),
         "a user said on the portal that a login was somebody else's; the user is blocked");
     if let Some(account) = &account {
         people.answers.notify(Notice::Reported, account);

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use maud::{Markup, html};
 
 use super::{View, done, sent};
@@ -44,6 +44,16 @@ pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
                     input type="hidden" name="device" value=(device.id);
                     p { (words.say("me.device")) " " code { (device.name) } }
                     button.danger type="submit" aria-label=(words.with("me.remove-what", &[("what", &device.name)])) { (words.say("me.remove")) }
+                }
+                details {
+                    summary { (words.with("me.rename-what", &[("what", &device.name)])) }
+                    form method="post" action="/me/device/name" {
+                        (form::token(held.token()))
+                        input type="hidden" name="device" value=(device.id);
+                        label for={ "name-" (device.id) } { (words.say("me.device-name")) }
+                        input id={ "name-" (device.id) } name="name" maxlength="32" required value=(device.name);
+                        button type="submit" { (words.say("me.save")) }
+                    }
                 }
             }
             p { (words.with("me.codes-left", &[("count", &left)])) }
@@ -90,6 +100,26 @@ pub(super) async fn remove_passkey(
         admin.act_for(user, &UserAct::Passkey(PasskeyAct::Remove { passkey: &passkey }))
     };
     done(&people, &visitor, &held, remove).await
+}
+
+/// `POST /me/device/name`
+pub(super) async fn rename_device(
+    State(people): State<People>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (held, form) = match sent(&people, &visitor, request).await {
+        Ok(sent) => sent,
+        Err(elsewhere) => return elsewhere,
+    };
+    let Ok(device) = form.text("device").parse::<i64>() else {
+        return people.web.fault(visitor.words, StatusCode::BAD_REQUEST);
+    };
+    let name = form.text("name").to_owned();
+    let rename = move |admin: &mut dyn Admin, user: &UserName| {
+        admin.act_for(user, &UserAct::RenameDevice { device, name: &name })
+    };
+    done(&people, &visitor, &held, rename).await
 }
 
 /// `POST /me/token`

@@ -11,6 +11,8 @@ mod arming;
 mod login;
 mod logins;
 mod methods;
+mod phone;
+mod sessions;
 mod settings;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::{get, post};
 use maud::html;
 
+pub(super) use self::phone::Checks;
 use super::desk;
 use super::people::{People, Right, Seat, person, read, words};
 use super::sight::Sight;
@@ -43,6 +46,10 @@ pub(super) fn routes(people: People) -> Router {
         .route("/me/disarm", post(arming::disarm))
         .route("/me/device", post(methods::revoke_device))
         .route("/me/passkey/remove", post(methods::remove_passkey))
+        .route("/me/device/name", post(methods::rename_device))
+        .route("/me/phone", post(phone::send))
+        .route("/me/phone/code", post(phone::check))
+        .route("/me/sessions", post(sessions::end))
         .route("/me/token", post(methods::disable_token))
         .route("/me/settings", post(settings::settings))
         .route("/me/codes", post(methods::codes))
@@ -91,6 +98,8 @@ async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
         p { (words.with("me.hello", &[("user", view.details.fields.display_name.as_deref().unwrap_or(view.account.name.as_str()))])) }
         (arming::section(words, &held, &view.account, &people))
         (methods::section(words, &held, &view))
+        (phone::section(words, &held, &view.account, &people))
+        (sessions::section(words, &held, &view.account, people.web.unix()))
         (settings::section(words, &held, &view))
         (logins::section(words, &held, &view))
         form method="post" action="/me/logout" {

@@ -28,6 +28,17 @@ pub(super) fn add(
     add_device(special, device, now)
 }
 
+/// Gives an active device another name.
+pub(super) fn rename(special: &mut Special, id: i64, name: &str) -> Result<(), AdminFault> {
+    let name = said("a device's name", name, 64)?;
+    if special.active_devices().any(|other| other.id != id && *other.name == *name) {
+        return Err(AdminFault::Invalid("another device is called so".to_owned()));
+    }
+    let device = special.devices.iter_mut().find(|known| known.id == id && known.is_active());
+    device.ok_or_else(|| AdminFault::Missing(format!("active device {id}")))?.name = name.into();
+    Ok(())
+}
+
 /// Takes back the first active device that is `wanted`; `None` where there is none.
 pub(super) fn revoke(special: &mut Special, now: UnixTime, wanted: impl Fn(&Device) -> bool) -> Option<()> {
     let device = special.devices.iter_mut().find(|known| known.is_active() && wanted(known))?;
@@ -81,6 +92,20 @@ mod tests {
         assert_eq!(act(&mut special, &revoke, later), Ok(()));
         assert_eq!(addresses(&special), Vec::<String>::new());
         assert!(act(&mut special, &revoke, later).is_err(), "it is revoked already");
+        for (name, after) in [("a", 1), ("b", 2)] {
+            let at = later + Duration::from_secs(after);
+            assert_eq!(act(&mut special, &add(name, "x"), at), Ok(()));
+        }
+        let of = |special: &Special, name: &str| {
+            special.active_devices().find(|device| *device.name == *name).map(|device| device.id)
+        };
+        let (a, revoked) = (of(&special, "a").unwrap(), special.devices[0].id);
+        assert_eq!(act(&mut special, &UserAct::RenameDevice { device: a, name: " work " }, later), Ok(()));
+        assert_eq!(of(&special, "work"), Some(a));
+        for (device, name) in [(a, "b"), (a, ""), (a, "a\nb"), (revoked, "old"), (7, "new")] {
+            assert!(act(&mut special, &UserAct::RenameDevice { device, name }, later).is_err(), "{name:?}");
+        }
+        special = Special::default();
         for number in 0..DEVICES_MAX {
             let name = format!("p{number}");
             let act_of = UserAct::AddDevice { name: &name, channel: channel(), address: "c", key: None };

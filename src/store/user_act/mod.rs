@@ -143,6 +143,13 @@ pub enum UserAct<'a> {
         /// Of the secret that was shown.
         hash: [u8; 32],
     },
+    /// The active device with this number is called so from now on.
+    RenameDevice {
+        /// Which one.
+        device: i64,
+        /// 1 to 64 octets of printable text; no other active device of the user is called so.
+        name: &'a str,
+    },
     /// The answers of the active device of this name, or number, count no more.
     RevokeDevice {
         /// Which one.
@@ -199,6 +206,7 @@ impl UserAct<'_> {
             UserAct::AddDevice { .. } => Reason::DeviceAdded,
             UserAct::RevokeDevice { .. } | UserAct::DeviceGone { .. } => Reason::DeviceRevoked,
             UserAct::Passkey(act) => act.reason(),
+            UserAct::RenameDevice { .. } => Reason::DeviceRenamed,
             UserAct::SetRole { .. } => Reason::RoleChanged,
             UserAct::HoldPhone { .. } => Reason::PhoneHeld,
         }
@@ -235,6 +243,7 @@ impl UserAct<'_> {
             | UserAct::TakeInvite { .. } => String::new(),
             UserAct::Passkey(act) => act.note(),
             UserAct::AddDevice { name, channel, .. } => format!("{name} by {channel}"),
+            UserAct::RenameDevice { device, name } => format!("{device}: {}", name.trim()),
             UserAct::RevokeDevice { device } => (*device).to_owned(),
             UserAct::DeviceGone { device } => format!("{device}: its push service does not know it any more"),
             UserAct::SetRole { role } => role.map_or("none", Role::code).to_owned(),
@@ -305,6 +314,7 @@ impl UserAct<'_> {
             UserAct::Invite { hash, span } => invitations::invite(special, now, *hash, *span)?,
             UserAct::RevokeInvite => invitations::revoke(special)?,
             UserAct::TakeInvite { hash } => invitations::take(special, hash)?,
+            UserAct::RenameDevice { device, name } => devices::rename(special, *device, name)?,
             UserAct::RevokeDevice { device } => {
                 let number = device.parse::<i64>().ok();
                 // The number first: users name their devices, and a name may be another's number.

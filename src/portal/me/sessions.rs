@@ -1,0 +1,77 @@
+//! Second factors that are remembered (`remember`), as their user sees and ends them.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use maud::{Markup, html};
+
+use super::{done, sent};
+use crate::base::name::UserName;
+use crate::base::time::UnixTime;
+use crate::engine::account::Account;
+use crate::engine::record::LoginId;
+use crate::portal::people::{People, Seat};
+use crate::portal::web::form;
+use crate::portal::web::session::Held;
+use crate::portal::web::{Visitor, Words};
+use crate::store::admin::Admin;
+use crate::store::user_act::UserAct;
+
+/// The part of the page; empty where nothing is remembered.
+pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, now: UnixTime) -> Markup {
+    let special = account.special.as_deref();
+    let sessions: Vec<_> = special
+        .iter()
+        .flat_map(|special| special.sessions.iter())
+        .filter(|session| now < session.until)
+        .collect();
+    html! {
+        @if !sessions.is_empty() {
+            section.card aria-labelledby="sessions" {
+                h2 #sessions { (words.say("me.sessions-title")) }
+                p { (words.say("me.sessions-why")) }
+                @for session in &sessions {
+                    form.row method="post" action="/me/sessions" {
+                        (form::token(held.token()))
+                        input type="hidden" name="login" value=(session.id);
+                        p { (words.with("me.session", &[
+                            ("client", session.client.as_str()),
+                            ("station", &session.station),
+                            ("until", &session.until.to_string()),
+                        ])) }
+                        button.quiet type="submit" aria-label=(words.with("me.session-end-at", &[("client", session.client.as_str())])) {
+                            (words.say("me.session-end"))
+                        }
+                    }
+                }
+                form method="post" action="/me/sessions" {
+                    (form::token(held.token()))
+                    button.quiet type="submit" { (words.say("me.sessions-end")) }
+                }
+            }
+        }
+    }
+}
+
+/// `POST /me/sessions`
+pub(super) async fn end(
+    State(people): State<People>,
+    visitor: Visitor,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (held, form) = match sent(&people, &visitor, request).await {
+        Ok(sent) => sent,
+        Err(elsewhere) => return elsewhere,
+    };
+    let which = match form.text("login") {
+        "" => None,
+        text => match LoginId::parse(text) {
+            Some(login) => Some(login),
+            None => return people.web.fault(visitor.words, StatusCode::BAD_REQUEST),
+        },
+    };
+    let end = move |admin: &mut dyn Admin, user: &UserName| {
+        admin.act_for(user, &UserAct::EndSessions { which, why: None })
+    };
+    done(&people, &visitor, &held, end).await
+}
