@@ -148,8 +148,7 @@ async fn done(State(people): State<People>, visitor: Visitor, request: Request<B
                 synced,
             };
             admin.act_for(&user, &UserAct::Passkey(act))?;
-            let wants_codes = special.is_none_or(|special| special.recovery_left() == 0);
-            let codes = if wants_codes { Some(factor::new_codes(admin, &user)?) } else { None };
+            let codes = factor::first_codes(admin, &user)?;
             Ok((codes, read(admin, &user)?))
         }
     });
