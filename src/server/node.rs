@@ -46,8 +46,7 @@ pub use words::{Arrival, Ask, Awaits, Origin, Output, Ticket};
 
 /// The driver.
 pub struct Node {
-    /// In boxes: a hundred thousand that wait make no table that each other login has to fetch from memory.
-    slots: DashMap<RoundId, Box<Slot>, BuildHasherDefault<RoundHasher>>,
+    slots: DashMap<RoundId, Slot, BuildHasherDefault<RoundHasher>>,
     count: AtomicUsize,
     capacity: usize,
     mint: Mint,
@@ -359,7 +358,7 @@ impl Node {
         let looked_for = facts.policy.sending.is_some() || Slot::is_whole(&arrival);
         let original = looked_for.then(|| Original::of(&arrival)).flatten();
         let (slot, brought) = Slot::new(Arc::new(facts.clone()), arrival, original);
-        self.slots.insert(round, Box::new(slot));
+        self.slots.insert(round, slot);
         Some((round, facts, brought))
     }
 
@@ -389,7 +388,7 @@ impl Node {
         }
     }
 
-    fn close(&self, round: RoundId, now: Tick) -> Option<Box<Slot>> {
+    fn close(&self, round: RoundId, now: Tick) -> Option<Slot> {
         let (_, slot) = self.slots.remove(&round)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(intent) = slot.intent {

@@ -182,7 +182,7 @@ impl Node {
                 let original = Original::of(&arrival);
                 let (mut slot, brought) = Slot::new(Arc::new(Facts::clone(&facts)), arrival, original);
                 slot.rounds = 1;
-                place.insert(Box::new(slot));
+                place.insert(slot);
                 // Logins that wait finish also where the table is full: each is one that a server took in.
                 self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 brought
