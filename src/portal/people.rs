@@ -171,7 +171,8 @@ impl People {
             checks: Checks::default(),
             checks_sent: Throttle::new(3, Duration::from_hours(1)),
             all_checks_sent: Throttle::new(200, Duration::from_hours(1)),
-            astray: Throttle::new(1000, Duration::from_mins(10)),
+            // So many that nobody shuts the page for others from a few networks, and of 2^40 still as good as none.
+            astray: Throttle::new(20_000, Duration::from_mins(10)),
             logins: Throttle::new(60, Duration::from_mins(10)),
             confirmations: Throttle::new(10, Duration::from_mins(10)),
         }))

@@ -87,7 +87,7 @@ impl Passkeys {
             .ok_or(Reason::PasskeyWrong)
             .and_then(|Approval { state, .. }| {
                 let party = inner.party.as_ref().ok_or(Reason::PasskeyWrong)?;
-                check(party, &state, form.text("credential"), &account, Some(question))
+                check(party, &state, form.text("credential"), Some(&account), Some(question))
             });
         let noted = match signed {
             Ok(signed) => {

@@ -118,13 +118,10 @@ async fn finish(State(people): State<People>, visitor: Visitor, request: Request
         Err(fault) => return people.failed(&visitor, &fault),
     };
     let entry = Entry { user: &user, account: account.as_ref(), from: visitor.address };
-    let assertion = match &account {
-        Some(account) => match shown(&people, account, &state, form.text("credential"), &entry).await {
-            Ok(assertion) => Ok(assertion),
-            Err(Unnoted::Refused(reason)) => Err(reason),
-            Err(Unnoted::Failed(fault)) => return people.failed(&visitor, &fault),
-        },
-        None => Err(Reason::PasskeyWrong),
+    let assertion = match shown(&people, account.as_ref(), &state, form.text("credential"), &entry).await {
+        Ok(assertion) => Ok(assertion),
+        Err(Unnoted::Refused(reason)) => Err(reason),
+        Err(Unnoted::Failed(fault)) => return people.failed(&visitor, &fault),
     };
     match inner.answers.enter(&entry, assertion, inner.web.random()).await {
         ByPasskey::In(account) => {
@@ -147,7 +144,7 @@ async fn finish(State(people): State<People>, visitor: Visitor, request: Request
 /// What was shown, once the store knows that it was; nothing is written for whoever is kept out anyway.
 async fn shown(
     people: &People,
-    account: &Account,
+    account: Option<&Account>,
     state: &webauthn_rs::prelude::PasskeyAuthentication,
     signed: &str,
     entry: &Entry<'_>,
@@ -155,8 +152,9 @@ async fn shown(
     let passkeys = &people.passkeys;
     let party = passkeys.0.party.as_ref().ok_or(Unnoted::Refused(Reason::PasskeyWrong))?;
     let signed = check(party, state, signed, account, None).map_err(Unnoted::Refused)?;
+    let owner = account.map_or(entry.user, |account| &account.name);
     passkeys.0.answers.may_enter(entry, &signed.assertion).map_err(Unnoted::Refused)?;
-    passkeys.note(&account.name, &signed, "to log in here".to_owned()).await?;
+    passkeys.note(owner, &signed, "to log in here".to_owned()).await?;
     Ok(signed.assertion)
 }
 

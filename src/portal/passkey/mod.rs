@@ -170,7 +170,7 @@ fn check(
     party: &Webauthn,
     state: &PasskeyAuthentication,
     signed: &str,
-    account: &Account,
+    account: Option<&Account>,
     question: Option<Reference>,
 ) -> Result<Signed, Reason> {
     let credential: PublicKeyCredential = serde_json::from_str(signed).map_err(|_| Reason::PasskeyWrong)?;
@@ -185,6 +185,8 @@ fn check(
     if !found.user_verified() {
         return Err(Reason::PasskeyWrong);
     }
+    // Looked at last, so that a name that is nobody's takes as long as one that has no passkey.
+    let account = account.ok_or(Reason::PasskeyWrong)?;
     // Since the challenge was made it may have been taken away; of a decoy there never was one.
     let passkey = account.passkeys().find(|passkey| *passkey.credential == **found.cred_id());
     let passkey = passkey.ok_or(Reason::PasskeyWrong)?;

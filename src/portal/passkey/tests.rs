@@ -72,7 +72,7 @@ fn asked(account: &Account) -> (Value, PasskeyAuthentication) {
 }
 
 fn found(state: &PasskeyAuthentication, signed: &Value, account: &Account) -> Result<Signed, Reason> {
-    check(&party(), state, &signed.to_string(), account, Some(Reference([7; 16])))
+    check(&party(), state, &signed.to_string(), Some(account), Some(Reference([7; 16])))
 }
 
 #[test]

@@ -49,9 +49,11 @@ pub(super) fn revoke(special: &mut Special, now: UnixTime, wanted: impl Fn(&Devi
 }
 
 /// One more device; one of the same name is enrolled anew, and the old one's answers count no more.
-fn add_device(special: &mut Special, device: Device, now: UnixTime) -> Result<(), AdminFault> {
+fn add_device(special: &mut Special, mut device: Device, now: UnixTime) -> Result<(), AdminFault> {
     for old in special.devices.iter_mut().filter(|old| old.is_active() && old.name == device.name) {
         old.revoked = Some(now);
+        // What was asked of the device is asked of the one in its place.
+        device.passkey |= old.passkey;
         special.sessions.retain(|session| session.method != Method::Push);
     }
     if special.active_devices().count() >= DEVICES_MAX {
@@ -115,6 +117,25 @@ mod tests {
         for (name, address) in [("", "a"), ("a\nb", "a"), ("a", ""), ("a", "\u{202e}")] {
             assert!(act(&mut Special::default(), &add(name, address), NOW).is_err(), "{name:?} {address:?}");
         }
+    }
+
+    #[test]
+    fn a_device_in_the_place_of_one_that_wants_a_passkey_wants_one_too() {
+        let mut special = Special::default();
+        let add = |address| UserAct::AddDevice {
+            name: "phone",
+            channel: Label::new("hook").unwrap(),
+            address,
+            key: None,
+        };
+        let wants = |special: &Special| -> Vec<bool> {
+            special.active_devices().map(|device| device.passkey).collect()
+        };
+        assert_eq!(act(&mut special, &add("a"), NOW), Ok(()));
+        assert_eq!(wants(&special), [false]);
+        special.devices[0].passkey = true;
+        assert_eq!(act(&mut special, &add("b"), NOW + Duration::from_secs(1)), Ok(()));
+        assert_eq!(wants(&special), [true]);
     }
 
     #[test]
