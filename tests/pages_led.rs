@@ -14,6 +14,9 @@ mod cli_support;
 mod page_support;
 mod support;
 
+use std::time::{Duration, Instant};
+
+use cli_support::Desk;
 use page_support::{Browser, House, Shown, recovery_codes, seed};
 use support::code;
 
@@ -142,4 +145,42 @@ fn of_two_that_confirm_at_the_same_moment_one_has_the_recovery_codes_and_the_oth
         let shown = house.desk.ok(&format!("user show {user}"));
         assert!(shown.matches("app-").count() == 1 && shown.contains("10 of 10 left"), "{shown}");
     }
+}
+
+#[test]
+fn whoever_lost_all_factors_is_invited_once_by_mail_and_told_to_nobody_else() {
+    let desk = Desk::new("led-lost");
+    let mail = House::texts(&desk, "email");
+    let house = House::open_at(desk, ",unenrolled=enrol,enrol-networks=198.51.100.0/24,methods=totp", &mail);
+    house.desk.ok("user set alice --mail alice@example.com");
+    house.desk.ok("token remove T-1");
+    house.desk.write("lost.csv", "user,serial,secret\nu1,T-2,GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n");
+    house.desk.ok("token import lost.csv");
+    house.desk.ok("token remove T-2");
+    for _ in 0..3 {
+        let (exit, said) = house.nas("alice", &format!("{NEAR} --code 000000"));
+        assert!(exit != 0 && !said.contains("Set up"), "{said}");
+    }
+    let until = Instant::now() + Duration::from_mins(1);
+    let link = loop {
+        let sent = std::fs::read_to_string(house.desk.scratch.path().join("sent")).unwrap_or_default();
+        let link = sent.split_whitespace().find(|word| word.contains("/enrol/")).map(str::to_owned);
+        if let Some(link) = link {
+            break link;
+        }
+        assert!(Instant::now() < until, "nothing was sent");
+        std::thread::yield_now();
+    };
+    let mut browser = house.browser();
+    browser.accept(link.strip_prefix(&format!("http://{}", house.portal)).unwrap());
+    // With nothing on file nothing is sent, and an admin is told by the reason.
+    let (_, said) = house.nas("u1", &format!("{NEAR} --code 000000"));
+    assert!(!said.contains("Set up"), "{said}");
+    let trail = house.desk.ok("audit export --since 1d --format jsonl");
+    let invited: Vec<&str> = trail.lines().filter(|line| line.contains("\"invited\"")).collect();
+    assert!(
+        invited.len() == 1 && invited[0].contains("this server") && invited[0].contains("alice"),
+        "{trail}"
+    );
+    assert_eq!(trail.matches("\"factor-withdrawn\"").count(), 4, "{trail}");
 }

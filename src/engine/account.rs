@@ -82,6 +82,18 @@ impl Account {
         !self.tokens.is_empty() || self.special.as_ref().is_some_and(|special| special.was_given_any())
     }
 
+    /// Whether the user had something to be asked for once, and all of it was taken away.
+    #[must_use]
+    pub fn has_lost_all(&self) -> bool {
+        let special = self.special.as_deref();
+        let left = special.is_some_and(|special| {
+            special.active_devices().next().is_some()
+                || !special.passkeys.is_empty()
+                || special.recovery_left() > 0
+        });
+        self.is_enrolled() && self.tokens.is_empty() && !left
+    }
+
     /// Whether there is a token to ask for at `now`, or a recovery code in its place.
     #[must_use]
     pub fn can_be_asked(&self, now: UnixTime) -> bool {

@@ -227,7 +227,11 @@ fn ask(
         return refuse_late(facts, user, Reason::NotArmed, behind.is_some(), env);
     }
     if offers.is_empty() {
-        let reason = if methods::lacks_passkey(account, &facts.policy.login) {
+        // Where newcomers are led to a factor, whoever lost theirs is invited to another.
+        let invites = may_waive && facts.policy.login.unenrolled == Unenrolled::Enrol;
+        let reason = if invites && account.has_lost_all() {
+            Reason::FactorWithdrawn
+        } else if methods::lacks_passkey(account, &facts.policy.login) {
             Reason::PasskeyMissing
         } else {
             unusable(&account.tokens, Reason::NoUsableToken, env.unix)

@@ -62,6 +62,8 @@ reasons! {
     EnrolElsewhere = "enrol-elsewhere",
     /// The user never had a second factor, and the gateway shows nobody how to set one up.
     EnrolNotShown = "enrol-not-shown",
+    /// All that the user had as a second factor was taken away; an invitation goes to the mail or phone on file, if there is one.
+    FactorWithdrawn = "factor-withdrawn",
     /// The user owns tokens, but every one of them is disabled.
     NoUsableToken = "no-usable-token",
     /// The user owns tokens that are enabled, but their time is over.

@@ -6,13 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::Receiver;
+
+use super::desk::{self, Desk, Person, Through};
+use super::people::read;
+use super::web::throttle::Throttle;
+use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::base::time::UnixTime;
 use crate::engine::account::Account;
-use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message};
+use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message, Sent};
 use crate::engine::record::LoginId;
 use crate::factor::invite::Invitation;
+use crate::server::answers::Answers;
 use crate::server::system::SystemEntropy;
 use crate::store::admin::{Admin, AdminFault};
 use crate::store::user_act::UserAct;
@@ -92,4 +99,72 @@ pub(super) fn make(
         })
     });
     Ok((link, delivery))
+}
+
+/// How long such an invitation is good.
+const AGAIN: Duration = Duration::from_hours(24);
+/// Why it was made.
+const WITHDRAWN: &str = "the last second factor was taken away";
+
+/// Invites users who have shown the right password and whose last factor was taken away, by the mail or phone on file: each once a day,
+/// a hundred an hour in all.
+pub(super) async fn whoever_lost_all(
+    mut lost: Receiver<UserName>,
+    desk: Desk,
+    answers: Answers,
+    url: Arc<str>,
+) {
+    let (of_one, of_all) = (Throttle::new(1, AGAIN), Throttle::new(100, Duration::from_hours(1)));
+    let this_server = Person { name: "this server".into(), through: Through::Portal };
+    while let Some(user) = lost.recv().await {
+        let now = answers.clock().mono();
+        if of_one.is_spent(&user, now) || !of_all.admits((), now) {
+            continue;
+        }
+        match invite_again(&user, &desk, &answers, (&url, &this_server)).await {
+            Ok(true) => {
+                of_one.count(&user, now);
+            }
+            Ok(false) => {}
+            Err(fault) => tracing::warn!(%user, %fault, "a user who lost all factors could not be invited"),
+        }
+    }
+}
+
+/// Whether somebody was invited who had to be.
+async fn invite_again(
+    user: &UserName,
+    desk: &Desk,
+    answers: &Answers,
+    (url, who): (&Arc<str>, &Person),
+) -> Result<bool, desk::Fault> {
+    let (name, now) = (user.clone(), answers.now());
+    let account = desk.read(move |admin| read(admin, &name)).await?;
+    let needs = |account: &Account| {
+        let special = account.special.as_deref();
+        let is_invited = special.is_some_and(|special| special.invited(now).is_some());
+        account.barred(now).is_none() && account.has_lost_all() && !is_invited
+    };
+    let Some(account) = account.filter(needs) else { return Ok(false) };
+    let way = [Way::Email, Way::Sms]
+        .into_iter()
+        .find(|way| way.address(&account, now).is_ok() && answers.reaches(way.kind(), &account));
+    let Some(way) = way else {
+        tracing::warn!(%user, "the user lost all factors, and no mail or phone is on file: radmfa user invite");
+        return Ok(false);
+    };
+    let (whom, at) = (account.clone(), Arc::clone(url));
+    let made =
+        desk.act(who, Some(WITHDRAWN), move |admin| make(admin, &whom, &at, (AGAIN, Some(way)), now)).await?;
+    if let (_, Some(delivery)) = made
+        && let Sent::Accepted { provider, .. } = answers.deliver(*delivery).await
+    {
+        tracing::info!(%user, channel = %provider, "the user lost all factors and was sent an invitation");
+        return Ok(true);
+    }
+    // A link that nobody has is good for nobody.
+    let name = user.clone();
+    desk.act(who, Some("no channel took it"), move |admin| admin.act_for(&name, &UserAct::RevokeInvite))
+        .await?;
+    Ok(false)
 }

@@ -91,7 +91,14 @@ impl Portal {
             tls: settings.tls.clone(),
             proxies: Arc::clone(&settings.proxies),
         };
-        Ok(Portal { serving: Serving::open(&listen, router(answers, front, desk, &web))? })
+        let (lost, whole, heard) = (answers.lost(), desk.clone(), answers.clone());
+        let url = Arc::clone(&settings.public_url);
+        let inviting = async move {
+            if let Some(lost) = lost {
+                invite::whoever_lost_all(lost, whole, heard, url).await;
+            }
+        };
+        Ok(Portal { serving: Serving::open_beside(&listen, router(answers, front, desk, &web), inviting)? })
     }
 
     /// The address that is listened on, a port that the system chose filled in.

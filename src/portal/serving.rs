@@ -107,6 +107,15 @@ pub struct Serving {
 impl Serving {
     /// Listens; when this returns, the first request is answered.
     pub fn open(listen: &Listen, router: Router) -> Result<Serving, Fault> {
+        Serving::open_beside(listen, router, std::future::ready(()))
+    }
+
+    /// The same, with work that is done beside it on the same thread until it ends.
+    pub fn open_beside(
+        listen: &Listen,
+        router: Router,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Serving, Fault> {
         let name = listen.name;
         let acceptor = listen.tls.as_ref().map(tls::acceptor).transpose().map_err(Fault::Tls)?;
         let bind = |fault| Fault::Bind { name, address: listen.address, fault };
@@ -121,6 +130,7 @@ impl Serving {
             .name(name.into())
             .spawn(move || {
                 runtime.block_on(async {
+                    tokio::spawn(beside);
                     let serving = async {
                         match TcpListener::from_std(listener) {
                             Ok(listener) => serve(listener, Arc::new(manner)).await,

@@ -106,6 +106,18 @@ impl Answers {
         self.shared.clock.unix()
     }
 
+    /// Where users are heard of who lost their last factor; `None` for whoever comes second.
+    #[must_use]
+    pub fn lost(&self) -> Option<tokio::sync::mpsc::Receiver<UserName>> {
+        self.shared.lost.hear()
+    }
+
+    /// Sends something, made elsewhere, by the channels that are configured at this moment.
+    pub async fn deliver(&self, delivery: Delivery) -> Sent {
+        let channels = Arc::clone(&self.shared.live.load().channels);
+        channels.send(delivery).await
+    }
+
     /// The clocks that the server goes by.
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {

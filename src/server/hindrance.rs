@@ -255,7 +255,8 @@ impl Hindrance {
             }
             Hindrance::NoUsableToken { since } => {
                 format!(
-                    "every token is disabled, has expired or is not good yet{}, and no recovery code is left",
+                    "every token is disabled, has expired, is not good yet or was taken away{}, and no recovery code is left: \
+                     radmfa user invite",
                     after(since)
                 )
             }

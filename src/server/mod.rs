@@ -26,6 +26,7 @@ mod intents;
 mod kept;
 mod leads;
 pub mod line;
+mod lost;
 pub mod manners;
 pub mod node;
 mod notices;
@@ -278,6 +279,7 @@ impl Server {
             delayed: AtomicUsize::new(0),
             vapid: lent.vapid.clone(),
             actions: Arc::clone(&lent.actions),
+            lost: lost::Lost::default(),
         });
         let (stop, stopped) = watch::channel(false);
         let name = settings.server_name.clone();

@@ -365,6 +365,9 @@ impl Worker {
                 if row.reason == Reason::RecoveryAccepted && sequence.is_some() {
                     self.tell_user(&row);
                 }
+                if row.reason == Reason::FactorWithdrawn {
+                    self.invite_again(&row);
+                }
             }
             Output::Oversized { login } => {
                 tracing::error!(%login, hint = "let the primary send fewer or shorter attributes",

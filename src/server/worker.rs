@@ -18,6 +18,7 @@ use super::drops::Drops;
 use super::duplicates::Duplicates;
 use super::floods::Floods;
 use super::front::Knocking;
+use super::lost::Lost;
 use super::node::{Node, Origin};
 use super::outbox::Outbox;
 use super::peers::{Peers, Relays, Replays, Witnesses};
@@ -102,6 +103,8 @@ pub(super) struct Shared {
     pub(super) vapid: Option<Vapid>,
     /// What buttons in messages are worth.
     pub(super) actions: Arc<Actions>,
+    /// Users who lost their last factor.
+    pub(super) lost: Lost,
 }
 
 impl Shared {

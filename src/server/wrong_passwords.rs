@@ -97,6 +97,7 @@ fn was_right(reason: Reason) -> bool {
             | Reason::BypassUsed
             | Reason::Unenrolled
             | Reason::EnrolCodeShown
+            | Reason::FactorWithdrawn
             | Reason::EnrolElsewhere
             | Reason::EnrolNotShown
             | Reason::NoUsableToken
