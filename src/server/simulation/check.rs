@@ -276,7 +276,10 @@ impl Ledger {
             };
             let beside =
                 |other: &&Copied| (other.attempt, other.by) == (one.attempt, one.by) && other.came < *left;
-            let refused = |other| answer(other).is_some_and(|(reply, _)| is(reply, Code::ACCESS_REJECT));
+            // One that came only after the other was refused is a login of its own: what kept that one out may be over.
+            let refused = |other: &Copied| {
+                answer(other).is_some_and(|(reply, gone)| is(reply, Code::ACCESS_REJECT) && one.came < *gone)
+            };
             self.copies.iter().filter(beside).any(refused)
         });
         if let Some(Copied { attempt, .. }) = torn {
