@@ -52,8 +52,7 @@ impl Site {
         let url = format!("http://localhost:{port}");
         let portal = format!("listen=127.0.0.1:{port},public-url={url}");
         let channel = format!("name=ntfy,kind=push,type=ntfy,url=http://{}", ntfy.address);
-        let desktop =
-            "name=rdg,address=127.0.0.2,secret=testing123,profile=rd-gateway,primary=none,patience=60s";
+        let desktop = "name=rdg,display-name=Office desktops,address=127.0.0.2,secret=testing123,profile=rd-gateway,primary=none,patience=60s";
         let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
         arguments.extend(["--portal", &portal, "--channel", &channel, "--client", desktop]);
         // Long enough for a machine that stands still for a while; what comes last holds.
@@ -390,6 +389,8 @@ fn the_buttons_of_a_notification_answer_once_each_for_its_own_question() {
     let reply = std::thread::scope(|scope| {
         let waiting = scope.spawn(desktop);
         let approve = button(0, "Approve");
+        let page = ask(&site.notice(0).page, "GET", &[], "");
+        assert!(page.contains("Office desktops"), "the page says what users know the gateway by: {page}");
         assert!(matches!(status(&ask(&approve, "GET", &[], "")), 404 | 405), "a look is no press");
         assert_eq!(post(&approve, &[("Origin", "https://ntfy.example")], "").0 / 100, 2);
         let reply = waiting.join().unwrap();

@@ -248,8 +248,8 @@ fn texts(effective: &Effective) -> anyhow::Result<()> {
     if !delivery.channels.iter().any(|channel| channel.kind == Kind::Sms) {
         return Ok(());
     }
-    let clients = effective.server.clients.iter().map(|client| &client.name);
-    let Some(longest) = clients.max_by_key(|name| name.as_str().len()) else { return Ok(()) };
+    let clients = effective.server.clients.iter().map(|client| client.policy.called(&client.name));
+    let Some(longest) = clients.max_by_key(|name| name.len()) else { return Ok(()) };
     for language in delivery.texts.languages(Kind::Sms) {
         let sample = delivery.texts.sample(Kind::Sms, &language, longest, delivery.sms.lifetime);
         let Measure { alphabet, units, parts, because } = measure(&sample);

@@ -27,6 +27,12 @@ pub(super) const KEYS: &[Key] = &[
         "the address or CIDR block that it asks from, the longest prefix wins",
     ),
     key("secret", Kind::Secret, "SECRET", "the shared secret: file:PATH, env:NAME or the secret itself"),
+    key(
+        "display-name",
+        Kind::One,
+        "TEXT",
+        "what users know it by, in messages and on pages, up to 64 characters (its name)",
+    ),
     key("previous-secret", Kind::Secret, "SECRET", "the secret before it, while it is being changed"),
     key("previous-secret-until", Kind::One, "DATE", "until when the previous one serves, such as 2026-08-31"),
     key("profile", Kind::One, "NAME", "what kind of gateway it is, such as cisco-asa (generic)"),
@@ -76,6 +82,10 @@ impl Decoded {
 /// Reads one client; `None` after a fault.
 pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Decoded> {
     let name = reader.required("name", value::label);
+    let display_name = reader.find("display-name", value::display).map(|found| {
+        reader.record("display-name", &found.value, &Origin::Default);
+        found.value
+    });
     let networks = networks(reader);
     reader.demand("secret");
     let secret = reader.secret("secret");
@@ -106,7 +116,9 @@ pub(super) fn decode(reader: &mut Reader<'_>, shared: &Shared<'_>) -> Option<Dec
             "turn it on at the gateway, then set message-authenticator = \"required\"",
         );
     }
-    let (name, networks, secret, policy) = (name?, networks?, secret?, Arc::new(policy?));
+    let (name, networks, secret, mut policy) = (name?, networks?, secret?, policy?);
+    policy.display_name = display_name.map(Arc::from);
+    let policy = Arc::new(policy);
     if policy.admission.trusts_gateway() {
         trusted(reader, &policy, posture, &networks);
         posture = MessageAuthenticator::Required;

@@ -1,5 +1,6 @@
 //! Everything about what is sent, put together: `[[channel]]`, `[sms]`, `[voice]`, `[email]`, `[[text]]`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::origin::{Findings, Origin};
@@ -20,7 +21,7 @@ use crate::engine::policy;
 pub(super) struct Own<'a> {
     pub(super) server: Option<&'a Label>,
     pub(super) language: &'a str,
-    pub(super) clients: &'a [Label],
+    pub(super) clients: &'a [Arc<str>],
     pub(super) portal: Option<&'a crate::portal::Settings>,
 }
 

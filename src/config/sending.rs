@@ -10,7 +10,6 @@ use super::reader::Reader;
 use super::schema::{Key, Kind as Values, key};
 use super::tree::Scalar;
 use super::value::{self, Bad, Parsed, choice, duration, integer};
-use crate::base::name::Label;
 use crate::delivery::gsm::measure;
 use crate::delivery::settings::{LIFETIME, Prefixes, Sender, Sending, Settings};
 use crate::delivery::template::{IN_TEXTS, Slot, Template};
@@ -171,7 +170,12 @@ pub(super) fn text(reader: &mut Reader<'_>) -> Option<Text> {
 }
 
 /// Refuses two texts for the same, and warns of text messages that take more than one part.
-pub(super) fn compare(settings: &Settings, origins: &[Origin], clients: &[Label], findings: &mut Findings) {
+pub(super) fn compare(
+    settings: &Settings,
+    origins: &[Origin],
+    clients: &[Arc<str>],
+    findings: &mut Findings,
+) {
     let texts = &settings.texts;
     for (place, (text, origin)) in texts.written.iter().zip(origins).enumerate() {
         let same = |other: &&Text| {
@@ -189,7 +193,7 @@ pub(super) fn compare(settings: &Settings, origins: &[Origin], clients: &[Label]
     if !settings.channels.iter().any(|channel| channel.kind == Kind::Sms) {
         return;
     }
-    let Some(longest) = clients.iter().max_by_key(|client| client.as_str().len()) else { return };
+    let Some(longest) = clients.iter().max_by_key(|client| client.len()) else { return };
     for language in texts.languages(Kind::Sms) {
         let sample = texts.sample(Kind::Sms, &language, longest, settings.sms.lifetime);
         let measured = measure(&sample);

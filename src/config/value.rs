@@ -132,6 +132,19 @@ pub(super) fn line(scalar: &Scalar) -> Parsed<String> {
     }
 }
 
+/// 1 to 64 characters that people can read, on one line.
+pub(super) fn display(scalar: &Scalar) -> Parsed<String> {
+    let text = text(scalar)?;
+    if (1..=64).contains(&text.chars().count()) && !text.chars().any(is_unprintable) {
+        Ok(text)
+    } else {
+        Err(Bad::new(
+            format!("takes 1 to 64 characters on one line that can be seen, not {}", said(scalar)),
+            "such as \"Office VPN\"",
+        ))
+    }
+}
+
 /// An address to listen on; without a port, port 1812.
 pub(super) fn listen(scalar: &Scalar) -> Parsed<SocketAddr> {
     let text = text(scalar)?;

@@ -96,7 +96,8 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings, findings: &mut Fi
         rules.iter().find(|decoded| decoded.rule.overrides.unenrolled == Some(Unenrolled::Enrol));
     let rule_leads = rule_leads.map(|decoded| ("rule", decoded.origin.clone()));
     let rules: Vec<Arc<Rule>> = rules.into_iter().map(|decoded| Arc::new(decoded.rule)).collect();
-    let client_names: Vec<Label> = clients.iter().map(|decoded| decoded.client.name.clone()).collect();
+    let called = |decoded: &client::Decoded| decoded.client.policy.called(&decoded.client.name).into();
+    let client_names: Vec<Arc<str>> = clients.iter().map(called).collect();
     let mut reader = Reader::new(section("portal", findings), "portal", around, findings);
     let portal = portal::decode(&mut reader);
     let portal_primary = front::portal_primary(&mut reader, &names);

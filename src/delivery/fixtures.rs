@@ -18,6 +18,7 @@ pub(crate) fn delivery(to: &str, code: &str) -> Delivery {
         user: UserName::canonical(b"mary").unwrap(),
         first: None,
         client: Label::new("vpn").unwrap(),
+        app: None,
         login: LoginId::from_number(7),
         language: None,
     }

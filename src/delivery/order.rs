@@ -104,7 +104,7 @@ impl Order<'_> {
             }
             Slot::Subject => self.rendered.subject.as_str().into(),
             Slot::Code => self.rendered.digits.as_str().into(),
-            Slot::App => self.delivery.client.as_str().into(),
+            Slot::App => self.delivery.app().into(),
             Slot::Server => self.server.into(),
             Slot::Minutes => self.rendered.minutes.to_string().into(),
             Slot::First => self.delivery.first.as_deref().unwrap_or_default().into(),

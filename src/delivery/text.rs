@@ -142,16 +142,10 @@ impl Texts {
         languages
     }
 
-    /// A message of `kind` in `language` with a code of zeros for a login at `client`: to see how long one gets.
-    pub fn sample(&self, kind: Kind, language: &str, client: &Label, lifetime: Duration) -> String {
-        let filled = Filling {
-            kind,
-            digits: "000000",
-            client: client.as_str(),
-            first: "",
-            minutes: minutes(lifetime),
-            typed: true,
-        };
+    /// A message of `kind` in `language` with a code of zeros for a login at what users know as `app`: to see how long one gets.
+    pub fn sample(&self, kind: Kind, language: &str, app: &str, lifetime: Duration) -> String {
+        let filled =
+            Filling { kind, digits: "000000", app, first: "", minutes: minutes(lifetime), typed: true };
         self.fill(&self.choose(kind, Some(language)), &filled).text.to_string()
     }
 
@@ -190,7 +184,7 @@ impl Texts {
         let filling = Filling {
             kind: delivery.kind,
             digits: &digits,
-            client: delivery.client.as_str(),
+            app: delivery.app(),
             first: delivery.first.as_deref().unwrap_or_default(),
             minutes: minutes(lifetime),
             typed: matches!(delivery.message, Message::Code { .. }),
@@ -209,7 +203,7 @@ impl Texts {
     }
 
     fn fill(&self, text: &Text, filling: &Filling<'_>) -> Rendered {
-        let Filling { kind, digits, client, first, minutes, typed } = *filling;
+        let Filling { kind, digits, app, first, minutes, typed } = *filling;
         let code = match kind {
             Kind::Voice => spoken(digits),
             Kind::Sms | Kind::Email | Kind::Push => Zeroizing::new(digits.to_owned()),
@@ -217,7 +211,7 @@ impl Texts {
         let fill = |template: &Template| {
             template.fill(Escape::Raw, |slot| match slot {
                 Slot::Code => Cow::Borrowed(code.as_str()),
-                Slot::App => Cow::Borrowed(client),
+                Slot::App => Cow::Borrowed(app),
                 Slot::Server => Cow::Borrowed(self.server.as_str()),
                 Slot::Minutes => Cow::Owned(minutes.to_string()),
                 Slot::First => one_line(first).into(),
@@ -299,7 +293,7 @@ impl Texts {
 struct Filling<'a> {
     kind: Kind,
     digits: &'a str,
-    client: &'a str,
+    app: &'a str,
     first: &'a str,
     minutes: u64,
     /// The code is typed at the gateway, where a phone may do it by itself.
@@ -354,6 +348,15 @@ mod tests {
         let delivery =
             Delivery { kind, language: language.map(Into::into), ..delivery("+36301234567", "123456") };
         texts.render(&delivery).text.to_string()
+    }
+
+    #[test]
+    fn a_client_is_called_what_users_know_it_by() {
+        let delivery = Delivery { app: Some("Office VPN".into()), ..delivery("+36301234567", "123456") };
+        assert_eq!(
+            &*texts().render(&delivery).text,
+            "123456 is your code for Office VPN, good for 5 min. Tell it to nobody."
+        );
     }
 
     #[test]

@@ -72,12 +72,22 @@ pub struct Delivery {
     pub user: UserName,
     /// The user's first name, where it is known: `{first}` of a text.
     pub first: Option<Arc<str>>,
-    /// The client that asked: `{app}` of a text.
+    /// The client that asked.
     pub client: Label,
+    /// What users know that client by; `None`: by its name.
+    pub app: Option<Arc<str>>,
     /// The login that it belongs to.
     pub login: LoginId,
     /// The user's language, as in RFC 5646: `hu`, `en-GB`.
     pub language: Option<Arc<str>>,
+}
+
+impl Delivery {
+    /// What the user is told of who asks: `{app}` of a text.
+    #[must_use]
+    pub fn app(&self) -> &str {
+        self.app.as_deref().unwrap_or(self.client.as_str())
+    }
 }
 
 impl fmt::Debug for Delivery {

@@ -168,6 +168,8 @@ pub struct Policy {
     /// The page where a first factor is set up, as users type it: up to [`super::enrol::PLACE_MAX`] octets of ASCII; `None` where
     /// there is none.
     pub enrol_at: Option<Arc<str>>,
+    /// What users know the client by: 1 to 64 characters; `None`: by its name.
+    pub display_name: Option<Arc<str>>,
 }
 
 /// The rules that had a say in a policy.
@@ -250,6 +252,12 @@ pub const PROMPT: &str = "Enter the code from your authenticator app:";
 pub const PROMPT_PIN: &str = "Enter your PIN, then the code from your authenticator app, in one:";
 
 impl Policy {
+    /// What users know `client`, whose policy this is, by.
+    #[must_use]
+    pub fn called<'a>(&'a self, client: &'a Label) -> &'a str {
+        self.display_name.as_deref().unwrap_or(client.as_str())
+    }
+
     /// Resolves the cascade. `primary` serves where no stage names one.
     #[must_use]
     pub fn resolve(primary: Label, lockout: Lockout, cascade: &[&Overrides]) -> Policy {
@@ -286,6 +294,7 @@ impl Policy {
             by: By::default(),
             sending: None,
             enrol_at: None,
+            display_name: None,
         };
         for stage in cascade {
             policy.apply(stage);

@@ -255,6 +255,7 @@ impl Dispatch {
             user: self.user.clone(),
             first: said(|contact| contact.first.as_deref()),
             client: facts.client.clone(),
+            app: facts.policy.display_name.clone(),
             login: facts.id,
             language: said(|contact| contact.language.as_deref()),
         };

@@ -233,7 +233,7 @@ pub(super) fn facts(words: Words, shown: &Shown, now: UnixTime) -> Markup {
     html! {
         dl.facts.card {
             dt { (words.say("approve.who")) } dd { (shown.user.as_str()) }
-            dt { (words.say("approve.where")) } dd { (shown.client.as_str()) }
+            dt { (words.say("approve.where")) } dd { (shown.client) }
             dt { (words.say("approve.from")) }
             dd { (shown.station.as_deref().unwrap_or(words.say("approve.unknown"))) }
             dt { (words.say("approve.when")) } dd { (words.with("approve.ago", &[("seconds", &ago)])) }
@@ -370,7 +370,7 @@ mod tests {
         let page = |matching, choices| {
             let shown = Shown {
                 user: crate::base::name::UserName::canonical(b"u<1>").unwrap(),
-                client: crate::base::name::Label::new("vpn").unwrap(),
+                client: "vpn".into(),
                 station: Some("<script>alert(1)</script>".into()),
                 server: crate::base::name::Label::new("mfa-a").unwrap(),
                 matching,

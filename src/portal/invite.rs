@@ -94,6 +94,7 @@ pub(super) fn make(
             user: account.name.clone(),
             first: said(contact.and_then(|contact| contact.first.as_deref())),
             client: admin.origin().server.clone(),
+            app: None,
             login: LoginId::from_round(random(&mut entropy)),
             language: said(contact.and_then(|contact| contact.language.as_deref())),
         })

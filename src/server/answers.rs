@@ -219,6 +219,7 @@ impl Answers {
             user: account.name.clone(),
             first: said(contact.and_then(|contact| contact.first.as_deref())),
             client: Label::new(Door::Portal.name()).ok()?,
+            app: None,
             login: LoginId::from_round(number),
             language: said(contact.and_then(|contact| contact.language.as_deref())),
         });

@@ -34,6 +34,7 @@ impl Worker {
             user: user.clone(),
             first: said(contact.and_then(|contact| contact.first.as_deref())),
             client: row.client.clone(),
+            app: None,
             login: row.login,
             language: said(contact.and_then(|contact| contact.language.as_deref())),
         });

@@ -114,8 +114,8 @@ struct Approval {
 pub struct Shown {
     /// Whose login.
     pub user: UserName,
-    /// At which client.
-    pub client: Label,
+    /// At which client, as users know it.
+    pub client: Arc<str>,
     /// From where, escaped for print.
     pub station: Option<Arc<str>>,
     /// The server that asks.
@@ -337,7 +337,7 @@ impl Phones {
         let Approval { matching, choices, passkey, asked, expires } = open.approval?;
         Some(Shown {
             user: open.facts.user.clone()?,
-            client: open.facts.client.clone(),
+            client: open.facts.policy.called(&open.facts.client).into(),
             station: open.facts.station.clone(),
             server: open.facts.server.clone(),
             matching,

@@ -112,6 +112,7 @@ impl Send {
             user,
             first: None,
             client: server.clone(),
+            app: None,
             login: LoginId::from_round(random(&mut entropy()?)),
             language: self.sample.as_deref().map(Into::into),
         })

@@ -109,6 +109,7 @@ impl Invite {
                 user: name.clone(),
                 first: user.fields.first_name.as_deref().map(Into::into),
                 client: effective.server.server_name.clone(),
+                app: None,
                 login: LoginId::from_round(random(&mut random_source)),
                 language: user.fields.language.as_deref().map(Into::into),
             };

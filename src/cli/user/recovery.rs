@@ -91,6 +91,7 @@ impl Post {
             user: user.name.clone(),
             first: user.fields.first_name.as_deref().map(Into::into),
             client: effective.server.server_name.clone(),
+            app: None,
             login,
             language: user.fields.language.as_deref().map(Into::into),
         };

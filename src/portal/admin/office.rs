@@ -341,6 +341,7 @@ fn change_phone(
             user: account.name.clone(),
             first: text(contact.and_then(|contact| contact.first.as_deref())),
             client: admin.origin().server.clone(),
+            app: None,
             login: LoginId::from_round(random(&mut entropy)),
             language: text(contact.and_then(|contact| contact.language.as_deref())),
         }))

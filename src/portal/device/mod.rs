@@ -223,7 +223,7 @@ async fn questions(
         .filter(|(_, shown)| shown.open)
         .map(|(reference, shown)| {
             json!({
-                "id": reference.to_string(), "user": shown.user.as_str(), "client": shown.client.as_str(),
+                "id": reference.to_string(), "user": shown.user.as_str(), "client": &*shown.client,
                 "station": shown.station.as_deref(), "server": shown.server.as_str(), "match": shown.matching.word(),
                 "choices": shown.choices, "page": shown.passkey.then(|| devices.answers.page_of(reference)), "asked": shown.asked.secs(), "expires": shown.expires.secs(),
             })
