@@ -77,8 +77,10 @@ fn a_message_centre_of_npms_smpp_takes_messages_and_parts() {
 
     let said = desk.ok("check --config radmfa.toml --store memory:");
     assert!(said.contains("is bound to as transceiver, calls itself npm"), "{said}");
-    poll("unbind", Duration::from_secs(10), || {
-        lines(&centre).iter().find(|line| line["unbind"] == true).cloned()
+    // Each of the four commands takes leave before it ends.
+    poll("four times unbind", Duration::from_secs(10), || {
+        let left = lines(&centre).iter().filter(|line| line["unbind"] == true).count();
+        (left == 4).then_some(())
     });
 }
 

@@ -39,6 +39,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
@@ -139,7 +140,8 @@ struct Inner {
 struct Background {
     handle: Handle,
     /// Dropped, the thread finishes what it has and ends.
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl fmt::Debug for Channels {
@@ -171,6 +173,16 @@ impl Channels {
             Some(Background::start(Arc::clone(&inner), sessions)?)
         };
         Ok(Channels { inner, background })
+    }
+
+    /// Waits until what is under way is finished and sessions with providers are taken leave of: for a process that ends, which would
+    /// cut them off. Some seconds at most; nothing is sent afterwards.
+    pub fn close(&mut self) {
+        let Some(Background { stop, thread, .. }) = self.background.take() else { return };
+        drop(stop);
+        if thread.join().is_err() {
+            tracing::error!("the channels' thread panicked");
+        }
     }
 
     /// Whether there is a channel of `kind` that may and can reach `to`.
@@ -403,8 +415,9 @@ impl Background {
                     timeout(UNBIND_WITHIN, async { while running.join_next().await.is_some() {} }).await;
             });
         };
-        std::thread::Builder::new().name("radmfa-channels".into()).spawn(serve).map_err(cannot)?;
-        Ok(Background { handle, _stop: stop })
+        let thread =
+            std::thread::Builder::new().name("radmfa-channels".into()).spawn(serve).map_err(cannot)?;
+        Ok(Background { handle, stop, thread })
     }
 }
 

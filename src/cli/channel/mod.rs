@@ -2,6 +2,7 @@
 
 mod send;
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use clap::Subcommand;
@@ -64,8 +65,25 @@ fn load(flags: &ServeFlags) -> anyhow::Result<Effective> {
     Ok(effective)
 }
 
+/// The channels of a command: when it is done with them, providers are taken leave of before the process ends.
+pub(crate) struct Opened(Channels);
+
+impl Deref for Opened {
+    type Target = Channels;
+
+    fn deref(&self) -> &Channels {
+        &self.0
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Every channel, for a command that tries them and does not wait for receipts.
-pub(crate) fn open(effective: &Effective) -> anyhow::Result<Channels> {
+pub(crate) fn open(effective: &Effective) -> anyhow::Result<Opened> {
     let mut entropy = entropy()?;
     // No button that it sends leads anywhere, and no browser takes a push from it.
     let actions = Arc::new(Actions::new(random(&mut entropy)));
@@ -77,10 +95,11 @@ pub(crate) fn open(effective: &Effective) -> anyhow::Result<Channels> {
         vapid: None,
         actions,
     };
-    Channels::open(&effective.delivery, means).map_err(|fault| {
+    let channels = Channels::open(&effective.delivery, means).map_err(|fault| {
         let failure = super::failure::Failure::failed(fault.what);
         if fault.hint.is_empty() { failure.into() } else { failure.hint(fault.hint).into() }
-    })
+    });
+    channels.map(Opened)
 }
 
 fn label(text: &str) -> Result<Label, String> {
