@@ -162,9 +162,6 @@ fn brought(browser: &Browser, origin: &str, message: &str) -> Vec<Value> {
             last = Some(Instant::now());
         }
         let shown = notifications(browser);
-        if !shown.is_empty() && !shown.iter().any(|one| one[1].to_string().contains("u1")) {
-            eprintln!("shown so far: {shown:?}");
-        }
         Some(shown).filter(|shown| shown.iter().any(|one| one[1].to_string().contains("u1")))
     })
 }
