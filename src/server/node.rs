@@ -164,6 +164,28 @@ impl Node {
         self.advance(round, step, env, out)
     }
 
+    /// [`Node::refuse`] for a request whose State names a round that is over. Where the phone was asked and has said no, whoever is refused
+    /// and whoever looks for that speak of the login that was denied, and not of this request.
+    fn refuse_spent(
+        &self,
+        round: RoundId,
+        arrival: Arrival,
+        reason: Reason,
+        env: &mut Env<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<Ask> {
+        let Some((login, why)) = self.phones.refused(round) else {
+            return self.refuse(arrival, reason, env, out);
+        };
+        let (round, facts, _) = self.open(arrival, env, out)?;
+        let facts = Facts { id: login, ..facts };
+        let step = match why {
+            Some(why) => refuse_at(&facts, &why.code(), reason, env),
+            None => refuse(&facts, reason, env),
+        };
+        self.advance(round, step, env, out)
+    }
+
     /// The same for a request whose login `owner`, another server, has.
     pub fn refuse_at(
         &self,
@@ -221,7 +243,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
         let Some(mut slot) = self.slots.get_mut(&round) else {
-            return self.refuse(arrival, gone, env, out);
+            return self.refuse_spent(round, arrival, gone, env, out);
         };
         if slot.takes_copy(&arrival) {
             slot.hang(arrival);
@@ -230,7 +252,7 @@ impl Node {
         let taken = if slot.is_held() { None } else { slot.take() };
         let Some((parked, until)) = taken else {
             drop(slot);
-            return self.refuse(arrival, Reason::StateSpent, env, out);
+            return self.refuse_spent(round, arrival, Reason::StateSpent, env, out);
         };
         slot.works_on(&arrival);
         let answer_by = arrival.answer_by();

@@ -22,6 +22,7 @@ use crate::engine::asking::{Asks, Matching, Question, Reference};
 use crate::engine::delivery::{Delivery, Kind};
 use crate::engine::login::Facts;
 use crate::engine::reason::Reason;
+use crate::engine::record::LoginId;
 
 /// So many pushes that were ignored or denied …
 const STRIKES: usize = 3;
@@ -55,6 +56,8 @@ struct Inner {
     /// Of calls and text messages: by the number that they went to.
     numbers: HashMap<Box<str>, Vec<Reference>>,
     over: VecDeque<(Tick, Reference)>,
+    /// Of those: by the round whose State the user still has.
+    rounds: HashMap<RoundId, Reference>,
     /// When everybody was looked through for who is nobody any more.
     looked: Option<Tick>,
 }
@@ -318,6 +321,13 @@ impl Phones {
         past.map(|past| past.lately.clone()).unwrap_or_default()
     }
 
+    /// The login that had `round` and was refused for what its phone said: its number, and why as far as that is known.
+    pub(super) fn refused(&self, round: RoundId) -> Option<(LoginId, Option<Reason>)> {
+        let inner = self.lock();
+        let open = inner.questions.get(inner.rounds.get(&round)?)?;
+        (open.fate != Some(Reason::PhoneApproved)).then(|| (open.facts.id, open.fate))
+    }
+
     /// What may be known of a question.
     pub(super) fn look(&self, reference: Reference) -> Option<Sight> {
         let inner = self.lock();
@@ -436,6 +446,7 @@ impl Inner {
             return;
         };
         open.state = State::Over { recorded: false };
+        self.rounds.insert(open.round, reference);
         let user = open.facts.user.clone();
         if let Some(person) = user.and_then(|user| self.users.get_mut(&user))
             && person.question == Some(reference)
@@ -455,8 +466,12 @@ impl Inner {
         let old = |(since, _): &(Tick, Reference)| now.since(*since) >= KNOWN_AFTER;
         while self.over.len() > OVER_MAX || self.over.front().is_some_and(old) {
             let Some((_, reference)) = self.over.pop_front() else { return };
-            let number = self.questions.remove(&reference).and_then(|open| open.number);
-            let Some(number) = number else { continue };
+            let Some(open) = self.questions.remove(&reference) else { continue };
+            // A login that asked again has the round of its newest question.
+            if self.rounds.get(&open.round) == Some(&reference) {
+                self.rounds.remove(&open.round);
+            }
+            let Some(number) = open.number else { continue };
             if let Some(others) = self.numbers.get_mut(&number) {
                 others.retain(|other| *other != reference);
                 if others.is_empty() {

@@ -1,6 +1,6 @@
 //! Lines that expect something: a reply, a row of the trail, a question to the primary.
 
-use radmfa::engine::record::LoginId;
+use radmfa::engine::record::{LoginId, Row};
 use radmfa::wire::{Code, DropReason, number};
 
 use super::super::phones;
@@ -50,7 +50,9 @@ impl Run {
                     Some(text) => {
                         phones::leads(&text.value, reply.first(number::REPLY_MESSAGE), &mut self.lead)
                     }
-                    None if attributes.is_empty() => self.refers_to_a_row(&reply.text()),
+                    None if attributes.is_empty() => {
+                        self.refers_to_a_row(&reply.text(), option(rest, "of").as_deref())
+                    }
                     None => attributes.iter().all(|attribute| reply.attributes.contains(attribute)),
                 };
                 let only =
@@ -83,11 +85,12 @@ impl Run {
         if rightly { Ok(()) } else { fail() }
     }
 
-    /// Every refusal shows the same line, with the number of a login that ended.
-    fn refers_to_a_row(&mut self, text: &str) -> bool {
+    /// Every refusal shows the same line, with the number of a login that ended, for the reason `of` where one is named.
+    fn refers_to_a_row(&mut self, text: &str, of: Option<&str>) -> bool {
         let number = text.strip_prefix("Login refused. Reference ").and_then(|rest| rest.strip_suffix('.'));
         let login = number.and_then(LoginId::parse);
-        self.world().ended.iter().any(|(row, _)| Some(row.login) == login)
+        let is_it = |row: &Row| Some(row.login) == login && of.is_none_or(|of| row.reason.code() == of);
+        self.world().ended.iter().any(|(row, _)| is_it(row))
     }
 
     pub(super) fn audit(&mut self, rest: &[Word]) -> Outcome {

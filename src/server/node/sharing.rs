@@ -162,7 +162,10 @@ impl Node {
         }
         let answer_by = arrival.answer_by();
         // Of a login of its own, should the other one be gone.
-        let facts = Box::new(self.facts_of(RoundId(random(env.entropy)), &arrival));
+        let mut facts = Box::new(self.facts_of(RoundId(random(env.entropy)), &arrival));
+        if let Some((login, _)) = self.phones.refused(round) {
+            facts.id = login;
+        }
         let Brought { entered, packet, origin } = match self.slots.entry(round) {
             Place::Occupied(mut place) => {
                 let slot = place.get_mut();
