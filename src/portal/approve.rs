@@ -21,7 +21,7 @@ use maud::{Markup, html};
 
 use super::passkey::{self, Asserted, Passkeys};
 use super::web::throttle::{Throttle, network};
-use super::web::{Page, Visitor, Web, Words, form, with_cookie};
+use super::web::{Page, Visitor, Web, Words, form};
 use super::{fate, reply};
 use crate::base::time::UnixTime;
 use crate::delivery::actions::Act;
@@ -124,11 +124,7 @@ async fn look(State(desk): State<Desk>, Path(token): Path<String>, visitor: Visi
     let page =
         Page::new(words.say("approve.title"), body).refresh(left.as_secs() + 2).script("/assets/left.js");
     let page = if shown.passkey { page.script("/assets/passkey.js") } else { page };
-    let response = page.show(words);
-    match slip.cookie {
-        Some(cookie) => with_cookie(response, cookie),
-        None => response,
-    }
+    slip.on(page.show(words))
 }
 
 /// `POST /a/TOKEN`

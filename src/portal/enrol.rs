@@ -15,20 +15,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::routing::get;
 use maud::{Markup, html};
 
-use super::desk;
-use super::factor;
-use super::people::{Pending, People, Right, Seat, person, read, words};
-use super::web::form::{self, Form};
+use super::kept::Kept;
+use super::people::{Pending, People, Right, Seat, words};
+use super::person::{Person, SetsUp, unusable};
+use super::web::form;
+use super::web::sent::{Sat, Sent, Visited};
 use super::web::session::Held;
 use super::web::throttle::network;
 use super::web::{Page, Visitor, Words, see_other, with_cookie};
 use crate::engine::account::Account;
 use crate::factor::invite::Invitation;
-use crate::store::admin::AdminFault;
 
 /// The routes.
 pub(super) fn routes(people: People) -> Router {
@@ -61,36 +61,22 @@ async fn invited(
             button type="submit" { (words.say("enrol.begin")) }
         }
     };
-    let shown = Page::new(title, body).show(words);
-    match slip.cookie {
-        Some(cookie) => with_cookie(shown, cookie),
-        None => shown,
-    }
+    slip.on(Page::new(title, body).show(words))
 }
 
 /// `POST /enrol/SECRET`
 async fn begin(
     State(people): State<People>,
     Path(secret): Path<String>,
-    visitor: Visitor,
-    request: Request<Body>,
+    Visited { visitor, .. }: Visited,
 ) -> Response<Body> {
-    if let Err(refusal) = Form::of_visitor(&people.web, &visitor, request).await {
-        return refusal.show(&people.web, &visitor);
-    }
     let (invitation, _) = match open(&people, &visitor, &secret).await {
         Ok(opened) => opened,
         Err(refused) => return refused,
     };
-    let seat = Seat {
-        user: invitation.user().clone(),
-        right: Right::Invited(invitation.hash()),
-        proved: people.web.now(),
-        pending: None,
-        made: None,
-        sight: None,
-    };
-    let (_, cookie) = people.seats.begin(&visitor, invitation.user().as_str(), seat);
+    let user = invitation.user();
+    let seat = Seat::new(user, Right::Invited(invitation.hash()), people.web.now(), None);
+    let (_, cookie) = people.seats.begin(&visitor, user.as_str(), seat);
     with_cookie(see_other("/setup"), cookie)
 }
 
@@ -119,37 +105,9 @@ async fn open(
     Ok((invitation, account))
 }
 
-pub(super) fn unusable(words: Words) -> Response<Body> {
-    let title = words.say("enrol.gone-title");
-    let body = html! {
-        h1 { (title) }
-        p.notice.bad role="alert" { (words.say("enrol.gone")) }
-    };
-    Page::new(title, body).show_as(words, StatusCode::NOT_FOUND)
-}
-
-/// Who sits here and what the store knows of them; or where to go.
-pub(super) async fn seated(
-    people: &People,
-    visitor: &Visitor,
-) -> Result<(Held<Seat>, Account, Words), Response<Body>> {
-    let held = people.may_add(visitor).map_err(see_other)?;
-    let found = people.account_of(&held).await.map_err(|fault| people.failed(visitor, &fault))?;
-    let Some(account) = found else {
-        let gone =
-            if held.data.right == Right::LoggedIn { see_other("/me") } else { unusable(visitor.words) };
-        return Err(with_cookie(gone, people.end(&held)));
-    };
-    let words = words(visitor, &account);
-    Ok((held, account, words))
-}
-
 /// `GET /setup`
-async fn choose(State(people): State<People>, visitor: Visitor) -> Response<Body> {
-    let (held, account, words) = match seated(&people, &visitor).await {
-        Ok(seated) => seated,
-        Err(elsewhere) => return elsewhere,
-    };
+async fn choose(Sat(person): Sat<Person<SetsUp>>) -> Response<Body> {
+    let Person { people, held, account, words, .. } = person;
     let title = words.say("enrol.title");
     let body = html! {
         h1 { (title) }
@@ -167,11 +125,8 @@ async fn choose(State(people): State<People>, visitor: Visitor) -> Response<Body
 }
 
 /// `GET /setup/totp`
-async fn totp(State(people): State<People>, visitor: Visitor) -> Response<Body> {
-    let (held, _, words) = match seated(&people, &visitor).await {
-        Ok(seated) => seated,
-        Err(elsewhere) => return elsewhere,
-    };
+async fn totp(Sat(person): Sat<Person<SetsUp>>) -> Response<Body> {
+    let Person { people, held, words, .. } = person;
     let pending = held.data.pending.clone().unwrap_or_else(|| {
         let pending = Arc::new(Pending::new(&people.web));
         people.seats.change(&held, |seat| seat.pending = Some(Arc::clone(&pending)));
@@ -200,10 +155,10 @@ fn scan(words: Words, held: &Held<Seat>, pending: &Pending, wrong: Option<&str>)
 }
 
 /// `GET /setup/qr.svg`
-async fn picture(State(people): State<People>, visitor: Visitor) -> Response<Body> {
-    let seat = people.may_add(&visitor).ok().map(|held| held.data);
-    let drawn = seat.and_then(|seat| seat.pending?.picture(issuer(&people), &seat.user));
-    let Some(drawn) = drawn else { return people.web.fault(visitor.words, StatusCode::NOT_FOUND) };
+async fn picture(Sat(person): Sat<Person<SetsUp>>) -> Response<Body> {
+    let Seat { pending, user, .. } = &person.held.data;
+    let drawn = pending.as_ref().and_then(|pending| pending.picture(issuer(&person.people), user));
+    let Some(drawn) = drawn else { return person.fault(StatusCode::NOT_FOUND) };
     let mut response = Response::new(Body::from(drawn));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
     response
@@ -216,81 +171,18 @@ fn issuer(people: &People) -> &str {
 }
 
 /// `POST /setup/totp`
-async fn confirm(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
-    let (held, account, words) = match seated(&people, &visitor).await {
-        Ok(seated) => seated,
-        Err(elsewhere) => return elsewhere,
-    };
-    let form = match Form::of_session(&people.web, &held, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&people.web, &visitor),
-    };
+async fn confirm(sent: Sent<Person<SetsUp>>) -> Response<Body> {
+    let Person { people, held, words, .. } = &sent.by;
+    let words = *words;
     let Some(pending) = held.data.pending.clone() else { return see_other("/setup") };
-    let user = held.data.user.clone();
-    if !people.confirmations.admits(&user, people.web.now()) {
-        return people.web.fault(words, StatusCode::TOO_MANY_REQUESTS);
+    if !people.confirmations.admits(&held.data.user, people.web.now()) {
+        return sent.by.fault(StatusCode::TOO_MANY_REQUESTS);
     }
     let now = people.web.unix();
-    let Some(step) = pending.step_of(form.text("code"), now) else {
-        let body = scan(words, &held, &pending, Some(words.say("enrol.wrong")));
+    let Some(step) = pending.step_of(sent.form.text("code"), now) else {
+        let body = scan(words, held, &pending, Some(words.say("enrol.wrong")));
         return Page::new(words.say("enrol.app-title"), body)
             .show_as(words, StatusCode::UNPROCESSABLE_ENTITY);
     };
-    let right = held.data.right;
-    let who = person(&user);
-    let done = {
-        let user = user.clone();
-        people.desk.act(&who, None, move |admin| {
-            pending.keep(admin, &user, right, (step, now))?;
-            let codes = factor::first_codes(admin, &user)?;
-            Ok((codes, read(admin, &user)?))
-        })
-    };
-    let (codes, enrolled) = match done.await {
-        Ok((codes, enrolled)) => (codes, enrolled.unwrap_or_else(|| account.clone())),
-        // The same form, sent twice: the other has the codes, and goes on with the seat.
-        Err(desk::Fault::Store(AdminFault::Exists(_))) => return already(words),
-        // Somebody was quicker, or an admin has taken it back.
-        Err(desk::Fault::Store(AdminFault::Missing(_))) => {
-            return match people.account(&held.data.user).await {
-                Ok(Some(account)) if account.is_enrolled() => already(words),
-                _ => unusable(words),
-            };
-        }
-        Err(fault) => return people.failed(&visitor, &fault),
-    };
-    factor::tell(&people.answers, right, &account);
-    let seat = held.data.enrolled(&enrolled, people.web.now());
-    let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
-    with_cookie(finished(words, codes.as_deref()), cookie)
-}
-
-fn already(words: Words) -> Response<Body> {
-    let title = words.say("enrol.already-title");
-    let body = html! {
-        h1 { (title) }
-        p.notice role="status" { (words.say("enrol.already")) }
-        .actions { a.button href="/me" { (words.say("enrol.finish")) } }
-    };
-    Page::new(title, body).show_as(words, StatusCode::CONFLICT)
-}
-
-fn finished(words: Words, codes: Option<&[String]>) -> Response<Body> {
-    let title = words.say("enrol.done-title");
-    let body = html! {
-        h1 { (title) }
-        p.notice.good role="status" { (words.say("enrol.done")) }
-        @if let Some(codes) = codes { (listed(words, codes)) }
-        .actions { a.button href="/me" { (words.say("enrol.finish")) } a.button.quiet href="/setup" { (words.say("enrol.more")) } }
-    };
-    Page::new(title, body).show(words)
-}
-
-/// Recovery codes, shown this once.
-pub(super) fn listed(words: Words, codes: &[String]) -> Markup {
-    html! {
-        h2 { (words.say("enrol.codes-title")) }
-        p { (words.say("enrol.codes")) }
-        ul.codes { @for code in codes { li { code { (code) } } } }
-    }
+    sent.keep(Kept::App, move |admin, user, right| pending.keep(admin, user, right, (step, now))).await
 }

@@ -11,14 +11,15 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::routing::get;
 use maud::html;
 
 use super::desk;
 use super::factor;
 use super::people::{People, Right, Seat, person};
-use super::web::form::{self, Form};
+use super::web::form;
+use super::web::sent::Visited;
 use super::web::throttle::network;
 use super::web::{Page, Visitor, see_other, with_cookie};
 use crate::base::name::UserName;
@@ -54,19 +55,11 @@ fn page(people: &People, visitor: &Visitor, user: &str, wrong: Option<&str>) -> 
         }
     };
     let status = if wrong.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
-    let shown = Page::new(title, body).show_as(words, status);
-    match slip.cookie {
-        Some(cookie) => with_cookie(shown, cookie),
-        None => shown,
-    }
+    slip.on(Page::new(title, body).show_as(words, status))
 }
 
 /// `POST /enrol`
-async fn take(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
-    let form = match Form::of_visitor(&people.web, &visitor, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&people.web, &visitor),
-    };
+async fn take(State(people): State<People>, Visited { visitor, form }: Visited) -> Response<Body> {
     let (address, now) = (network(visitor.address), people.web.now());
     if people.guesses.is_spent(address, now) || people.astray.is_spent((), now) {
         return people.web.fault(visitor.words, StatusCode::TOO_MANY_REQUESTS);
@@ -89,8 +82,7 @@ async fn take(State(people): State<People>, visitor: Visitor, request: Request<B
         Err(desk::Fault::Store(AdminFault::Missing(_))) => return wrong(),
         Err(fault) => return people.failed(&visitor, &fault),
     }
-    let seat =
-        Seat { user: user.clone(), right: Right::Led, proved: now, pending: None, made: None, sight: None };
+    let seat = Seat::new(&user, Right::Led, now, None);
     let (_, cookie) = people.seats.begin(&visitor, user.as_str(), seat);
     with_cookie(see_other("/setup"), cookie)
 }

@@ -19,11 +19,13 @@ mod factor;
 mod fate;
 mod inbound;
 pub mod invite;
+mod kept;
 mod led;
 mod me;
 pub mod metrics;
 pub mod passkey;
 mod people;
+mod person;
 mod phone;
 mod push;
 mod reply;
@@ -83,22 +85,21 @@ pub struct Portal {
 impl Portal {
     /// Listens; when this returns, the first request is answered.
     pub fn open(settings: &Settings, means: Means) -> Result<Portal, Fault> {
-        let Means { answers, front, desk } = means;
-        let web = Web::new("portal", &settings.public_url, answers.clock())?;
+        let web = Web::new("portal", &settings.public_url, means.answers.clock())?;
         let listen = Listen {
             name: "portal",
             address: settings.listen,
             tls: settings.tls.clone(),
             proxies: Arc::clone(&settings.proxies),
         };
-        let (lost, whole, heard) = (answers.lost(), desk.clone(), answers.clone());
+        let (lost, whole, heard) = (means.answers.lost(), means.desk.clone(), means.answers.clone());
         let url = Arc::clone(&settings.public_url);
         let inviting = async move {
             if let Some(lost) = lost {
                 invite::whoever_lost_all(lost, whole, heard, url).await;
             }
         };
-        Ok(Portal { serving: Serving::open_beside(&listen, router(answers, front, desk, &web), inviting)? })
+        Ok(Portal { serving: Serving::open_beside(&listen, router(means, &web), inviting)? })
     }
 
     /// The address that is listened on, a port that the system chose filled in.
@@ -108,7 +109,8 @@ impl Portal {
     }
 }
 
-fn router(answers: Answers, front: Option<Front>, desk: Desk, web: &Web) -> Router {
+fn router(means: Means, web: &Web) -> Router {
+    let Means { answers, front, desk } = means;
     let offers = Offers::default();
     let devices = Devices {
         answers: answers.clone(),

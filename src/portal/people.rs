@@ -83,6 +83,12 @@ pub(super) struct Seat {
 }
 
 impl Seat {
+    /// One that is taken at this moment; `sight` is of the user, and `None` by an invitation.
+    pub(super) fn new(user: &UserName, right: Right, now: Tick, sight: Option<Sight>) -> Seat {
+        let sight = sight.map(Arc::new);
+        Seat { user: user.clone(), right, proved: now, pending: None, made: None, sight }
+    }
+
     /// The same after a factor was set up, `account` being the user with it.
     pub(super) fn enrolled(&self, account: &Account, now: Tick) -> Seat {
         let after = Seat { pending: None, made: None, ..self.clone() };
@@ -113,7 +119,7 @@ pub(super) enum Right {
 
 /// Whether somebody may set something up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leave {
+pub(super) enum Leave {
     /// Yes.
     Given,
     /// After another login.
@@ -178,23 +184,9 @@ impl People {
         }))
     }
 
-    /// Whoever logged in, or the page to log in at.
-    pub(super) fn logged_in(&self, visitor: &Visitor) -> Result<Held<Seat>, &'static str> {
-        let seat = self.seats.find(visitor).filter(|held| held.data.right == Right::LoggedIn);
-        seat.ok_or("/me")
-    }
-
-    /// Whoever may set something up, or the page to go to first.
-    pub(super) fn may_add(&self, visitor: &Visitor) -> Result<Held<Seat>, &'static str> {
-        let held = self.seats.find(visitor).ok_or("/me")?;
-        match held.data.right.leave(self.web.now().since(held.data.proved)) {
-            Leave::Given => Ok(held),
-            Leave::Again => Err("/me/again"),
-            Leave::Over => {
-                drop(self.end(&held));
-                Err("/me")
-            }
-        }
+    /// Whether whoever sits there may set something up.
+    pub(super) fn leave_of(&self, held: &Held<Seat>) -> Leave {
+        held.data.right.leave(self.web.now().since(held.data.proved))
     }
 
     /// Ends a seat, and what was offered from it; the cookie that says so.

@@ -8,17 +8,17 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response};
+use axum::http::Response;
 use axum::routing::get;
 use maud::html;
 
 use super::device::{Made, Offer};
-use super::enrol::{listed, seated};
-use super::factor;
-use super::people::{People, Seat, person};
-use super::web::form::{self, Form};
-use super::web::{Page, Visitor, see_other, with_cookie};
+use super::kept::Kept;
+use super::people::{People, Seat};
+use super::person::{Person, SetsUp};
+use super::web::form;
+use super::web::sent::{Sat, Sent};
+use super::web::{Page, see_other};
 
 /// The routes.
 pub(super) fn routes(people: People) -> Router {
@@ -26,11 +26,8 @@ pub(super) fn routes(people: People) -> Router {
 }
 
 /// `GET /setup/phone`
-async fn show(State(people): State<People>, visitor: Visitor) -> Response<Body> {
-    let (held, _, words) = match seated(&people, &visitor).await {
-        Ok(seated) => seated,
-        Err(elsewhere) => return elsewhere,
-    };
+async fn show(Sat(person): Sat<Person<SetsUp>>) -> Response<Body> {
+    let Person { people, held, words, .. } = person;
     if people.answers.web_push().is_none() {
         return see_other("/setup");
     }
@@ -65,16 +62,9 @@ async fn show(State(people): State<People>, visitor: Visitor) -> Response<Body> 
 }
 
 /// `POST /setup/phone`: the browser is a device now.
-async fn done(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
-    let (held, account, words) = match seated(&people, &visitor).await {
-        Ok(seated) => seated,
-        Err(elsewhere) => return elsewhere,
-    };
-    let form = match Form::of_session(&people.web, &held, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&people.web, &visitor),
-    };
-    let number = form.text("device").parse::<i64>().ok();
+async fn done(sent: Sent<Person<SetsUp>>) -> Response<Body> {
+    let Person { held, account, .. } = &sent.by;
+    let number = sent.form.text("device").parse::<i64>().ok();
     let special = account.special.as_deref();
     // What was registered by this seat's own offer, and not whatever device there is.
     let made =
@@ -85,19 +75,5 @@ async fn done(State(people): State<People>, visitor: Visitor, request: Request<B
     if !signs {
         return see_other("/setup/phone");
     }
-    let (who, user) = (person(&held.data.user), held.data.user.clone());
-    let codes = match people.desk.act(&who, None, move |admin| factor::first_codes(admin, &user)).await {
-        Ok(codes) => codes,
-        Err(fault) => return people.failed(&visitor, &fault),
-    };
-    let seat = held.data.enrolled(&account, people.web.now());
-    let Some((_, cookie)) = people.seats.rise(&held, seat) else { return see_other("/me") };
-    let title = words.say("phone.done-title");
-    let body = html! {
-        h1 { (title) }
-        p.notice.good role="status" { (words.say("phone.done")) }
-        @if let Some(codes) = &codes { (listed(words, codes)) }
-        .actions { a.button href="/device" { (words.say("phone.open")) } a.button.quiet href="/setup" { (words.say("enrol.more")) } }
-    };
-    with_cookie(Page::new(title, body).show(words), cookie)
+    sent.keep(Kept::Browser, |_, _, _| Ok(())).await
 }

@@ -40,9 +40,9 @@ pub enum Look {
 /// By what a POST is known to be meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// A form of a page that needs no session, with the token of the browser's own cookie (`Form::of_visitor`).
+    /// A form of a page that needs no session, with the token of the browser's own cookie (`web::sent::Visited`).
     Visit,
-    /// A form of a page of a session, with the session's token (`Form::of_session`).
+    /// A form of a page of a session, with the session's token (`web::sent::Sent`).
     Seat,
     /// A signature, a token or a secret that no browser sends along by itself; cookies mean nothing.
     Shown,

@@ -4,11 +4,15 @@ use maud::{Markup, html};
 
 use super::read::SumLine;
 use crate::portal::web::Words;
+use crate::portal::web::page::Column::{Figures, Of};
+use crate::portal::web::page::{Column, table};
 
 const WIDTH: u64 = 640;
 const HEIGHT: u64 = 160;
 /// The most bars.
 const BARS: usize = 31;
+const COLUMNS: [Column; 4] =
+    [Of("admin.what"), Figures("admin.accepted"), Figures("admin.rejected"), Figures("admin.retried")];
 
 /// A bar for each line, those let in below and those refused above, and the same as a table.
 pub(super) fn bars(words: Words, title: &str, lines: &[SumLine]) -> Markup {
@@ -17,6 +21,14 @@ pub(super) fn bars(words: Words, title: &str, lines: &[SumLine]) -> Markup {
     let most = lines.iter().map(|line| line.accepted + line.rejected).max().unwrap_or(0).max(1);
     let step = WIDTH / u64::try_from(lines.len().max(1)).unwrap_or(1);
     let height = |count: u64| count.saturating_mul(HEIGHT).div_ceil(most).min(HEIGHT);
+    let rows = html! {
+        @for line in lines.iter().rev() { tr {
+            th scope="row" { (line.key) }
+            td.figure { (line.accepted) }
+            td.figure { (line.rejected) }
+            td.figure { (line.retried) }
+        } }
+    };
     html! {
         svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } width=(WIDTH) height=(HEIGHT) role="img" aria-label=(title) {
             @for (place, line) in (0_u64..).zip(lines) {
@@ -26,26 +38,6 @@ pub(super) fn bars(words: Words, title: &str, lines: &[SumLine]) -> Markup {
                 rect x=(x) y=(HEIGHT.saturating_sub(good + bad)) width=(step.saturating_sub(4).max(1)) height=(bad) fill="currentColor" {}
             }
         }
-        div.scroll tabindex="0" {
-            table {
-                caption { (title) }
-                thead { tr {
-                    th scope="col" { (words.say("admin.what")) }
-                    th.figure scope="col" { (words.say("admin.accepted")) }
-                    th.figure scope="col" { (words.say("admin.rejected")) }
-                    th.figure scope="col" { (words.say("admin.retried")) }
-                } }
-                tbody {
-                    @for line in lines.iter().rev() {
-                        tr {
-                            th scope="row" { (line.key) }
-                            td.figure { (line.accepted) }
-                            td.figure { (line.rejected) }
-                            td.figure { (line.retried) }
-                        }
-                    }
-                }
-            }
-        }
+        (table(words, COLUMNS, Some(title), &rows))
     }
 }

@@ -2,21 +2,24 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::{Response, StatusCode};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 
 use super::office::Fault;
 use super::read::{self, AuditLine, LoginLine, SumLine, UserLine};
-use super::seats::{Seated, Seats, login, logout};
+use super::seats::{Seated, Seats, login};
 use super::{chart, said, user_page};
 use crate::base::name::UserName;
 use crate::portal::desk;
 use crate::portal::request;
 use crate::portal::web::form;
-use crate::portal::web::{Page, Visitor, Words};
-use crate::store::admin::AdminFault;
+use crate::portal::web::page::Column::{Figures, Of};
+use crate::portal::web::page::table;
+use crate::portal::web::sent::{Sat, logout};
+use crate::portal::web::{Page, Words};
+use crate::store::admin::{Admin, AdminFault};
 use crate::store::report::{By, Filter};
 
 /// Lines of a page.
@@ -29,7 +32,7 @@ pub(super) fn routes(seats: Seats) -> Router {
     Router::new()
         .route("/", get(overview))
         .route("/login", post(login))
-        .route("/logout", post(logout))
+        .route("/logout", post(logout::<Seats>))
         .route("/users", get(users))
         .route("/user", get(user_page::show).post(user_page::act))
         .route("/reports", get(reports))
@@ -78,36 +81,34 @@ pub(super) fn page(seated: &Seated, here: &str, title: &str, body: &Markup) -> P
     Page::new(title, body).nav(nav).wide()
 }
 
-/// The page of something that could not be read or done.
-pub(super) fn fault(seats: &Seats, seated: &Seated, fault: &Fault) -> Response<Body> {
-    let status = match fault {
-        Fault::Refused(_) => StatusCode::FORBIDDEN,
-        Fault::Desk(desk::Fault::Store(AdminFault::Missing(_))) => StatusCode::NOT_FOUND,
-        Fault::Invalid(_) | Fault::Desk(desk::Fault::Store(_)) => StatusCode::BAD_REQUEST,
-        Fault::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    seats.web.fault(seated.words, status)
+impl Seated {
+    /// Reads what a page shows; or the page that says why it cannot be read.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Admin) -> Result<T, AdminFault> + Send + 'static,
+    ) -> Result<T, Response<Body>> {
+        self.seats.office.read(&self.caller, work).await.map_err(|fault| {
+            self.fault(match fault {
+                Fault::Refused(_) => StatusCode::FORBIDDEN,
+                Fault::Desk(desk::Fault::Store(AdminFault::Missing(_))) => StatusCode::NOT_FOUND,
+                Fault::Invalid(_) | Fault::Desk(desk::Fault::Store(_)) => StatusCode::BAD_REQUEST,
+                Fault::Desk(_) => StatusCode::SERVICE_UNAVAILABLE,
+            })
+        })
+    }
 }
 
-/// What the overview loads by itself: a page that nobody looks at keeps nobody logged in.
-const BY_ITSELF: &str = "auto";
-
-async fn overview(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): RawQuery) -> Response<Body> {
-    let by_itself = query.as_deref() == Some(BY_ITSELF);
-    let found = if by_itself { seats.seated_idle(&visitor).await } else { seats.seated(&visitor).await };
-    let seated = match found {
-        Ok(seated) => seated,
-        Err(shown) => return *shown,
-    };
+async fn overview(Sat(seated): Sat<Seated>) -> Response<Body> {
     let words = seated.words;
-    let logins = read::logins(&seats.office.pulse, None);
+    let logins = read::logins(&seated.seats.office.pulse, None);
     let body = html! {
         h1 { (words.say("admin.overview")) }
         (search(words, ""))
         h2 { (words.say("admin.live")) }
         (login_table(words, &logins))
     };
-    page(&seated, "/", words.say("admin.overview"), &body).refresh_to(30, "/?auto").show(words)
+    // A page that nobody looks at keeps nobody logged in.
+    page(&seated, "/", words.say("admin.overview"), &body).by_itself(30, "/").show(words)
 }
 
 fn search(words: Words, asked: &str) -> Markup {
@@ -121,28 +122,28 @@ fn search(words: Words, asked: &str) -> Markup {
 }
 
 pub(super) fn login_table(words: Words, logins: &[LoginLine]) -> Markup {
-    html! {
-        @if logins.is_empty() { p.faint { (words.say("admin.no-logins")) } } @else {
-            div.scroll tabindex="0" { table {
-                thead { tr {
-                    th scope="col" { (words.say("admin.user")) }
-                    th scope="col" { (words.say("admin.client")) }
-                    th scope="col" { (words.say("admin.station")) }
-                    th.figure scope="col" { (words.say("admin.seconds")) }
-                    th scope="col" { (words.say("admin.state")) }
-                    th scope="col" { (words.say("admin.number")) }
-                } }
-                tbody { @for login in logins { tr {
-                    td { @if let Some(user) = &login.user { (user_link(user)) } }
-                    td { (login.client) }
-                    td { (login.station.as_deref().unwrap_or_default()) }
-                    td.figure { (login.seconds) }
-                    td { (said::state(words, login.state)) }
-                    td.code { (login.login) }
-                } } }
-            } }
-        }
+    if logins.is_empty() {
+        return html! { p.faint { (words.say("admin.no-logins")) } };
     }
+    let columns = [
+        Of("admin.user"),
+        Of("admin.client"),
+        Of("admin.station"),
+        Figures("admin.seconds"),
+        Of("admin.state"),
+        Of("admin.number"),
+    ];
+    let rows = html! {
+        @for login in logins { tr {
+            td { @if let Some(user) = &login.user { (user_link(user)) } }
+            td { (login.client) }
+            td { (login.station.as_deref().unwrap_or_default()) }
+            td.figure { (login.seconds) }
+            td { (said::state(words, login.state)) }
+            td.code { (login.login) }
+        } }
+    };
+    table(words, columns, None, &rows)
 }
 
 /// A link to the page of a user.
@@ -163,21 +164,16 @@ fn encoded(text: &str) -> String {
     })
 }
 
-async fn users(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): RawQuery) -> Response<Body> {
-    let seated = match seats.seated(&visitor).await {
-        Ok(seated) => seated,
-        Err(shown) => return *shown,
-    };
+async fn users(Sat(seated): Sat<Seated>, RawQuery(query): RawQuery) -> Response<Body> {
     let words = seated.words;
     let asked = Asked::of(query.as_deref());
     let (contains, after) =
         (asked.text("q").to_owned(), UserName::canonical(asked.text("after").as_bytes()).ok());
     let wanted = Some(contains.clone()).filter(|text| !text.is_empty());
-    let read =
-        seats.office.read(&seated.caller, move |admin| read::users(admin, wanted, after, LINES + 1)).await;
-    let mut found = match read {
+    let read = seated.read(move |admin| read::users(admin, wanted, after, LINES + 1));
+    let mut found = match read.await {
         Ok(found) => found,
-        Err(trouble) => return fault(&seats, &seated, &trouble),
+        Err(trouble) => return trouble,
     };
     let more = found.len() > LINES;
     found.truncate(LINES);
@@ -194,35 +190,30 @@ async fn users(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): Ra
 }
 
 fn user_table(words: Words, users: &[UserLine]) -> Markup {
-    html! {
-        div.scroll tabindex="0" { table {
-            thead { tr {
-                th scope="col" { (words.say("admin.user")) }
-                th scope="col" { (words.say("admin.name")) }
-                th scope="col" { (words.say("admin.tokens")) }
-                th.figure scope="col" { (words.say("admin.wrong-codes")) }
-                th scope="col" { (words.say("admin.disabled")) }
-            } }
-            tbody { @for user in users { tr {
-                th scope="row" { (user_link(&user.name)) }
-                td { (user.display_name.as_deref().unwrap_or_default()) }
-                td { (user.tokens.join(", ")) }
-                td.figure { (user.wrong_codes) }
-                td { @if user.disabled { (words.say("admin.yes")) } }
-            } } }
+    let columns = [
+        Of("admin.user"),
+        Of("admin.name"),
+        Of("admin.tokens"),
+        Figures("admin.wrong-codes"),
+        Of("admin.disabled"),
+    ];
+    let rows = html! {
+        @for user in users { tr {
+            th scope="row" { (user_link(&user.name)) }
+            td { (user.display_name.as_deref().unwrap_or_default()) }
+            td { (user.tokens.join(", ")) }
+            td.figure { (user.wrong_codes) }
+            td { @if user.disabled { (words.say("admin.yes")) } }
         } }
-    }
+    };
+    table(words, columns, None, &rows)
 }
 
-async fn reports(State(seats): State<Seats>, visitor: Visitor) -> Response<Body> {
-    let seated = match seats.seated(&visitor).await {
-        Ok(seated) => seated,
-        Err(shown) => return *shown,
-    };
+async fn reports(Sat(seated): Sat<Seated>) -> Response<Body> {
     let words = seated.words;
-    let since = Some(seats.office.pulse.now() - std::time::Duration::from_hours(24 * DAYS));
+    let since = Some(seated.seats.office.pulse.now() - std::time::Duration::from_hours(24 * DAYS));
     let filter = Filter { since, ..Filter::default() };
-    let read = seats.office.read(&seated.caller, move |admin| {
+    let read = seated.read(move |admin| {
         let days = read::sums(admin, &filter, By::Day)?;
         let clients = read::sums(admin, &filter, By::Client)?;
         let mut reasons = read::sums(admin, &filter, By::Reason)?;
@@ -233,7 +224,7 @@ async fn reports(State(seats): State<Seats>, visitor: Visitor) -> Response<Body>
     });
     let (days, clients, reasons) = match read.await {
         Ok(read) => read,
-        Err(trouble) => return fault(&seats, &seated, &trouble),
+        Err(trouble) => return trouble,
     };
     let body = html! {
         h1 { (words.say("admin.reports")) }
@@ -247,49 +238,41 @@ async fn reports(State(seats): State<Seats>, visitor: Visitor) -> Response<Body>
     page(&seated, "/reports", words.say("admin.reports"), &body).show(words)
 }
 
-async fn clients(State(seats): State<Seats>, visitor: Visitor) -> Response<Body> {
-    let seated = match seats.seated(&visitor).await {
-        Ok(seated) => seated,
-        Err(shown) => return *shown,
-    };
+async fn clients(Sat(seated): Sat<Seated>) -> Response<Body> {
     let words = seated.words;
-    let pulse = &seats.office.pulse;
+    let pulse = &seated.seats.office.pulse;
     let (known, now) = (pulse.clients(), pulse.now());
     let slowest = pulse.channels().list().map(|channel| channel.timeout).max();
     let since = Some(now - std::time::Duration::from_hours(24 * DAYS));
-    let read =
-        seats.office.read(&seated.caller, move |admin| read::clients(admin, &known, slowest, since, now));
+    let read = seated.read(move |admin| read::clients(admin, &known, slowest, since, now));
     let lines = match read.await {
         Ok(lines) => lines,
-        Err(trouble) => return fault(&seats, &seated, &trouble),
+        Err(trouble) => return trouble,
+    };
+    let columns = [
+        Of("admin.client"),
+        Of("admin.signing"),
+        Of("admin.protocols"),
+        Figures("admin.logins"),
+        Of("admin.advice"),
+    ];
+    let rows = html! {
+        @for line in &lines { tr {
+            th scope="row" { (line.client) }
+            td { (said::signing(words, line.message_authenticator)) }
+            td { (said::protocols(words, &line.protocols)) }
+            td.figure { (line.logins) }
+            td { @for advice in &line.advised { p { (said::advice(words, advice)) } } }
+        } }
     };
     let body = html! {
         h1 { (words.say("admin.clients")) }
-        div.scroll tabindex="0" { table {
-            thead { tr {
-                th scope="col" { (words.say("admin.client")) }
-                th scope="col" { (words.say("admin.signing")) }
-                th scope="col" { (words.say("admin.protocols")) }
-                th.figure scope="col" { (words.say("admin.logins")) }
-                th scope="col" { (words.say("admin.advice")) }
-            } }
-            tbody { @for line in &lines { tr {
-                th scope="row" { (line.client) }
-                td { (said::signing(words, line.message_authenticator)) }
-                td { (said::protocols(words, &line.protocols)) }
-                td.figure { (line.logins) }
-                td { @for advice in &line.advised { p { (said::advice(words, advice)) } } }
-            } } }
-        } }
+        (table(words, columns, None, &rows))
     };
     page(&seated, "/clients", words.say("admin.clients"), &body).show(words)
 }
 
-async fn audit(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): RawQuery) -> Response<Body> {
-    let seated = match seats.seated(&visitor).await {
-        Ok(seated) => seated,
-        Err(shown) => return *shown,
-    };
+async fn audit(Sat(seated): Sat<Seated>, RawQuery(query): RawQuery) -> Response<Body> {
     let words = seated.words;
     let asked = Asked::of(query.as_deref());
     let (user, result) = (asked.text("user").to_owned(), asked.text("result").to_owned());
@@ -299,10 +282,10 @@ async fn audit(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): Ra
         result: Some(result.clone()).filter(|result| !result.is_empty()),
         ..Filter::default()
     };
-    let read = seats.office.read(&seated.caller, move |admin| read::audit(admin, &filter, before, LINES));
+    let read = seated.read(move |admin| read::audit(admin, &filter, before, LINES));
     let rows = match read.await {
         Ok(rows) => rows,
-        Err(trouble) => return fault(&seats, &seated, &trouble),
+        Err(trouble) => return trouble,
     };
     let next = rows.last().filter(|_| rows.len() == LINES).map(|row| row.row);
     let results = [
@@ -335,26 +318,25 @@ async fn audit(State(seats): State<Seats>, visitor: Visitor, RawQuery(query): Ra
 pub(super) fn audit_table(words: Words, rows: &[AuditLine]) -> Markup {
     // What a reason means is written in English, and shown to whoever reads that.
     let explained = |row: &AuditLine| (words.code() == "en").then_some(row.meaning);
-    html! {
-        div.scroll tabindex="0" { table {
-            thead { tr {
-                th scope="col" { (words.say("admin.time")) }
-                th scope="col" { (words.say("admin.user")) }
-                th scope="col" { (words.say("admin.client")) }
-                th scope="col" { (words.say("admin.reason")) }
-                th scope="col" { (words.say("admin.method")) }
-                th scope="col" { (words.say("admin.actor")) }
-                th scope="col" { (words.say("admin.note")) }
-            } }
-            tbody { @for row in rows { tr {
-                td { (row.time) }
-                td { @if let Some(user) = &row.user { (user_link(user)) } }
-                td { (row.client) }
-                td title=[explained(row)] { (row.reason) }
-                td { (said::method(words, &row.method)) }
-                td { (row.actor.as_deref().unwrap_or_default()) }
-                td { (row.note.as_deref().unwrap_or_default()) }
-            } } }
+    let columns = [
+        Of("admin.time"),
+        Of("admin.user"),
+        Of("admin.client"),
+        Of("admin.reason"),
+        Of("admin.method"),
+        Of("admin.actor"),
+        Of("admin.note"),
+    ];
+    let rows = html! {
+        @for row in rows { tr {
+            td { (row.time) }
+            td { @if let Some(user) = &row.user { (user_link(user)) } }
+            td { (row.client) }
+            td title=[explained(row)] { (row.reason) }
+            td { (said::method(words, &row.method)) }
+            td { (row.actor.as_deref().unwrap_or_default()) }
+            td { (row.note.as_deref().unwrap_or_default()) }
         } }
-    }
+    };
+    table(words, columns, None, &rows)
 }

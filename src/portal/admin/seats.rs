@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode};
 use maud::html;
 
 use super::office::Office;
@@ -18,7 +18,8 @@ use crate::base::secret::Secret;
 use crate::base::text::{hex, unhex};
 use crate::engine::role::Role;
 use crate::portal::sight::Sight;
-use crate::portal::web::form::{self, Form};
+use crate::portal::web::form;
+use crate::portal::web::sent::{Site, Sits, Visited};
 use crate::portal::web::session::{Held, Sessions};
 use crate::portal::web::throttle::{Throttle, network};
 use crate::portal::web::{Page, Visitor, Web, Words, see_other, with_cookie};
@@ -67,53 +68,64 @@ struct Standing {
 
 /// Somebody who sits there.
 pub(super) struct Seated {
+    pub(super) seats: Seats,
     pub(super) caller: Caller,
     pub(super) held: Held<Sitting>,
     pub(super) words: Words,
+}
+
+impl Site for Seats {
+    type Seat = Sitting;
+    const DOOR: &'static str = "/";
+
+    fn web(&self) -> &Web {
+        &self.web
+    }
+
+    fn sessions(&self) -> &Sessions<Sitting> {
+        &self.sessions
+    }
+
+    fn stranger(&self, visitor: &Visitor) -> Response<Body> {
+        self.login_page(visitor, &Step::Password { user: "", notice: None }, StatusCode::OK)
+    }
+
+    fn leave(&self, held: &Held<Sitting>) -> HeaderValue {
+        self.sessions.end(held)
+    }
+}
+
+impl Sits<Seats> for Seated {
+    async fn sits(seats: &Seats, visitor: Visitor, held: Held<Sitting>) -> Result<Seated, Response<Body>> {
+        match seats.standing(&held.data.user).await {
+            Ok(Some(standing)) if held.data.sight.holds(&standing.sight) => {
+                let words = Words::for_user(standing.language.as_deref(), &visitor.headers);
+                let caller = Caller::user(&held.data.user, standing.role);
+                Ok(Seated { seats: seats.clone(), caller, held, words })
+            }
+            // Logins with what is there now stay.
+            Ok(Some(_)) => Err(with_cookie(see_other("/"), seats.leave(&held))),
+            Ok(None) => {
+                let cookie = seats.leave(&held);
+                seats.sessions.end_all_of(&held.subject, None);
+                Err(with_cookie(see_other("/"), cookie))
+            }
+            Err(()) => Err(seats.web.fault(visitor.words, StatusCode::SERVICE_UNAVAILABLE)),
+        }
+    }
+}
+
+impl Seated {
+    /// An error page.
+    pub(super) fn fault(&self, status: StatusCode) -> Response<Body> {
+        self.seats.web.fault(self.words, status)
+    }
 }
 
 impl Seats {
     pub(super) fn new(web: &Web, office: Office, front: Front) -> Seats {
         let attempts = Throttle::new(ATTEMPTS, ATTEMPTS_WITHIN);
         Seats(Arc::new(Inner { web: web.clone(), office, front, sessions: Sessions::new(web), attempts }))
-    }
-
-    /// Who asks; or what they are shown instead.
-    pub(super) async fn seated(&self, visitor: &Visitor) -> Result<Seated, Box<Response<Body>>> {
-        self.found(visitor, self.sessions.find(visitor)).await
-    }
-
-    /// The same for what a browser asks for by itself: it keeps nobody logged in.
-    pub(super) async fn seated_idle(&self, visitor: &Visitor) -> Result<Seated, Box<Response<Body>>> {
-        self.found(visitor, self.sessions.find_idle(visitor)).await
-    }
-
-    async fn found(
-        &self,
-        visitor: &Visitor,
-        held: Option<Held<Sitting>>,
-    ) -> Result<Seated, Box<Response<Body>>> {
-        let Some(held) = held else {
-            return Err(Box::new(self.login_page(
-                visitor,
-                &Step::Password { user: "", notice: None },
-                StatusCode::OK,
-            )));
-        };
-        match self.standing(&held.data.user).await {
-            Ok(Some(standing)) if held.data.sight.holds(&standing.sight) => {
-                let words = Words::for_user(standing.language.as_deref(), &visitor.headers);
-                Ok(Seated { caller: Caller::user(&held.data.user, standing.role), held, words })
-            }
-            // Logins with what is there now stay.
-            Ok(Some(_)) => Err(Box::new(with_cookie(see_other("/"), self.sessions.end(&held)))),
-            Ok(None) => {
-                let cookie = self.sessions.end(&held);
-                self.sessions.end_all_of(&held.subject, None);
-                Err(Box::new(with_cookie(see_other("/"), cookie)))
-            }
-            Err(()) => Err(Box::new(self.web.fault(visitor.words, StatusCode::SERVICE_UNAVAILABLE))),
-        }
     }
 
     /// Of somebody who has a role and may log in at this moment.
@@ -168,11 +180,7 @@ impl Seats {
                 }
             }
         };
-        let shown = Page::new(title, body).show_as(words, status);
-        match slip.cookie {
-            Some(cookie) => with_cookie(shown, cookie),
-            None => shown,
-        }
+        slip.on(Page::new(title, body).show_as(words, status))
     }
 }
 
@@ -183,15 +191,7 @@ enum Step<'a> {
 }
 
 /// `POST /login`
-pub(super) async fn login(
-    State(seats): State<Seats>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let form = match Form::of_visitor(&seats.web, &visitor, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&seats.web, &visitor),
-    };
+pub(super) async fn login(State(seats): State<Seats>, Visited { visitor, form }: Visited) -> Response<Body> {
     if !seats.attempts.admits(network(visitor.address), seats.web.now()) {
         return seats.web.fault(visitor.words, StatusCode::TOO_MANY_REQUESTS);
     }
@@ -220,18 +220,5 @@ pub(super) async fn login(
             seats.login_page(&visitor, &Step::Question { user: &user, question: &question }, StatusCode::OK)
         }
         Said::Unavailable => seats.web.fault(visitor.words, StatusCode::SERVICE_UNAVAILABLE),
-    }
-}
-
-/// `POST /logout`
-pub(super) async fn logout(
-    State(seats): State<Seats>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let Some(held) = seats.sessions.find(&visitor) else { return see_other("/") };
-    match Form::of_session(&seats.web, &held, request).await {
-        Ok(_) => with_cookie(see_other("/"), seats.sessions.end(&held)),
-        Err(refusal) => refusal.show(&seats.web, &visitor),
     }
 }

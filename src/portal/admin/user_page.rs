@@ -3,22 +3,23 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::{Request, Response, StatusCode};
+use axum::extract::RawQuery;
+use axum::http::{Response, StatusCode};
 use maud::{Markup, html};
 
 use super::office::{Act, Done, Fault, network};
 use super::pages::{self, Asked, audit_table, login_table};
 use super::read::{self, AuditLine, HindranceView, UserView};
 use super::said;
-use super::seats::{Seated, Seats};
+use super::seats::Seated;
 use super::who::Need;
 use crate::base::name::{Label, UserName};
 use crate::base::span::parse_span;
 use crate::engine::role::Role;
 use crate::portal::invite::Way;
+use crate::portal::web::Words;
 use crate::portal::web::form::{self, Form};
-use crate::portal::web::{Visitor, Words};
+use crate::portal::web::sent::{Sat, Sent};
 use crate::store::report::Filter;
 
 /// How long a link is good where nobody says so.
@@ -27,44 +28,24 @@ const INVITED: Duration = Duration::from_hours(24);
 const ROWS: usize = 20;
 
 /// `GET /user?name=…`
-pub(super) async fn show(
-    State(seats): State<Seats>,
-    visitor: Visitor,
-    RawQuery(query): RawQuery,
-) -> Response<Body> {
-    let seated = match seats.seated(&visitor).await {
-        Ok(seated) => seated,
-        Err(shown) => return *shown,
-    };
+pub(super) async fn show(Sat(seated): Sat<Seated>, RawQuery(query): RawQuery) -> Response<Body> {
     let asked = Asked::of(query.as_deref());
     match UserName::canonical(asked.text("name").as_bytes()) {
-        Ok(name) => view(&seats, &seated, &name, None).await,
-        Err(_) => seats.web.fault(seated.words, StatusCode::NOT_FOUND),
+        Ok(name) => view(&seated, &name, None).await,
+        Err(_) => seated.fault(StatusCode::NOT_FOUND),
     }
 }
 
 /// `POST /user`
-pub(super) async fn act(
-    State(seats): State<Seats>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let seated = match seats.seated(&visitor).await {
-        Ok(seated) => seated,
-        Err(shown) => return *shown,
-    };
-    let form = match Form::of_session(&seats.web, &seated.held, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&seats.web, &visitor),
-    };
+pub(super) async fn act(Sent { by: seated, form }: Sent<Seated>) -> Response<Body> {
     let Ok(name) = UserName::canonical(form.text("name").as_bytes()) else {
-        return seats.web.fault(seated.words, StatusCode::NOT_FOUND);
+        return seated.fault(StatusCode::NOT_FOUND);
     };
     let done = match wanted(&form) {
-        Ok(act) => seats.office.perform(&seated.caller, &name, act, form.text("reason")).await,
+        Ok(act) => seated.seats.office.perform(&seated.caller, &name, act, form.text("reason")).await,
         Err(fault) => Err(fault),
     };
-    view(&seats, &seated, &name, Some(done)).await
+    view(&seated, &name, Some(done)).await
 }
 
 /// What the form asks for.
@@ -107,31 +88,25 @@ fn wanted(form: &Form) -> Result<Act, Fault> {
     })
 }
 
-async fn view(
-    seats: &Seats,
-    seated: &Seated,
-    name: &UserName,
-    done: Option<Result<Done, Fault>>,
-) -> Response<Body> {
-    let words = seated.words;
-    let (people, now, user) = (seats.office.pulse.people(), seats.office.pulse.now(), name.clone());
-    let read = seats.office.read(&seated.caller, move |admin| {
+async fn view(seated: &Seated, name: &UserName, done: Option<Result<Done, Fault>>) -> Response<Body> {
+    let (words, pulse) = (seated.words, &seated.seats.office.pulse);
+    let (people, now, user) = (pulse.people(), pulse.now(), name.clone());
+    let read = seated.read(move |admin| {
         let shown = read::user(admin, &user, &people, now)?;
         let filter = Filter { user: Some(user), ..Filter::default() };
         Ok((shown, read::audit(admin, &filter, None, ROWS)?))
     });
     let (user, rows) = match read.await {
         Ok(read) => read,
-        Err(trouble) => return pages::fault(seats, seated, &trouble),
+        Err(trouble) => return trouble,
     };
     let status = match &done {
         Some(Err(Fault::Refused(_))) => StatusCode::FORBIDDEN,
         Some(Err(Fault::Desk(_) | Fault::Invalid(_))) => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::OK,
     };
-    let clients: Vec<String> =
-        seats.office.pulse.clients().iter().map(|client| client.name.to_string()).collect();
-    let logins = read::logins(&seats.office.pulse, Some(name));
+    let clients: Vec<String> = pulse.clients().iter().map(|client| client.name.to_string()).collect();
+    let logins = read::logins(pulse, Some(name));
     let body = html! {
         h1 { (user.line.name) }
         @if let Some(done) = &done { (notice(words, done)) }

@@ -6,19 +6,17 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use maud::{Markup, html};
 
-use super::{done, sent};
-use crate::base::name::{Label, UserName};
+use super::{Fresh, Own};
+use crate::base::name::Label;
 use crate::engine::account::Account;
 use crate::portal::people::{People, Seat};
+use crate::portal::web::Words;
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
-use crate::portal::web::{Visitor, Words, see_other};
 use crate::server::people::People as Asked;
-use crate::store::admin::Admin;
 use crate::store::user_act::{DOORS, UserAct};
 
 /// The clients at which the user's logins are armed first, in the order of their names, and for how long.
@@ -87,49 +85,19 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, people
 }
 
 /// `POST /me/arm`
-pub(super) async fn arm(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    if !people.is_fresh(&held) {
-        return see_other("/me/again");
-    }
-    let account = match people.account_of(&held).await {
-        Ok(Some(account)) => account,
-        Ok(None) => return see_other("/me"),
-        Err(fault) => return people.failed(&visitor, &fault),
-    };
-    let wanted = form.text("client");
-    let found = clients(&people.answers.people(), &account);
+pub(super) async fn arm(sent: Fresh) -> Response<Body> {
+    let wanted = sent.form.text("client");
+    let found = clients(&sent.by.people.answers.people(), &sent.by.account);
     let Some((client, span)) = found.into_iter().find(|(client, _)| client.as_str() == wanted) else {
-        return people.web.fault(visitor.words, StatusCode::BAD_REQUEST);
+        return sent.by.fault(StatusCode::BAD_REQUEST);
     };
-    let arm = move |admin: &mut dyn Admin, user: &UserName| {
-        admin.act_for(user, &UserAct::Arm { client: client.clone(), span })
-    };
-    done(&people, &visitor, &held, arm).await
+    sent.done(move |admin, user| admin.act_for(user, &UserAct::Arm { client, span })).await
 }
 
 /// `POST /me/disarm`
-pub(super) async fn disarm(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
+pub(super) async fn disarm(sent: Own) -> Response<Body> {
+    let Ok(client) = Label::new(sent.form.text("client")) else {
+        return sent.by.fault(StatusCode::BAD_REQUEST);
     };
-    let Ok(client) = Label::new(form.text("client")) else {
-        return people.web.fault(visitor.words, StatusCode::BAD_REQUEST);
-    };
-    let disarm = move |admin: &mut dyn Admin, user: &UserName| {
-        admin.act_for(user, &UserAct::Disarm { client: client.clone() })
-    };
-    done(&people, &visitor, &held, disarm).await
+    sent.done(move |admin, user| admin.act_for(user, &UserAct::Disarm { client })).await
 }

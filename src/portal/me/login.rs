@@ -1,18 +1,18 @@
 //! Logging in: the forms, one after the other, and the seat.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use maud::html;
 
 use crate::base::secret::Secret;
 use crate::base::text::{hex, unhex};
 use crate::portal::passkey;
 use crate::portal::people::{People, Right, Seat};
+use crate::portal::person::{LoggedIn, Person};
 use crate::portal::sight::Sight;
-use crate::portal::web::form::{self, Form};
+use crate::portal::web::form;
+use crate::portal::web::sent::{Sat, Visited};
 use crate::portal::web::throttle::network;
 use crate::portal::web::{Page, Visitor, see_other, with_cookie};
 use crate::server::front::{Door, Knock, Question, Said};
@@ -56,11 +56,7 @@ fn login_page(people: &People, visitor: &Visitor, step: &Step<'_>, status: Statu
             }
         }
     };
-    let shown = Page::new(title, body).script("/assets/passkey.js").show_as(words, status);
-    match slip.cookie {
-        Some(cookie) => with_cookie(shown, cookie),
-        None => shown,
-    }
+    slip.on(Page::new(title, body).script("/assets/passkey.js").show_as(words, status))
 }
 
 /// The page that asks for a name and a password.
@@ -69,11 +65,8 @@ pub(super) fn first(people: &People, visitor: &Visitor) -> Response<Body> {
 }
 
 /// `GET /me/again`
-pub(super) async fn again(State(people): State<People>, visitor: Visitor) -> Response<Body> {
-    let held = match people.logged_in(&visitor) {
-        Ok(held) => held,
-        Err(elsewhere) => return see_other(elsewhere),
-    };
+pub(super) async fn again(Sat(person): Sat<Person<LoggedIn>>) -> Response<Body> {
+    let Person { people, visitor, held, .. } = person;
     let notice = visitor.words.say("me.again");
     let step = Step::Password { user: held.data.user.as_str(), notice: Some(notice) };
     login_page(&people, &visitor, &step, StatusCode::OK)
@@ -82,13 +75,8 @@ pub(super) async fn again(State(people): State<People>, visitor: Visitor) -> Res
 /// `POST /me/login`
 pub(super) async fn login(
     State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
+    Visited { visitor, form }: Visited,
 ) -> Response<Body> {
-    let form = match Form::of_visitor(&people.web, &visitor, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&people.web, &visitor),
-    };
     if !people.logins.admits(network(visitor.address), people.web.now()) {
         return people.web.fault(visitor.words, StatusCode::TOO_MANY_REQUESTS);
     }
@@ -107,14 +95,8 @@ pub(super) async fn login(
                 let step = Step::Password { user: &user, notice: Some(visitor.words.say("me.refused")) };
                 return login_page(&people, &visitor, &step, StatusCode::FORBIDDEN);
             };
-            let seat = Seat {
-                user: accepted.user().clone(),
-                right: Right::LoggedIn,
-                proved: people.web.now(),
-                pending: None,
-                made: None,
-                sight: Some(Arc::new(Sight::of(&account))),
-            };
+            let sight = Some(Sight::of(&account));
+            let seat = Seat::new(accepted.user(), Right::LoggedIn, people.web.now(), sight);
             let (_, cookie) = people.seats.begin(&visitor, accepted.user().as_str(), seat);
             with_cookie(see_other("/me"), cookie)
         }

@@ -1,20 +1,22 @@
 //! Recent logins, and what their user says to one that was somebody else's.
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response};
+use axum::http::Response;
 use maud::{Markup, html};
 
-use super::{View, sent};
+use super::{Own, View};
 use crate::base::name::UserName;
 use crate::engine::delivery::Notice;
 use crate::engine::reason::Reason;
 use crate::engine::special::FRAUD_BLOCK;
 use crate::portal::factor;
-use crate::portal::people::{People, Seat, person, read};
+use crate::portal::people::{Seat, read};
+use crate::portal::person::Person;
 use crate::portal::web::form;
+use crate::portal::web::page::Column::Of;
+use crate::portal::web::page::{Column, table};
 use crate::portal::web::session::Held;
-use crate::portal::web::{Page, Visitor, Words, with_cookie};
+use crate::portal::web::{Page, Words, with_cookie};
 use crate::store::act::Act;
 use crate::store::admin::{Admin, AdminFault, AuditFilter, AuditRow};
 use crate::store::user_act::UserAct;
@@ -23,6 +25,8 @@ use crate::store::user_act::UserAct;
 const LOGINS: usize = 10;
 /// How many rows of the trail they are looked for in.
 const ROWS: usize = 100;
+const COLUMNS: [Column; 5] =
+    [Of("me.when"), Of("me.where"), Of("me.from"), Of("me.result"), Of("me.was-it-you")];
 /// Why a user is blocked who said so on a page.
 const NOT_ME: &str = "somebody else's login, the user said on the portal";
 
@@ -39,75 +43,52 @@ pub(super) fn newest(admin: &mut dyn Admin, user: &UserName) -> Result<Vec<Audit
 
 /// The part of the page.
 pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
+    let rows = html! {
+        @for row in &view.logins { tr {
+            td { (row.time) }
+            td { (row.client) }
+            td { (row.station.as_deref().unwrap_or("")) }
+            td { @if row.verdict == "accepted" { (words.say("me.let-in")) } @else { (words.say("me.not-let-in")) } }
+            td { details {
+                summary { (words.say("me.not-me")) }
+                p { (words.say("me.not-me-means")) }
+                form method="post" action="/me/report" {
+                    (form::token(held.token()))
+                    input type="hidden" name="login" value=(row.login);
+                    button.danger type="submit" { (words.say("me.block")) }
+                }
+            } }
+        } }
+    };
     html! {
         section.card aria-labelledby="logins" {
             h2 #logins { (words.say("me.logins")) }
-            .scroll tabindex="0" {
-                table {
-                    thead { tr {
-                        th scope="col" { (words.say("me.when")) }
-                        th scope="col" { (words.say("me.where")) }
-                        th scope="col" { (words.say("me.from")) }
-                        th scope="col" { (words.say("me.result")) }
-                        th scope="col" { (words.say("me.was-it-you")) }
-                    } }
-                    tbody {
-                        @for row in &view.logins {
-                            tr {
-                                td { (row.time) }
-                                td { (row.client) }
-                                td { (row.station.as_deref().unwrap_or("")) }
-                                td { @if row.verdict == "accepted" { (words.say("me.let-in")) } @else { (words.say("me.not-let-in")) } }
-                                td {
-                                    details {
-                                        summary { (words.say("me.not-me")) }
-                                        p { (words.say("me.not-me-means")) }
-                                        form method="post" action="/me/report" {
-                                            (form::token(held.token()))
-                                            input type="hidden" name="login" value=(row.login);
-                                            button.danger type="submit" { (words.say("me.block")) }
-                                        }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            (table(words, COLUMNS, None, &rows))
         }
     }
 }
 
 /// `POST /me/report`
-pub(super) async fn report(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let user = held.data.user.clone();
-    let who = person(&user);
-    let (login, unix) = (form.text("login").to_owned(), people.web.unix());
-    let blocked = people.desk.act(&who, None, move |admin| {
-        let account = read(admin, &user)?;
+pub(super) async fn report(sent: Own) -> Response<Body> {
+    let Person { people, held, words, .. } = &sent.by;
+    let (login, unix) = (sent.form.text("login").to_owned(), people.web.unix());
+    let blocked = sent.act(move |admin, user| {
+        let account = read(admin, user)?;
         if let Some(account) = &account {
             // Whatever the form says: one of their own, or none in particular.
-            let which = newest(admin, &user)?.into_iter().find(|row| row.login.to_string() == login);
+            let which = newest(admin, user)?.into_iter().find(|row| row.login.to_string() == login);
             let note = which.map_or_else(String::new, |row| {
                 let station = row.station.map(|station| format!(" from {station}")).unwrap_or_default();
                 format!("{} at {}{station}", row.login, row.client)
             });
             factor::note(admin, account, Act::new(Reason::LoginDisowned).note(note), unix)?;
         }
-        admin.act_for(&user, &UserAct::Block { span: FRAUD_BLOCK, why: NOT_ME })?;
+        admin.act_for(user, &UserAct::Block { span: FRAUD_BLOCK, why: NOT_ME })?;
         Ok(account)
     });
     let account = match blocked.await {
         Ok(account) => account,
-        Err(fault) => return people.failed(&visitor, &fault),
+        Err(fault) => return sent.by.failed(&fault),
     };
     tracing::error!(user = %crate::base::text::escape(held.data.user.as_str().as_bytes()), reason = Reason::LoginDisowned.code(),
         "a user said on the portal that a login was somebody else's; the user is blocked");
@@ -115,11 +96,10 @@ pub(super) async fn report(
         people.answers.notify(Notice::Reported, account);
     }
     people.seats.end_all_of(held.data.user.as_str(), None);
-    let words = visitor.words;
     let title = words.say("me.blocked-title");
     let body = html! {
         h1 { (title) }
         p.notice.warn role="status" { (words.say("me.blocked")) }
     };
-    with_cookie(Page::new(title, body).show(words), people.end(&held))
+    with_cookie(Page::new(title, body).show(*words), people.end(held))
 }

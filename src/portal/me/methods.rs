@@ -1,22 +1,21 @@
 //! What a user logs in with: tokens, devices and recovery codes, as they are shown and taken away.
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use maud::{Markup, html};
 
-use super::{View, done, sent};
-use crate::base::name::UserName;
+use super::{Fresh, Own, View};
 use crate::engine::delivery::Notice;
 use crate::engine::special::Special;
-use crate::portal::enrol::listed;
 use crate::portal::factor;
+use crate::portal::kept::listed;
 use crate::portal::passkey::listed as listed_passkeys;
-use crate::portal::people::{People, Seat, person, read, words};
+use crate::portal::people::Seat;
+use crate::portal::person::Person;
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
-use crate::portal::web::{Page, Visitor, Words, see_other};
-use crate::store::admin::{Admin, AdminFault};
+use crate::portal::web::{Page, Words};
+use crate::store::admin::AdminFault;
 use crate::store::user_act::UserAct;
 use crate::store::user_act::passkeys::PasskeyAct;
 
@@ -69,106 +68,51 @@ pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
 }
 
 /// `POST /me/device`
-pub(super) async fn revoke_device(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let device = form.text("device").to_owned();
-    let revoke = move |admin: &mut dyn Admin, user: &UserName| {
-        admin.act_for(user, &UserAct::RevokeDevice { device: &device })
-    };
-    done(&people, &visitor, &held, revoke).await
+pub(super) async fn revoke_device(sent: Own) -> Response<Body> {
+    let device = sent.form.text("device").to_owned();
+    sent.done(move |admin, user| admin.act_for(user, &UserAct::RevokeDevice { device: &device })).await
 }
 
 /// `POST /me/passkey/remove`
-pub(super) async fn remove_passkey(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let passkey = form.text("passkey").to_owned();
-    let remove = move |admin: &mut dyn Admin, user: &UserName| {
+pub(super) async fn remove_passkey(sent: Own) -> Response<Body> {
+    let passkey = sent.form.text("passkey").to_owned();
+    sent.done(move |admin, user| {
         admin.act_for(user, &UserAct::Passkey(PasskeyAct::Remove { passkey: &passkey }))
-    };
-    done(&people, &visitor, &held, remove).await
+    })
+    .await
 }
 
 /// `POST /me/device/name`
-pub(super) async fn rename_device(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
+pub(super) async fn rename_device(sent: Own) -> Response<Body> {
+    let Ok(device) = sent.form.text("device").parse::<i64>() else {
+        return sent.by.fault(StatusCode::BAD_REQUEST);
     };
-    let Ok(device) = form.text("device").parse::<i64>() else {
-        return people.web.fault(visitor.words, StatusCode::BAD_REQUEST);
-    };
-    let name = form.text("name").to_owned();
-    let rename = move |admin: &mut dyn Admin, user: &UserName| {
-        admin.act_for(user, &UserAct::RenameDevice { device, name: &name })
-    };
-    done(&people, &visitor, &held, rename).await
+    let name = sent.form.text("name").to_owned();
+    sent.done(move |admin, user| admin.act_for(user, &UserAct::RenameDevice { device, name: &name })).await
 }
 
 /// `POST /me/token`
-pub(super) async fn disable_token(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let serial = form.text("serial").to_owned();
-    let disable = move |admin: &mut dyn Admin, user: &UserName| {
+pub(super) async fn disable_token(sent: Own) -> Response<Body> {
+    let serial = sent.form.text("serial").to_owned();
+    sent.done(move |admin, user| {
         // Whatever the form says: nobody's token but their own.
         if admin.token(&serial)?.user.as_ref() != Some(user) {
             return Err(AdminFault::Missing("token of yours".to_owned()));
         }
         admin.enable_token(&serial, false)
-    };
-    done(&people, &visitor, &held, disable).await
+    })
+    .await
 }
 
 /// `POST /me/codes`
-pub(super) async fn codes(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, _) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
+pub(super) async fn codes(sent: Fresh) -> Response<Body> {
+    let Person { people, account, words, .. } = &sent.by;
+    let codes = match sent.act(factor::new_codes).await {
+        Ok(codes) => codes,
+        Err(fault) => return sent.by.failed(&fault),
     };
-    if !people.is_fresh(&held) {
-        return see_other("/me/again");
-    }
-    let user = held.data.user.clone();
-    let who = person(&user);
-    let made = people.desk.act(&who, None, move |admin| {
-        let codes = factor::new_codes(admin, &user)?;
-        Ok((codes, read(admin, &user)?))
-    });
-    let (codes, account) = match made.await {
-        Ok(made) => made,
-        Err(fault) => return people.failed(&visitor, &fault),
-    };
-    let Some(account) = account else { return see_other("/me") };
-    people.answers.notify(Notice::Enrolled, &account);
-    let words = words(&visitor, &account);
+    people.answers.notify(Notice::Enrolled, account);
+    let words = *words;
     let title = words.say("enrol.codes-title");
     let body = html! {
         h1 { (title) }

@@ -15,21 +15,18 @@ mod phone;
 mod sessions;
 mod settings;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::Response;
 use axum::routing::{get, post};
 use maud::html;
 
 pub(super) use self::phone::Checks;
-use super::desk;
-use super::people::{People, Right, Seat, person, read, words};
-use super::sight::Sight;
-use super::web::form::{self, Form};
-use super::web::session::Held;
+use super::people::{People, Right, read, words};
+use super::person::{LoggedIn, Person, Proved};
+use super::web::form;
+use super::web::sent::{Sent, logout};
 use super::web::{Page, Visitor, see_other, with_cookie};
 use crate::base::name::UserName;
 use crate::engine::account::Account;
@@ -41,7 +38,7 @@ pub(super) fn routes(people: People) -> Router {
         .route("/me", get(own))
         .route("/me/again", get(login::again))
         .route("/me/login", post(login::login))
-        .route("/me/logout", post(logout))
+        .route("/me/logout", post(logout::<People>))
         .route("/me/arm", post(arming::arm))
         .route("/me/disarm", post(arming::disarm))
         .route("/me/device", post(methods::revoke_device))
@@ -56,6 +53,11 @@ pub(super) fn routes(people: People) -> Router {
         .route("/me/report", post(logins::report))
         .with_state(people)
 }
+
+/// A form of whoever logged in.
+type Own = Sent<Person<LoggedIn>>;
+/// The same, with a second factor of late.
+type Fresh = Sent<Person<Proved>>;
 
 /// All that is shown.
 struct View {
@@ -75,13 +77,13 @@ fn view(admin: &mut dyn Admin, user: &UserName) -> Result<Option<View>, AdminFau
 
 /// `GET /me`
 async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
-    let Ok(held) = people.logged_in(&visitor) else {
-        let shown = login::first(&people, &visitor);
+    let held = match people.seats.find(&visitor) {
+        Some(held) if held.data.right == Right::LoggedIn => held,
         // Whoever has set up a factor and comes here is finished with it.
-        return match people.seats.find(&visitor).filter(|held| held.data.right == Right::Enrolled) {
-            Some(held) => with_cookie(shown, people.end(&held)),
-            None => shown,
-        };
+        Some(held) if held.data.right == Right::Enrolled => {
+            return with_cookie(login::first(&people, &visitor), people.end(&held));
+        }
+        _ => return login::first(&people, &visitor),
     };
     let user = held.data.user.clone();
     let found = match people.desk.read(move |admin| view(admin, &user)).await {
@@ -108,59 +110,4 @@ async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
         }
     };
     Page::new(title, body).show(words)
-}
-
-/// Who sits here, and the form that was sent.
-async fn sent(
-    people: &People,
-    visitor: &Visitor,
-    request: Request<Body>,
-) -> Result<(Held<Seat>, Form), Response<Body>> {
-    let held = people.logged_in(visitor).map_err(see_other)?;
-    let form = Form::of_session(&people.web, &held, request).await;
-    let form = form.map_err(|refusal| refusal.show(&people.web, visitor))?;
-    let account = people.account_of(&held).await.map_err(|fault| people.failed(visitor, &fault))?;
-    if account.is_none() {
-        return Err(with_cookie(see_other("/me"), people.end(&held)));
-    }
-    Ok((held, form))
-}
-
-/// Does something for whoever sits here, and shows their page again.
-async fn done(
-    people: &People,
-    visitor: &Visitor,
-    held: &Held<Seat>,
-    work: impl FnOnce(&mut dyn Admin, &UserName) -> Result<(), AdminFault> + Send + 'static,
-) -> Response<Body> {
-    let (user, who) = (held.data.user.clone(), person(&held.data.user));
-    let done = people.desk.act(&who, None, move |admin| {
-        let before = read(admin, &user)?;
-        work(admin, &user)?;
-        Ok((before, read(admin, &user)?))
-    });
-    match done.await {
-        // What the user takes away ends no seat but the others.
-        Ok((Some(before), Some(after))) => {
-            let (before, after) = (Sight::of(&before), Sight::of(&after));
-            people.seats.change(held, |seat| {
-                seat.sight = seat.sight.as_ref().map(|sight| Arc::new(sight.less(&before, &after)));
-            });
-            see_other("/me")
-        }
-        // What is gone already need not be taken away.
-        Ok(_) | Err(desk::Fault::Store(AdminFault::Missing(_))) => see_other("/me"),
-        Err(desk::Fault::Store(AdminFault::Invalid(_))) => {
-            people.web.fault(visitor.words, StatusCode::BAD_REQUEST)
-        }
-        Err(fault) => people.failed(visitor, &fault),
-    }
-}
-
-/// `POST /me/logout`
-async fn logout(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
-    match sent(&people, &visitor, request).await {
-        Ok((held, _)) => with_cookie(see_other("/me"), people.end(&held)),
-        Err(elsewhere) => elsewhere,
-    }
 }

@@ -9,11 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use maud::{Markup, html};
 
-use super::sent;
+use super::Own;
 use crate::base::name::UserName;
 use crate::base::phone::redact;
 use crate::base::secret::{Secret, same};
@@ -22,12 +21,12 @@ use crate::engine::account::Account;
 use crate::engine::delivery::{Kind, Message};
 use crate::engine::reason::Reason;
 use crate::portal::factor;
-use crate::portal::people::{People, Seat, person, words};
+use crate::portal::people::{People, Seat};
+use crate::portal::person::Person;
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
-use crate::portal::web::{Page, Visitor, Words, see_other};
+use crate::portal::web::{Page, Words, see_other};
 use crate::store::act::Act;
-use crate::store::admin::Admin;
 
 /// How long a code is waited for.
 const LIFETIME: Duration = Duration::from_mins(5);
@@ -109,43 +108,31 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, people
 }
 
 /// `POST /me/phone`: sends a code.
-pub(super) async fn send(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, _) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let account = match people.account_of(&held).await {
-        Ok(Some(account)) => account,
-        Ok(None) => return see_other("/me"),
-        Err(fault) => return people.failed(&visitor, &fault),
-    };
-    let (words, unix) = (words(&visitor, &account), people.web.unix());
+pub(super) async fn send(sent: Own) -> Response<Body> {
+    let Person { people, held, account, words, .. } = &sent.by;
+    let (words, unix) = (*words, people.web.unix());
     if account.special.as_deref().is_some_and(|special| special.holds_phone(unix).is_some()) {
         return see_other("/me");
     }
     let unsent = || told(words, "me.phone-unsent", StatusCode::UNPROCESSABLE_ENTITY);
-    let Some(kind) = WAYS.into_iter().find(|kind| people.answers.reaches(*kind, &account)) else {
+    let Some(kind) = WAYS.into_iter().find(|kind| people.answers.reaches(*kind, account)) else {
         return unsent();
     };
     let now = people.web.now();
     if !people.checks_sent.admits(&held.data.user, now) || !people.all_checks_sent.admits((), now) {
         return people.web.fault(words, StatusCode::TOO_MANY_REQUESTS);
     }
-    let (who, whose) = (person(&held.data.user), account.clone());
-    let work = move |admin: &mut dyn Admin| factor::note(admin, &whose, Act::new(Reason::CodeSent), unix);
-    if let Err(fault) = people.desk.act(&who, None, work).await {
-        return people.failed(&visitor, &fault);
+    let whose = account.clone();
+    let sending = sent.act(move |admin, _| factor::note(admin, &whose, Act::new(Reason::CodeSent), unix));
+    if let Err(fault) = sending.await {
+        return sent.by.failed(&fault);
     }
     let number = u64::from_be_bytes(people.web.random()) % 1_000_000;
     let code = Secret::from(format!("{number:06}").as_str());
     let message = Message::Code { code: code.clone(), lifetime: LIFETIME };
     people.checks.begin(&held.data.user, code, now);
-    match people.answers.bring(&[kind], message, &account).await {
-        Some(_) => Page::new(words.say("me.phone-title"), typing(words, &held, None)).show(words),
+    match people.answers.bring(&[kind], message, account).await {
+        Some(_) => Page::new(words.say("me.phone-title"), typing(words, held, None)).show(words),
         None => unsent(),
     }
 }
@@ -167,38 +154,25 @@ fn typing(words: Words, held: &Held<Seat>, wrong: Option<&str>) -> Markup {
 }
 
 /// `POST /me/phone/code`: the code comes back.
-pub(super) async fn check(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let account = match people.account_of(&held).await {
-        Ok(Some(account)) => account,
-        Ok(None) => return see_other("/me"),
-        Err(fault) => return people.failed(&visitor, &fault),
-    };
-    let words = words(&visitor, &account);
+pub(super) async fn check(sent: Own) -> Response<Body> {
+    let Person { people, held, account, words, .. } = &sent.by;
+    let words = *words;
     if !people.confirmations.admits(&held.data.user, people.web.now()) {
         return people.web.fault(words, StatusCode::TOO_MANY_REQUESTS);
     }
-    match people.checks.take(&held.data.user, form.text("code"), people.web.now()) {
+    match people.checks.take(&held.data.user, sent.form.text("code"), people.web.now()) {
         Typed::Wrong => {
-            let body = typing(words, &held, Some(words.say("me.phone-wrong")));
+            let body = typing(words, held, Some(words.say("me.phone-wrong")));
             Page::new(words.say("me.phone-title"), body).show_as(words, StatusCode::UNPROCESSABLE_ENTITY)
         }
         Typed::Over => told(words, "me.phone-over", StatusCode::UNPROCESSABLE_ENTITY),
         Typed::Right => {
-            let (who, unix) = (person(&held.data.user), people.web.unix());
+            let (whose, unix) = (account.clone(), people.web.unix());
             let phone = account.contact.as_deref().and_then(|contact| contact.phone.as_deref());
             let act = Act::new(Reason::PhoneChecked).note(redact(phone.unwrap_or_default()));
-            let work = move |admin: &mut dyn Admin| factor::note(admin, &account, act, unix);
-            match people.desk.act(&who, None, work).await {
+            match sent.act(move |admin, _| factor::note(admin, &whose, act, unix)).await {
                 Ok(()) => told(words, "me.phone-works", StatusCode::OK),
-                Err(fault) => people.failed(&visitor, &fault),
+                Err(fault) => sent.by.failed(&fault),
             }
         }
     }

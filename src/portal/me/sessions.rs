@@ -1,20 +1,17 @@
 //! Second factors that are remembered (`remember`), as their user sees and ends them.
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use maud::{Markup, html};
 
-use super::{done, sent};
-use crate::base::name::UserName;
+use super::Own;
 use crate::base::time::UnixTime;
 use crate::engine::account::Account;
 use crate::engine::record::LoginId;
-use crate::portal::people::{People, Seat};
+use crate::portal::people::Seat;
+use crate::portal::web::Words;
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
-use crate::portal::web::{Visitor, Words};
-use crate::store::admin::Admin;
 use crate::store::user_act::UserAct;
 
 /// The part of the page; empty where nothing is remembered.
@@ -54,24 +51,13 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, now: U
 }
 
 /// `POST /me/sessions`
-pub(super) async fn end(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let which = match form.text("login") {
+pub(super) async fn end(sent: Own) -> Response<Body> {
+    let which = match sent.form.text("login") {
         "" => None,
         text => match LoginId::parse(text) {
             Some(login) => Some(login),
-            None => return people.web.fault(visitor.words, StatusCode::BAD_REQUEST),
+            None => return sent.by.fault(StatusCode::BAD_REQUEST),
         },
     };
-    let end = move |admin: &mut dyn Admin, user: &UserName| {
-        admin.act_for(user, &UserAct::EndSessions { which, why: None })
-    };
-    done(&people, &visitor, &held, end).await
+    sent.done(move |admin, user| admin.act_for(user, &UserAct::EndSessions { which, why: None })).await
 }

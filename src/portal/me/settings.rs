@@ -1,17 +1,14 @@
 //! What a user is asked for first, and in which language.
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use maud::{Markup, html};
 
-use super::{View, done, sent};
-use crate::base::name::UserName;
-use crate::portal::people::{People, Seat};
+use super::{Own, View};
+use crate::portal::people::Seat;
+use crate::portal::web::Words;
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
-use crate::portal::web::{Visitor, Words};
-use crate::store::admin::Admin;
 use crate::store::people;
 
 const METHODS: [(&str, &str); 5] = [
@@ -48,29 +45,21 @@ pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
 }
 
 /// `POST /me/settings`
-pub(super) async fn settings(
-    State(people): State<People>,
-    visitor: Visitor,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (held, form) = match sent(&people, &visitor, request).await {
-        Ok(sent) => sent,
-        Err(elsewhere) => return elsewhere,
-    };
-    let (method, language) = (form.text("method").to_owned(), form.text("language").to_owned());
+pub(super) async fn settings(sent: Own) -> Response<Body> {
+    let [method, language] = ["method", "language"].map(|name| sent.form.text(name).to_owned());
     let known = METHODS.iter().any(|(known, _)| *known == method) || method.is_empty();
     let spoken = Words::languages().any(|(code, _)| code == language) || language.is_empty();
     if !known || !spoken {
-        return people.web.fault(visitor.words, StatusCode::BAD_REQUEST);
+        return sent.by.fault(StatusCode::BAD_REQUEST);
     }
     let said = |text: String| (!text.is_empty()).then_some(text);
     let method = said(method).and_then(|method| people::method(&method).ok());
     let language = said(language);
-    let change = move |admin: &mut dyn Admin, user: &UserName| {
+    sent.done(move |admin, user| {
         admin.set_user(user, &mut |fields| {
             fields.method.clone_from(&method);
             fields.language.clone_from(&language);
         })
-    };
-    done(&people, &visitor, &held, change).await
+    })
+    .await
 }

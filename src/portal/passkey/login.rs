@@ -3,12 +3,10 @@
 //! Invariants: whoever types a name learns nothing of it, not even whether anybody is called so; who is disabled, blocked, locked or has to
 //! wait is kept out; a seat is taken after the row is durable.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use axum::routing::post;
 use maud::{Markup, html};
 
@@ -19,9 +17,10 @@ use crate::engine::passkey::Assertion;
 use crate::engine::reason::Reason;
 use crate::portal::people::{People, Right, Seat, read};
 use crate::portal::sight::Sight;
-use crate::portal::web::form::{self, Form};
+use crate::portal::web::form;
+use crate::portal::web::sent::Visited;
 use crate::portal::web::throttle::network;
-use crate::portal::web::{Page, Visitor, Words, see_other, with_cookie};
+use crate::portal::web::{Page, Words, see_other, with_cookie};
 use crate::server::passkeys::{ByPasskey, Entry};
 
 pub(super) fn routes(people: People) -> Router {
@@ -48,11 +47,7 @@ pub(in crate::portal) fn form(people: &People, words: Words, token: &str) -> Mar
 }
 
 /// `POST /me/passkey/begin`
-async fn begin(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
-    let form = match Form::of_visitor(&people.web, &visitor, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&people.web, &visitor),
-    };
+async fn begin(State(people): State<People>, Visited { visitor, form }: Visited) -> Response<Body> {
     let inner = &*people.passkeys.0;
     let Some(party) = &inner.party else { return no_challenge(StatusCode::NOT_FOUND, "not-found") };
     if !inner.starts.admits(network(visitor.address), inner.web.now()) {
@@ -93,11 +88,7 @@ async fn begin(State(people): State<People>, visitor: Visitor, request: Request<
 }
 
 /// `POST /me/passkey`
-async fn finish(State(people): State<People>, visitor: Visitor, request: Request<Body>) -> Response<Body> {
-    let form = match Form::of_visitor(&people.web, &visitor, request).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.show(&people.web, &visitor),
-    };
+async fn finish(State(people): State<People>, Visited { visitor, form }: Visited) -> Response<Body> {
     if !people.logins.admits(network(visitor.address), people.web.now()) {
         return people.web.fault(visitor.words, StatusCode::TOO_MANY_REQUESTS);
     }
@@ -125,14 +116,7 @@ async fn finish(State(people): State<People>, visitor: Visitor, request: Request
     };
     match inner.answers.enter(&entry, assertion, inner.web.random()).await {
         ByPasskey::In(account) => {
-            let seat = Seat {
-                user: user.clone(),
-                right: Right::LoggedIn,
-                proved: people.web.now(),
-                pending: None,
-                made: None,
-                sight: Some(Arc::new(Sight::of(account))),
-            };
+            let seat = Seat::new(&user, Right::LoggedIn, people.web.now(), Some(Sight::of(account)));
             let (_, cookie) = people.seats.begin(&visitor, user.as_str(), seat);
             with_cookie(see_other("/me"), cookie)
         }

@@ -38,13 +38,21 @@ pub fn token(token: &str) -> Markup {
 }
 
 impl Form {
-    /// Reads a form of a page that needs no session.
-    pub async fn of_visitor(web: &Web, visitor: &Visitor, request: Request<Body>) -> Result<Form, Refusal> {
+    /// Reads a form of a page that needs no session. Handlers get one as [`Visited`](super::sent::Visited).
+    pub(in crate::portal) async fn of_visitor(
+        web: &Web,
+        visitor: &Visitor,
+        request: Request<Body>,
+    ) -> Result<Form, Refusal> {
         read(web, visitor.slip_token(web).as_deref(), request).await
     }
 
-    /// Reads a form of a page of a session.
-    pub async fn of_session<D>(web: &Web, held: &Held<D>, request: Request<Body>) -> Result<Form, Refusal> {
+    /// Reads a form of a page of a session, for [`Sent`](super::sent::Sent) alone.
+    pub(super) async fn of_session<D>(
+        web: &Web,
+        held: &Held<D>,
+        request: Request<Body>,
+    ) -> Result<Form, Refusal> {
         read(web, Some(held.token()), request).await
     }
 

@@ -4,6 +4,8 @@
 //! request ─ guard ─┬─ Visitor (address, language, cookies) ─ handler ─ Page ─┐
 //!                  └─ nothing here, not allowed, a panic ─ error page ───────┴─ headers ─► response
 //! ```
+//! Who sits before a page and what was sent from it reach a handler as arguments ([`sent`]).
+//!
 //! One [`Web`] a listener (its `area`): cookies do not tell ports of a host apart, so their names do. Invariants: every response
 //! leaves with the headers of `page::harden`; whatever changes something is a POST read by [`form`], from this site and with
 //! the token of its own cookie; every table is bounded; no page needs a script unless it says so.
@@ -11,6 +13,7 @@
 mod assets;
 pub mod form;
 pub mod page;
+pub mod sent;
 pub mod session;
 pub mod throttle;
 mod visitor;

@@ -8,6 +8,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
+use super::sent::BY_ITSELF;
 use super::words::Words;
 
 /// What a browser may load, run, call and be framed by: what comes from this site, and nothing inline.
@@ -80,9 +81,9 @@ impl Page {
         Page { refresh: Some(seconds.to_string()), ..self }
     }
 
-    /// The page at `path` is loaded in its place after so many seconds.
-    pub fn refresh_to(self, seconds: u64, path: &'static str) -> Page {
-        Page { refresh: Some(format!("{seconds};url={path}")), ..self }
+    /// The page at `path` is loaded in its place after so many seconds, which keeps nobody logged in.
+    pub fn by_itself(self, seconds: u64, path: &'static str) -> Page {
+        Page { refresh: Some(format!("{seconds};url={path}?{BY_ITSELF}")), ..self }
     }
 
     /// As wide as tables want.
@@ -125,6 +126,38 @@ impl Page {
         let html = HeaderValue::from_static("text/html; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, html);
         response
+    }
+}
+
+/// A column of a table, by the words above it.
+#[derive(Clone, Copy, Debug)]
+pub enum Column {
+    /// Of text.
+    Of(&'static str),
+    /// Of figures, which stand one beneath the other.
+    Figures(&'static str),
+}
+
+/// A table of these rows, which scrolls by itself where the screen is too narrow.
+pub fn table<const N: usize>(
+    words: Words,
+    columns: [Column; N],
+    caption: Option<&str>,
+    rows: &Markup,
+) -> Markup {
+    html! {
+        div.scroll tabindex="0" { table {
+            @if let Some(caption) = caption { caption { (caption) } }
+            thead { tr {
+                @for column in columns {
+                    @match column {
+                        Column::Of(key) => th scope="col" { (words.say(key)) },
+                        Column::Figures(key) => th.figure scope="col" { (words.say(key)) },
+                    }
+                }
+            } }
+            tbody { (rows) }
+        } }
     }
 }
 

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Response};
 
-use super::{Web, Words};
+use super::{Web, Words, with_cookie};
 use crate::base::text::{hex, unhex};
 use crate::portal::serving::Caller;
 
@@ -32,20 +33,36 @@ pub struct Slip {
     pub cookie: Option<HeaderValue>,
 }
 
+impl Slip {
+    /// The page with such a form, along with the cookie.
+    #[must_use]
+    pub fn on(self, shown: Response<Body>) -> Response<Body> {
+        match self.cookie {
+            Some(cookie) => with_cookie(shown, cookie),
+            None => shown,
+        }
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Visitor, Infallible> {
-        let caller = parts.extensions.get::<Caller>().copied();
-        Ok(Visitor {
-            address: caller.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |caller| caller.0),
-            words: Words::of(&parts.headers),
-            headers: parts.headers.clone(),
-        })
+        Ok(Visitor::of(parts))
     }
 }
 
 impl Visitor {
+    /// Whoever sent a request with this head.
+    pub(super) fn of(parts: &Parts) -> Visitor {
+        let caller = parts.extensions.get::<Caller>().copied();
+        Visitor {
+            address: caller.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |caller| caller.0),
+            words: Words::of(&parts.headers),
+            headers: parts.headers.clone(),
+        }
+    }
+
     /// The value of a cookie.
     pub(super) fn cookie(&self, name: &str) -> Option<&str> {
         self.headers
