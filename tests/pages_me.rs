@@ -61,7 +61,7 @@ fn sent_code(house: &House) -> String {
 fn a_code_to_the_phone_on_file_says_that_it_works_and_no_code_goes_to_one_that_was_changed() {
     let desk = Desk::new("me-phone");
     let channel = House::texts(&desk, "sms");
-    let house = House::open_at(desk, "", &channel);
+    let house = House::open_at(desk, "", &format!("{channel} --sms gap=0s"));
     let mut browser = house.browser();
     browser.log_in("alice", &code::now(&User::named("alice").seed));
     assert!(!browser.get("/me").body.contains("/me/phone"), "there is no number to check, and none to give");
@@ -84,6 +84,68 @@ fn a_code_to_the_phone_on_file_says_that_it_works_and_no_code_goes_to_one_that_w
     let checked: Vec<&str> = trail.lines().filter(|line| line.contains("\"phone-checked\"")).collect();
     assert!(checked.len() == 1 && checked[0].contains("\"actor\":\"alice\""), "{trail}");
     assert!(!trail.contains(&right), "no code stands in the trail");
+}
+
+#[test]
+fn what_is_sent_from_a_page_counts_with_what_logins_send() {
+    let desk = Desk::new("me-budget");
+    let channel = House::texts(&desk, "sms");
+    let house = House::open_at(desk, ",methods=sms", &format!("{channel} --sms gap=0s,count=2,within=60m"));
+    house.desk.ok("user set alice --phone +36301234567");
+    let mut browser = house.browser();
+    browser.log_in("alice", &code::now(&User::named("alice").seed));
+    let own = browser.get("/me");
+    assert_eq!(browser.post(&own, "/me/phone", &[]).status, 200);
+    let (refused, said) = house.nas("alice", "--code 000000");
+    assert!(refused != 0 && said.contains("sent a code"), "the second of two: {said}");
+    let third = browser.post(&own, "/me/phone", &[]);
+    assert!(third.status == 429 && third.body.contains("A message was sent to you"), "{}", third.body);
+    let (_, said) = house.nas("alice", "--code 000000");
+    assert!(!said.contains("sent a code"), "{said}");
+    let trail = house.desk.ok("audit export --since 1d --format jsonl");
+    let sent: Vec<&str> = trail.lines().filter(|line| line.contains("\"reason\":\"code-sent\"")).collect();
+    assert_eq!(sent.len(), 2, "{trail}");
+    let on_page: Vec<_> = sent.iter().filter(|line| line.contains("\"client\":\"portal\"")).collect();
+    assert!(on_page.len() == 1 && on_page[0].contains("\"actor\":\"alice\""), "{trail}");
+    assert!(house.desk.read("sent").matches("code").count() <= 2);
+}
+
+#[test]
+fn whoever_has_no_phone_gives_one_by_a_code_that_goes_to_it_where_the_configuration_lets_them() {
+    let desk = Desk::new("me-add-phone");
+    let channel = House::texts(&desk, "sms");
+    let house = House::open_letting(desk, "add-phone=true", &format!("{channel} --sms gap=0s"));
+    let mut browser = house.browser();
+    browser.log_in("alice", &code::now(&User::named("alice").seed));
+    let own = browser.get("/me");
+    assert!(own.body.contains("action=\"/me/phone/add\""), "{}", own.body);
+    for none in ["", "06301234567", "%2B36 30 1234567 x12", "%2B1"] {
+        let said = browser.post(&own, "/me/phone/add", &[("phone", none)]);
+        assert!(said.status == 422 && said.body.contains("Begin with +"), "{none}: {}", said.body);
+    }
+    let has = |number: &str| house.desk.ok("user show alice").contains(number);
+    let asked = browser.post(&own, "/me/phone/add", &[("phone", "%2B36 (30) 123-4567")]);
+    assert!(asked.status == 200 && !has("+36301234567"), "{}", asked.body);
+    let right = sent_code(&house);
+    let wrong = if right == "123456" { "654321" } else { "123456" };
+    assert_eq!(browser.post(&asked, "/me/phone/code", &[("code", wrong)]).status, 422);
+    assert!(!has("+36301234567"), "nothing is there before it is proved");
+    let works = browser.post(&asked, "/me/phone/code", &[("code", &right)]);
+    assert!(works.status == 200 && works.body.contains("Codes go to it from now on"), "{}", works.body);
+    assert!(has("+36301234567"));
+    // It is there once, and nobody changes it here.
+    let own = browser.get("/me");
+    assert!(own.body.contains("···67") && !own.body.contains("/me/phone/add"), "{}", own.body);
+    let other = browser.post(&own, "/me/phone/add", &[("phone", "%2B36309999999")]);
+    assert_eq!((other.status, other.location.as_deref()), (303, Some("/me")));
+    assert!(!house.desk.read("sent").contains("9999999"));
+    let trail = house.desk.ok("audit export --since 1d --format jsonl");
+    for reason in ["code-sent", "user-changed", "phone-checked"] {
+        let own = |line: &&str| {
+            line.contains(&format!("\"reason\":\"{reason}\"")) && line.contains("\"actor\":\"alice\"")
+        };
+        assert_eq!(trail.lines().filter(own).count(), 1, "{reason}: {trail}");
+    }
 }
 
 #[test]

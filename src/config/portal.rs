@@ -33,6 +33,12 @@ pub(super) const KEYS: &[Key] = &[
     key("tls-certificate", Kind::One, "FILE", "its certificate and those above it, PEM (plain HTTP)"),
     key("tls-key", Kind::One, "FILE", "the certificate's key, PEM"),
     key(
+        "add-phone",
+        Kind::One,
+        "BOOL",
+        "users who have no telephone number give one themselves on /me, and type a code sent to it (false)",
+    ),
+    key(
         "proxies",
         Kind::List,
         "ADDRESS[/LENGTH]",
@@ -42,7 +48,8 @@ pub(super) const KEYS: &[Key] = &[
 
 /// What the portal is told; `None` where there is none.
 pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Settings> {
-    decode_listener(reader, value::listen)
+    let adds_phones = reader.or("add-phone", value::boolean, false);
+    Some(Settings { adds_phones, ..decode_listener(reader, value::listen)? })
 }
 
 /// The same of any listener with pages, whose address `read` reads.
@@ -57,7 +64,7 @@ pub(super) fn decode_listener(
     let proxies = reader.find_list("proxies", value::network).unwrap_or_default();
     let Some(listen) = listen else {
         if reader.origin_of("listen").is_none()
-            && let Some(origin) = ["public-url", "tls-certificate", "tls-key", "proxies"]
+            && let Some(origin) = ["public-url", "tls-certificate", "tls-key", "proxies", "add-phone"]
                 .iter()
                 .find_map(|key| reader.origin_of(key))
         {
@@ -83,7 +90,7 @@ pub(super) fn decode_listener(
     let proxies: Vec<IpNet> = proxies.iter().map(|found| found.value).collect();
     reader.record("proxies", &proxies, &Origin::Default);
     warn(reader, listen, tls.is_some(), said, &public_url);
-    Some(Settings { listen, public_url: public_url.into(), tls, proxies: proxies.into() })
+    Some(Settings { listen, public_url: public_url.into(), tls, proxies: proxies.into(), adds_phones: false })
 }
 
 fn warn(reader: &mut Reader<'_>, listen: SocketAddr, tls: bool, said: bool, public_url: &str) {

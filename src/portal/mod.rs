@@ -64,6 +64,8 @@ pub struct Settings {
     pub tls: Option<tls::Files>,
     /// Whose word on where a request came from is believed.
     pub proxies: Arc<[IpNet]>,
+    /// Whether whoever has no telephone on file may give one on `/me`.
+    pub adds_phones: bool,
 }
 
 /// What the portal reaches the rest of the program by.
@@ -99,7 +101,7 @@ impl Portal {
                 invite::whoever_lost_all(lost, whole, heard, url).await;
             }
         };
-        Ok(Portal { serving: Serving::open_beside(&listen, router(means, &web), inviting)? })
+        Ok(Portal { serving: Serving::open_beside(&listen, router(settings, means, &web), inviting)? })
     }
 
     /// The address that is listened on, a port that the system chose filled in.
@@ -109,7 +111,7 @@ impl Portal {
     }
 }
 
-fn router(means: Means, web: &Web) -> Router {
+fn router(settings: &Settings, means: Means, web: &Web) -> Router {
     let Means { answers, front, desk } = means;
     let offers = Offers::default();
     let devices = Devices {
@@ -121,7 +123,7 @@ fn router(means: Means, web: &Web) -> Router {
     let passkeys = Passkeys::new(web, desk.clone(), answers.clone());
     let approve = approve::routes(web, &answers, passkeys.clone());
     let users = front.map_or_else(Router::new, |front| {
-        let people = People::new(web, desk, front, answers.clone(), offers, passkeys);
+        let people = People::new(web, desk, front, answers.clone(), offers, passkeys, settings.adds_phones);
         let (led, passkeys) = (led::routes(people.clone()), passkey::routes(people.clone()));
         enrol::routes(people.clone())
             .merge(led)

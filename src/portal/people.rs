@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub(super) front: Front,
     pub(super) answers: Answers,
     pub(super) passkeys: Passkeys,
+    /// Whether whoever has no telephone on file may give one.
+    pub(super) adds_phones: bool,
     pub(super) seats: Sessions<Seat>,
     /// Devices that may be registered.
     pub(super) offers: Offers,
@@ -57,8 +59,6 @@ pub(super) struct Inner {
     pub(super) checks: Checks,
     /// How many were, by user.
     pub(super) checks_sent: Throttle,
-    /// How many were to everybody.
-    pub(super) all_checks_sent: Throttle,
     /// Wrong codes of users who were led here, whoever types them.
     pub(super) astray: Throttle,
     /// Logins, by network.
@@ -164,6 +164,7 @@ impl People {
         answers: Answers,
         offers: Offers,
         passkeys: Passkeys,
+        adds_phones: bool,
     ) -> People {
         People(Arc::new(Inner {
             web: web.clone(),
@@ -171,12 +172,12 @@ impl People {
             front,
             answers,
             passkeys,
+            adds_phones,
             seats: Sessions::new(web),
             offers,
             guesses: Throttle::new(20, Duration::from_mins(10)),
             checks: Checks::default(),
             checks_sent: Throttle::new(3, Duration::from_hours(1)),
-            all_checks_sent: Throttle::new(200, Duration::from_hours(1)),
             // So many that nobody shuts the page for others from a few networks, and of 2^40 still as good as none.
             astray: Throttle::new(20_000, Duration::from_mins(10)),
             logins: Throttle::new(60, Duration::from_mins(10)),

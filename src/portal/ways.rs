@@ -136,6 +136,7 @@ pub static PORTAL: &[Way] = &[
     act("/me/device", Proof::Seat, &["device"]),
     act("/me/device/name", Proof::Seat, &["device", "name"]),
     act("/me/phone", Proof::Seat, &[]),
+    act("/me/phone/add", Proof::Seat, &["phone"]),
     counted(act("/me/phone/code", Proof::Seat, &["code"])),
     act("/me/sessions", Proof::Seat, &["login"]),
     act("/me/token", Proof::Seat, &["serial"]),

@@ -160,6 +160,12 @@ impl Answers {
         matches!(sending.await, Sent::Accepted { .. }).then_some(kind)
     }
 
+    /// Whether any of these ways leads anywhere.
+    #[must_use]
+    pub fn has_way(&self, ways: &[Kind]) -> bool {
+        self.shared.live.load().channels.list().any(|channel| ways.contains(&channel.kind))
+    }
+
     /// Whether there is an address of that kind, and a channel to it.
     #[must_use]
     pub fn reaches(&self, kind: Kind, account: &Account) -> bool {

@@ -43,6 +43,7 @@ pub mod pulse;
 mod push_key;
 mod receipts;
 pub mod record;
+pub mod sends;
 pub mod settings;
 mod sharing;
 #[cfg(test)]

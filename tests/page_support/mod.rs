@@ -39,6 +39,11 @@ impl House {
         House::open_as(desk, nas, str::to_owned, |_| more.to_owned())
     }
 
+    /// The same with `portal` said of the portal too.
+    pub fn open_letting(desk: Desk, portal: &str, more: &str) -> House {
+        House::open_as(desk, "", |at| format!("listen={at},{portal}"), |_| more.to_owned())
+    }
+
     /// The same where browsers know the portal as `localhost`: passkeys are for names.
     pub fn open_at_localhost(name: &str, more: &str) -> House {
         House::open_pushing(name, "", |_| more.to_owned())

@@ -45,6 +45,7 @@ pub(super) fn routes(people: People) -> Router {
         .route("/me/passkey/remove", post(methods::remove_passkey))
         .route("/me/device/name", post(methods::rename_device))
         .route("/me/phone", post(phone::send))
+        .route("/me/phone/add", post(phone::add))
         .route("/me/phone/code", post(phone::check))
         .route("/me/sessions", post(sessions::end))
         .route("/me/token", post(methods::disable_token))
