@@ -49,6 +49,19 @@ fn a_user_lets_the_next_login_in_once_takes_it_back_and_arms_nothing_else() {
     assert!(armings.clone().count() == 2 && armings.clone().all(|line| line.contains("\"actor\":\"alice\"")));
 }
 
+#[test]
+fn nobody_is_armed_by_a_factor_that_the_gateway_does_not_take() {
+    let house = House::open_with("me-arm-otherwise", ",arm=120s,methods=push", "");
+    let mut browser = house.browser();
+    browser.log_in("alice", &code::now(&User::named("alice").seed));
+    let own = browser.get("/me");
+    assert!(own.body.contains("Nobody is let in at nas") && own.body.contains("/me/again"), "{}", own.body);
+    assert!(!own.body.contains("/me/arm"), "{}", own.body);
+    assert_eq!(browser.post(&own, "/me/arm", &[("client", "nas")]).status, 400);
+    assert_ne!(house.nas("alice", "").0, 0);
+    assert!(!house.desk.ok("audit export --since 1d --format jsonl").contains("\"armed\""));
+}
+
 /// The newest code that was sent.
 fn sent_code(house: &House) -> String {
     let sent = house.desk.read("sent");

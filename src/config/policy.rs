@@ -12,7 +12,7 @@ use super::tree::Scalar;
 use super::value::{self, Bad, Parsed, Show, boolean, choice, duration, integer};
 use crate::engine::append::Append;
 use crate::engine::methods::{Factor, ORDER};
-use crate::engine::policy::{Choose, Overrides, PinWanted, Policy, Require, Unenrolled};
+use crate::engine::policy::{ArmStation, Choose, Overrides, PinWanted, Policy, Require, Unenrolled};
 use crate::factor::oath::LOOK_AHEAD_MAX;
 
 pub(super) const KEYS: &[Key] = &[
@@ -92,6 +92,12 @@ pub(super) const KEYS: &[Key] = &[
         "nothing is sent; the help desk arms the login (radmfa user arm), and it comes within so long, 30s to 10m, or 0s for no arming (0s)",
     ),
     key(
+        "arm-station",
+        Kind::One,
+        "WORD",
+        "where a login comes from that its user has armed on /me: any (anywhere) or same (Calling-Station-Id is the address that armed it) (any)",
+    ),
+    key(
         "require",
         Kind::One,
         "WORD",
@@ -113,6 +119,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 const UNENROLLED: &[(&str, Unenrolled)] =
     &[("deny", Unenrolled::Deny), ("allow", Unenrolled::Allow), ("enrol", Unenrolled::Enrol)];
+const ARM_STATIONS: &[(&str, ArmStation)] = &[("any", ArmStation::Any), ("same", ArmStation::Same)];
 const REQUIRE: &[(&str, Require)] = &[("none", Require::Nothing), ("passkey", Require::Passkey)];
 
 /// One stage of the cascade, what is not written left open.
@@ -150,6 +157,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         pin_max_age: reader.find("pin-max-age", duration(DAY..=3650 * DAY)).map(|found| found.value),
         remember: reader.find("remember", remember).map(|found| found.value),
         arm: reader.find("arm", arm).map(|found| found.value),
+        arm_station: reader.find("arm-station", choice(ARM_STATIONS)).map(|found| found.value),
         require: reader.find("require", choice(REQUIRE)).map(|found| found.value),
     }
 }
@@ -186,6 +194,7 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("remember", &login.remember, &from(stage.remember.is_some()));
     if !login.arm.is_zero() {
         reader.record("arm", &login.arm, &from(stage.arm.is_some()));
+        reader.record("arm-station", arm_station_word(login.arm_station), &from(stage.arm_station.is_some()));
     }
     if login.require != Require::Nothing {
         reader.record("require", require_word(login.require), &from(stage.require.is_some()));
@@ -222,6 +231,7 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "pin-max-age", stage.pin_max_age.as_ref());
     say(reader, "remember", stage.remember.as_ref());
     say(reader, "arm", stage.arm.as_ref());
+    say(reader, "arm-station", stage.arm_station.map(arm_station_word));
     say(reader, "require", stage.require.map(require_word));
 }
 
@@ -291,6 +301,10 @@ fn choose_word(choose: Choose) -> &'static str {
     CHOOSE.iter().find(|(_, value)| *value == choose).map_or("", |(word, _)| *word)
 }
 
+fn arm_station_word(station: ArmStation) -> &'static str {
+    ARM_STATIONS.iter().find(|(_, value)| *value == station).map_or("", |(word, _)| *word)
+}
+
 fn require_word(require: Require) -> &'static str {
     REQUIRE.iter().find(|(_, value)| *value == require).map_or("", |(word, _)| *word)
 }
@@ -350,6 +364,11 @@ pub(super) fn warn(reader: &mut Reader<'_>, policy: &Policy, asks: bool) {
         let origin = at(reader, "reject-delay");
         let what = format!("is cut to {}, a quarter of patience", value::show_span(admission.reject_after()));
         reader.warn(&origin, "reject-delay", what, "raise patience, or lower this");
+    }
+    if login.arm_station == ArmStation::Same && admission.bare {
+        let origin = at(reader, "arm-station");
+        let what = "RD Gateway names no address of its users, so nothing that they arm counts";
+        reader.warn(&origin, "arm-station", what, "arm-station = \"any\" for this client");
     }
     if login.unenrolled == Unenrolled::Allow {
         let origin = at(reader, "unenrolled");

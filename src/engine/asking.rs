@@ -90,6 +90,16 @@ impl Asking {
             Kind::Email => None,
         }
     }
+
+    /// Whether what is answered by `kind` has the PIN with it.
+    #[must_use]
+    pub fn wants_pin(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Sms => self.sms.is_some_and(|way| way.pin),
+            Kind::Voice => self.voice.is_some_and(|way| way.pin),
+            Kind::Push | Kind::Email => false,
+        }
+    }
 }
 
 /// How pushes are sent.

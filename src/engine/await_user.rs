@@ -480,7 +480,8 @@ fn spend(
         Guard::FailuresBelow { user: account.id, limit },
         Guard::StepUnspent { token: token.id, step },
     ];
-    let session = remember::begin(&facts, Method::of(token), Some(token.id), env);
+    let right = remember::Right::typed(Method::of(token), Some(token.id), &facts.policy.login);
+    let session = remember::begin(&facts, right, env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),

@@ -16,7 +16,7 @@
 pub mod account;
 mod alarm;
 pub mod append;
-mod arming;
+pub mod arming;
 pub mod asking;
 pub mod await_commit;
 pub mod await_peer;

@@ -89,6 +89,12 @@ impl Asked {
         &self.to
     }
 
+    /// What a right answer is.
+    fn right(&self) -> remember::Right {
+        let pin = matches!(self.expects, Expects::Code { pin: true, .. } | Expects::Key { pin: true, .. });
+        remember::Right { method: methods::method(self.kind), token: None, pin, passkey: self.passkey }
+    }
+
     pub(super) fn device(&self) -> Option<Arc<str>> {
         self.device.as_ref().map(|(_, name)| Arc::clone(name))
     }
@@ -379,7 +385,7 @@ fn approve(
     let limit = lockout::guard_limit(&facts.policy.lockout, 1, account.failures);
     let guards =
         vec![Guard::UserActive { user: account.id }, Guard::FailuresBelow { user: account.id, limit }];
-    let session = remember::begin(&facts, methods::method(asked.kind), None, env);
+    let session = remember::begin(&facts, asked.right(), env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),

@@ -54,6 +54,16 @@ pub enum Require {
     Passkey,
 }
 
+/// Where a login may come from that its user has armed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ArmStation {
+    /// From anywhere.
+    #[default]
+    Any,
+    /// From the address that armed it: Calling-Station-Id has to say so, in a signed request.
+    Same,
+}
+
 /// What holds before the password is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -148,6 +158,8 @@ pub struct LoginPolicy {
     pub remember: Duration,
     /// A login has to be armed, and then comes within so long, 30 s to 10 min; zero: it need not.
     pub arm: Duration,
+    /// Where it then comes from.
+    pub arm_station: ArmStation,
     /// What a push is approved with.
     pub require: Require,
 }
@@ -242,6 +254,8 @@ pub struct Overrides {
     pub remember: Option<Duration>,
     /// [`LoginPolicy::arm`].
     pub arm: Option<Duration>,
+    /// [`LoginPolicy::arm_station`].
+    pub arm_station: Option<ArmStation>,
     /// [`LoginPolicy::require`].
     pub require: Option<Require>,
 }
@@ -288,6 +302,7 @@ impl Policy {
                 pin_max_age: None,
                 remember: Duration::ZERO,
                 arm: Duration::ZERO,
+                arm_station: ArmStation::Any,
                 require: Require::Nothing,
             },
             lockout,
@@ -329,6 +344,7 @@ impl Policy {
             pin_max_age,
             remember,
             arm,
+            arm_station,
             require,
         } = stage;
         set(&mut policy.admission.primary, primary.as_ref());
@@ -354,6 +370,7 @@ impl Policy {
         policy.login.pin_max_age = pin_max_age.or(policy.login.pin_max_age);
         set(&mut policy.login.remember, remember.as_ref());
         set(&mut policy.login.arm, arm.as_ref());
+        set(&mut policy.login.arm_station, arm_station.as_ref());
         set(&mut policy.login.require, require.as_ref());
     }
 }

@@ -58,7 +58,8 @@ pub(super) fn spend(
         Guard::FailuresBelow { user: account.id, limit },
         Guard::Unconsumed(thing),
     ];
-    let session = remember::begin(&facts, Method::Recovery, None, env);
+    let right = remember::Right::typed(Method::Recovery, None, &facts.policy.login);
+    let session = remember::begin(&facts, right, env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),

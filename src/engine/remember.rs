@@ -5,8 +5,8 @@
 //! store, to the client, and to Calling-Station-Id; where a request has none, or proves nothing about it, nothing is
 //! remembered. The password is checked as ever, and before this, so are blocks and a user's being disabled.
 //!
-//! Invariants: a session helps only as long as its user could be asked for the same factor, and the policy of the moment
-//! still remembers; the row that lets somebody in stands only if the session was not ended by then; a user who is locked has
+//! Invariants: a session helps only as long as its user could be asked for the same factor, with all that the policy of the
+//! moment wants beside it (a PIN, a passkey), and that policy still remembers; the row that lets somebody in stands only if the session was not ended by then; a user who is locked has
 //! had somebody guess at codes with the password, so a lock holds.
 
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::await_commit::{AwaitCommit, Then};
 use super::delivery::Kind;
 use super::lockout::{self, Standing};
 use super::login::Facts;
-use super::methods::{Factor, Offer};
-use super::policy::Waiver;
+use super::methods::{Factor, Offer, wants_passkey};
+use super::policy::{LoginPolicy, PinWanted, Policy, Waiver};
 use super::proof::{PrimaryPassed, SecondFactor};
 use super::reason::Reason;
 use super::record::{Guard, LoginId, Method, Record, Row, Verdict};
@@ -53,6 +53,26 @@ pub struct Session {
     pub method: Method,
     /// The token that it was a code of, where it was one.
     pub token: Option<TokenId>,
+    /// Whether the PIN was right beside it. One from before this was kept has none.
+    pub pin: bool,
+    /// Whether it was approved with a passkey. One from before this was kept was not.
+    pub passkey: bool,
+}
+
+/// A second factor that was right.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Right {
+    pub(super) method: Method,
+    pub(super) token: Option<TokenId>,
+    pub(super) pin: bool,
+    pub(super) passkey: bool,
+}
+
+impl Right {
+    /// A code that was typed under `policy`, of `token` if it was a token's.
+    pub(super) fn typed(method: Method, token: Option<TokenId>, policy: &LoginPolicy) -> Right {
+        Right { method, token, pin: policy.pin == PinWanted::WithCode, passkey: false }
+    }
 }
 
 /// A login by where it comes from, as far as sessions are bound to that.
@@ -108,13 +128,8 @@ impl Special {
     }
 }
 
-/// The session that begins with a login whose second factor, `method`, a code of `token` if it was a token's, was right.
-pub(super) fn begin(
-    facts: &Facts,
-    method: Method,
-    token: Option<TokenId>,
-    env: &Env<'_>,
-) -> Option<Arc<Session>> {
+/// The session that begins with a login whose second factor was right.
+pub(super) fn begin(facts: &Facts, right: Right, env: &Env<'_>) -> Option<Arc<Session>> {
     let lasts = facts.policy.login.remember;
     // Where the gateway alone knows the password, a name would be enough later on.
     let useless = !facts.policy.admission.may_waive();
@@ -128,8 +143,10 @@ pub(super) fn begin(
         station: Arc::clone(station),
         since: env.unix,
         until: env.unix + lasts,
-        method,
-        token,
+        method: right.method,
+        token: right.token,
+        pin: right.pin,
+        passkey: right.passkey,
     }))
 }
 
@@ -153,8 +170,9 @@ pub(super) fn open<'a>(
     };
     let found = special.sessions.iter().find_map(|session| {
         let usable = |id| account.tokens.iter().any(|token| token.id == id && token.is_usable(env.unix));
-        let same = |offer: &Offer| Some(offer.factor) == factor(session.method);
-        let owned = session.token.is_none_or(usable) && offers.iter().any(same);
+        // What was enough then need not be by now.
+        let enough = |offer: &Offer| is_enough(session, offer, &facts.policy);
+        let owned = session.token.is_none_or(usable) && offers.iter().any(enough);
         Some((Waiver::by_session(session, &policy.login, &visit)?, session)).filter(|_| owned)
     })?;
     let (failures, last) = (account.failures, account.last_failure);
@@ -164,8 +182,21 @@ pub(super) fn open<'a>(
     }
 }
 
+/// Whether what began `session` would be taken for `offer` as well.
+fn is_enough(session: &Session, offer: &Offer, policy: &Policy) -> bool {
+    let pin = match offer.factor {
+        Factor::Sent(kind) if policy.sending.as_ref().is_some_and(|sending| sending.asks(kind).is_some()) => {
+            let asking = policy.sending.as_ref().and_then(|sending| sending.asking.as_ref());
+            asking.is_some_and(|asking| asking.wants_pin(kind))
+        }
+        Factor::Token | Factor::Sent(_) => policy.login.pin == PinWanted::WithCode,
+    };
+    let passkey = offer.device.as_ref().is_some_and(|device| wants_passkey(device, &policy.login));
+    factor(session.method) == Some(offer.factor) && (session.pin || !pin) && (session.passkey || !passkey)
+}
+
 /// The factor that policies know a method by.
-fn factor(method: Method) -> Option<Factor> {
+pub(super) fn factor(method: Method) -> Option<Factor> {
     match method {
         Method::Totp | Method::Hotp | Method::Recovery => Some(Factor::Token),
         Method::Sms => Some(Factor::Sent(Kind::Sms)),
@@ -208,7 +239,7 @@ pub(super) fn let_in(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::policy::{Lockout, LoginPolicy, Policy};
+    use crate::engine::policy::Lockout;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -229,6 +260,8 @@ mod tests {
             until: NOW + hours(8),
             method: Method::Totp,
             token: Some(TokenId(1)),
+            pin: false,
+            passkey: false,
         }
     }
 

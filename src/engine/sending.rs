@@ -378,7 +378,8 @@ pub(super) fn spend(
     let limit = lockout::guard_limit(&facts.policy.lockout, round.guesses, account.failures);
     let guards =
         vec![Guard::UserActive { user: account.id }, Guard::FailuresBelow { user: account.id, limit }];
-    let session = remember::begin(&facts, methods::method(kind), None, env);
+    let right = remember::Right::typed(methods::method(kind), None, &facts.policy.login);
+    let session = remember::begin(&facts, right, env);
     let row = Arc::new(Row {
         user_id: Some(account.id),
         contact: account.contact.clone(),

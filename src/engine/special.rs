@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::arming::ArmedBy;
 use super::passkey::Passkey;
 use super::record::Consumed;
 use super::remember::Session;
@@ -136,6 +137,8 @@ pub struct Armed {
     pub since: UnixTime,
     /// Until this moment, exclusively.
     pub until: UnixTime,
+    /// Who armed it, and with what.
+    pub by: ArmedBy,
 }
 
 /// A recovery code.

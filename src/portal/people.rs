@@ -24,6 +24,7 @@ use crate::base::secret::Secret;
 use crate::base::time::Tick;
 use crate::engine::account::Account;
 use crate::engine::question::{UserAnswer, UserQuery};
+use crate::engine::record::Method;
 use crate::server::answers::Answers;
 use crate::server::front::Front;
 use crate::store::StoreFault;
@@ -74,6 +75,8 @@ pub(super) struct Seat {
     pub(super) right: Right,
     /// When the second factor was right, or the seat was taken.
     pub(super) proved: Tick,
+    /// The second factor, where it was taken by a login.
+    pub(super) method: Option<Method>,
     /// What is being set up.
     pub(super) pending: Option<Arc<Pending>>,
     /// What comes of the newest offer to register a device.
@@ -86,7 +89,7 @@ impl Seat {
     /// One that is taken at this moment; `sight` is of the user, and `None` by an invitation.
     pub(super) fn new(user: &UserName, right: Right, now: Tick, sight: Option<Sight>) -> Seat {
         let sight = sight.map(Arc::new);
-        Seat { user: user.clone(), right, proved: now, pending: None, made: None, sight }
+        Seat { user: user.clone(), right, proved: now, method: None, pending: None, made: None, sight }
     }
 
     /// The same after a factor was set up, `account` being the user with it.

@@ -1,5 +1,7 @@
 //! [`Special`] in a database: JSON in one column that is empty for almost everybody. Hashes are hexadecimal.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use crate::base::name::Label;
 use crate::base::text::{hex, unhex};
 use crate::base::time::UnixTime;
 use crate::engine::account::TokenId;
+use crate::engine::arming::ArmedBy;
 use crate::engine::passkey::Passkey;
 use crate::engine::record::{LoginId, Method};
 use crate::engine::remember::Session;
@@ -73,6 +76,10 @@ struct WrittenSession {
     until: u64,
     method: String,
     token: Option<i64>,
+    #[serde(skip_serializing_if = "is_false", default)]
+    pin: bool,
+    #[serde(skip_serializing_if = "is_false", default)]
+    passkey: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,7 +108,15 @@ struct WrittenArmed {
     client: String,
     since: u64,
     until: u64,
+    /// [`HELP_DESK`], or the method that its user armed it with; absent in what was written before that was kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    from: Option<IpAddr>,
 }
+
+/// Who armed a login, where its user did not; no method is called so.
+const HELP_DESK: &str = "help-desk";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +212,14 @@ pub(super) fn write(special: &Special) -> Option<String> {
                 client: armed.client.to_string(),
                 since: armed.since.0,
                 until: armed.until.0,
+                by: Some(match armed.by {
+                    ArmedBy::Desk => HELP_DESK.to_owned(),
+                    ArmedBy::User { method, .. } => method.code().to_owned(),
+                }),
+                from: match armed.by {
+                    ArmedBy::Desk => None,
+                    ArmedBy::User { from, .. } => from,
+                },
             })
             .collect(),
         recovery: recovery
@@ -284,7 +307,13 @@ pub(super) fn read(text: &str) -> Option<Special> {
             .into_iter()
             .map(|armed| {
                 let (since, until) = (UnixTime(armed.since), UnixTime(armed.until));
-                Some(Armed { id: armed.id, client: Label::new(&armed.client).ok()?, since, until })
+                let by = match armed.by.as_deref() {
+                    Some(HELP_DESK) => ArmedBy::Desk,
+                    // What nobody knows lets nobody in.
+                    None => ArmedBy::User { method: Method::None, from: armed.from },
+                    Some(method) => ArmedBy::User { method: Method::parse(method)?, from: armed.from },
+                };
+                Some(Armed { id: armed.id, client: Label::new(&armed.client).ok()?, since, until, by })
             })
             .collect::<Option<_>>()?,
         recovery: recovery
@@ -378,6 +407,8 @@ fn write_session(session: &Session) -> WrittenSession {
         until: session.until.0,
         method: session.method.code().to_owned(),
         token: session.token.map(|token| token.0),
+        pin: session.pin,
+        passkey: session.passkey,
     }
 }
 
@@ -390,6 +421,8 @@ fn read_session(session: WrittenSession) -> Option<Session> {
         until: UnixTime(session.until),
         method: Method::parse(&session.method)?,
         token: session.token.map(TokenId),
+        pin: session.pin,
+        passkey: session.passkey,
     })
 }
 
@@ -416,6 +449,8 @@ mod tests {
             until: UnixTime(8),
             method: Method::Email,
             token,
+            pin: token.is_some(),
+            passkey: token.is_none(),
         };
         let device = |revoked: Option<UnixTime>| Device {
             id: 9,
@@ -442,12 +477,15 @@ mod tests {
             devices: vec![device(None), device(Some(UnixTime(8)))],
             block: Some(Block { since: UnixTime(3), until: UnixTime(4), why: "left".into() }),
             bypasses: vec![bypass(None), bypass(Some("2001:db8::/32"))],
-            armed: vec![Armed {
-                id: 3,
-                client: Label::new("rdg").unwrap(),
-                since: UnixTime(1),
-                until: UnixTime(2),
-            }],
+            armed: [ArmedBy::Desk, ArmedBy::User { method: Method::Totp, from: "::1".parse().ok() }]
+                .map(|by| Armed {
+                    id: 3,
+                    client: Label::new("rdg").unwrap(),
+                    since: UnixTime(1),
+                    until: UnixTime(2),
+                    by,
+                })
+                .into(),
             recovery: vec![Recovery { id: 1, hash: KeyedHash([2; 32]), since: UnixTime(6), used: true }],
             pin: Some(pin),
             pins_before: vec![KeyedHash([3; 32])],

@@ -6,7 +6,9 @@ use std::time::Duration;
 use radmfa::base::name::{GroupName, Label};
 use radmfa::engine::append::Append;
 use radmfa::engine::methods::Factor;
-use radmfa::engine::policy::{Choose, Overrides, PinWanted, Require, SendLimits, Sending, Unenrolled};
+use radmfa::engine::policy::{
+    ArmStation, Choose, Overrides, PinWanted, Require, SendLimits, Sending, Unenrolled,
+};
 use radmfa::engine::rule::{Match, Rule, UserPattern};
 use radmfa::factor::oath::{Algorithm, Digits, Moving, Parameters};
 use radmfa::server::settings::{Client, MessageAuthenticator};
@@ -112,6 +114,7 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         pin_max_age: time("pin-max-age")?,
         remember: time("remember")?,
         arm: time("arm")?,
+        arm_station: (option(rest, "arm-station").as_deref() == Some("same")).then_some(ArmStation::Same),
         require: (option(rest, "require").as_deref() == Some("passkey")).then_some(Require::Passkey),
         ..Overrides::default()
     })

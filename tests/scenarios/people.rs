@@ -2,6 +2,8 @@
 
 use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
+use radmfa::engine::arming::ArmedBy;
+use radmfa::engine::record::Method;
 use radmfa::factor::recovery::RecoveryCode;
 use radmfa::store::admin::Admin as _;
 use radmfa::store::memory::MemoryStore;
@@ -36,6 +38,7 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
             client: Label::new(&option(rest, "client").ok_or("client=")?)
                 .map_err(|fault| fault.to_string())?,
             span: span(&first()?)?,
+            by: armed_by(rest)?,
         },
         "device" => UserAct::AddDevice {
             name: &first_word,
@@ -61,4 +64,12 @@ pub fn act(store: &mut MemoryStore, verb: &str, user: &UserName, rest: &[Word]) 
         other => return Err(format!("an admin cannot `{other}`")),
     };
     store.act_for(user, &act).map_err(|fault| fault.to_string())
+}
+
+/// `by=totp from=198.51.100.7` by its user, the help desk otherwise.
+fn armed_by(rest: &[Word]) -> Result<ArmedBy, String> {
+    let Some(method) = option(rest, "by") else { return Ok(ArmedBy::Desk) };
+    let method = Method::parse(&method).ok_or("no such method")?;
+    let from = option(rest, "from").map(|from| from.parse().map_err(|_| "no address")).transpose()?;
+    Ok(ArmedBy::User { method, from })
 }

@@ -9,6 +9,7 @@ use crate::cli::output::{note, say};
 use crate::cli::store::{clock, said};
 use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
+use crate::engine::arming::ArmedBy;
 use crate::store::user_act::UserAct;
 
 /// For so long where the configuration was not read.
@@ -39,7 +40,9 @@ impl Arm {
         let longest = asked.map(|asked| asked.login.arm).max();
         let span = longest.filter(|span| !span.is_zero()).unwrap_or(USUAL);
         let mut admin = why.open(&store)?;
-        admin.act_for(&name, &UserAct::Arm { client: client.clone(), span }).map_err(Failure::from)?;
+        admin
+            .act_for(&name, &UserAct::Arm { client: client.clone(), span, by: ArmedBy::Desk })
+            .map_err(Failure::from)?;
         let until = clock().unix() + span;
         say(format!("the next login of {name} at {client} until {until} is let in, once"))?;
         match longest {

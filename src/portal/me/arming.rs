@@ -1,7 +1,7 @@
 //! "Let me in": a user arms the next login at a client that wants to be armed first (`arm`), and takes it back.
 //!
-//! Invariants: an arming stands for the second factor, so it wants one of late; a user arms their own logins alone, where the
-//! configuration says so for them.
+//! Invariants: an arming stands for the second factor, so it wants one of late, and one that the client would take; a user arms their own
+//! logins alone, where the configuration says so for them.
 
 use std::time::Duration;
 
@@ -12,33 +12,57 @@ use maud::{Markup, html};
 use super::{Fresh, Own};
 use crate::base::name::Label;
 use crate::engine::account::Account;
+use crate::engine::arming::ArmedBy;
+use crate::engine::record::Method;
 use crate::portal::people::{People, Seat};
-use crate::portal::web::Words;
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
+use crate::portal::web::{Visitor, Words};
 use crate::server::people::People as Asked;
 use crate::store::user_act::{DOORS, UserAct};
 
-/// The clients at which the user's logins are armed first, in the order of their names, and for how long.
-fn clients(known: &Asked, account: &Account) -> Vec<(Label, Duration)> {
-    let mut found: Vec<(Label, Duration)> = Vec::new();
+/// A client at which the user's logins are armed first.
+struct Armable {
+    client: Label,
+    span: Duration,
+    /// Whether it lets in on the factor of whoever sits there. The engine asks again when the login comes.
+    taken: bool,
+}
+
+/// Those that there are, in the order of their names, for whoever has shown what `by` says.
+fn clients(known: &Asked, account: &Account, by: ArmedBy) -> Vec<Armable> {
+    let mut found: Vec<Armable> = Vec::new();
     let concern = |asked: &&crate::server::people::Asked| {
         !asked.login.arm.is_zero() && !DOORS.contains(&asked.client.as_str()) && asked.concerns(account)
     };
     for asked in known.asked.iter().filter(concern) {
-        match found.iter_mut().find(|(client, _)| *client == asked.client) {
+        let taken = by.is_taken(&asked.login);
+        match found.iter_mut().find(|known| known.client == asked.client) {
             // Which rule holds may hang on the station, which nobody knows yet.
-            Some((_, span)) => *span = (*span).max(asked.login.arm),
-            None => found.push((asked.client.clone(), asked.login.arm)),
+            Some(known) => {
+                known.span = known.span.max(asked.login.arm);
+                known.taken |= taken;
+            }
+            None => found.push(Armable { client: asked.client.clone(), span: asked.login.arm, taken }),
         }
     }
-    found.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    found.sort_by(|one, other| one.client.as_str().cmp(other.client.as_str()));
     found
 }
 
+/// Who arms from this seat, and with what.
+fn by(held: &Held<Seat>, visitor: &Visitor) -> ArmedBy {
+    ArmedBy::User { method: held.data.method.unwrap_or(Method::None), from: Some(visitor.address) }
+}
+
 /// The part of the page; empty where nothing is to be armed.
-pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, people: &People) -> Markup {
-    let clients = clients(&people.answers.people(), account);
+pub(super) fn section(
+    words: Words,
+    (held, visitor): (&Held<Seat>, &Visitor),
+    account: &Account,
+    people: &People,
+) -> Markup {
+    let clients = clients(&people.answers.people(), account, by(held, visitor));
     let now = people.web.unix();
     let until = |client: &Label| {
         let special = account.special.as_deref()?;
@@ -50,7 +74,7 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, people
             section.card aria-labelledby="arming" {
                 h2 #arming { (words.say("me.arm-title")) }
                 p { (words.say("me.arm-why")) }
-                @for (client, span) in &clients {
+                @for Armable { client, span, taken } in &clients {
                     @if let Some(until) = until(client) {
                         form.row method="post" action="/me/disarm" {
                             (form::token(held.token()))
@@ -65,6 +89,11 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, people
                             button.quiet type="submit" aria-label=(words.with("me.disarm-at", &[("client", client.as_str())])) {
                                 (words.say("me.disarm"))
                             }
+                        }
+                    } @else if !taken {
+                        p.notice {
+                            (words.with("me.arm-otherwise", &[("client", client.as_str())])) " "
+                            a href="/me/again" { (words.say("me.arm-again")) }
                         }
                     } @else {
                         form method="post" action="/me/arm" {
@@ -87,11 +116,13 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, people
 /// `POST /me/arm`
 pub(super) async fn arm(sent: Fresh) -> Response<Body> {
     let wanted = sent.form.text("client");
-    let found = clients(&sent.by.people.answers.people(), &sent.by.account);
-    let Some((client, span)) = found.into_iter().find(|(client, _)| client.as_str() == wanted) else {
+    let by = by(&sent.by.held, &sent.by.visitor);
+    let found = clients(&sent.by.people.answers.people(), &sent.by.account, by);
+    let found = found.into_iter().find(|known| known.taken && known.client.as_str() == wanted);
+    let Some(Armable { client, span, .. }) = found else {
         return sent.by.fault(StatusCode::BAD_REQUEST);
     };
-    sent.done(move |admin, user| admin.act_for(user, &UserAct::Arm { client, span })).await
+    sent.done(move |admin, user| admin.act_for(user, &UserAct::Arm { client, span, by })).await
 }
 
 /// `POST /me/disarm`

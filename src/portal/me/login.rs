@@ -97,6 +97,7 @@ pub(super) async fn login(
             };
             let sight = Some(Sight::of(&account));
             let seat = Seat::new(accepted.user(), Right::LoggedIn, people.web.now(), sight);
+            let seat = Seat { method: Some(accepted.method()), ..seat };
             let (_, cookie) = people.seats.begin(&visitor, accepted.user().as_str(), seat);
             with_cookie(see_other("/me"), cookie)
         }

@@ -99,7 +99,7 @@ async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
     let body = html! {
         h1 { (title) }
         p { (words.with("me.hello", &[("user", view.details.fields.display_name.as_deref().unwrap_or(view.account.name.as_str()))])) }
-        (arming::section(words, &held, &view.account, &people))
+        (arming::section(words, (&held, &visitor), &view.account, &people))
         (methods::section(words, &held, &view))
         (phone::section(words, &held, &view.account, &people))
         (sessions::section(words, &held, &view.account, people.web.unix()))

@@ -15,6 +15,7 @@ use crate::base::name::UserName;
 use crate::engine::account::Account;
 use crate::engine::passkey::Assertion;
 use crate::engine::reason::Reason;
+use crate::engine::record::Method;
 use crate::portal::people::{People, Right, Seat, read};
 use crate::portal::sight::Sight;
 use crate::portal::web::form;
@@ -117,6 +118,7 @@ async fn finish(State(people): State<People>, Visited { visitor, form }: Visited
     match inner.answers.enter(&entry, assertion, inner.web.random()).await {
         ByPasskey::In(account) => {
             let seat = Seat::new(&user, Right::LoggedIn, people.web.now(), Some(Sight::of(account)));
+            let seat = Seat { method: Some(Method::Passkey), ..seat };
             let (_, cookie) = people.seats.begin(&visitor, user.as_str(), seat);
             with_cookie(see_other("/me"), cookie)
         }

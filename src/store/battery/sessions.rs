@@ -24,6 +24,8 @@ fn session(id: u64, station: &str, method: Method, token: Option<TokenId>) -> Ar
         until: since + Duration::from_hours(24 * 90),
         method,
         token,
+        pin: false,
+        passkey: false,
     })
 }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::base::name::Label;
 use crate::base::system::Entropy;
 use crate::base::time::UnixTime;
+use crate::engine::arming::ArmedBy;
 use crate::engine::record::LoginId;
 use crate::engine::special::{Armed, Block, Bypass, Special};
 use crate::store::admin::AdminFault;
@@ -60,8 +61,7 @@ pub(super) fn open_bypass(
 pub(super) fn arm(
     special: &mut Special,
     now: UnixTime,
-    client: &Label,
-    span: Duration,
+    (client, span, by): (&Label, Duration, ArmedBy),
     entropy: &mut dyn Entropy,
 ) -> Result<(), AdminFault> {
     if !(ARM_LEAST..=ARM_MOST).contains(&span) {
@@ -80,7 +80,7 @@ pub(super) fn arm(
         return Err(AdminFault::Invalid("too many logins are armed: wait a few minutes".to_owned()));
     }
     let (client, until) = (client.clone(), now + span);
-    special.armed.push(Armed { id: number(entropy), client, since: now, until });
+    special.armed.push(Armed { id: number(entropy), client, since: now, until, by });
     Ok(())
 }
 
@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_login_on_our_own_pages_is_never_armed() {
-        let arm = |client| UserAct::Arm { client: Label::new(client).unwrap(), span: ARM_MOST };
+        let arm =
+            |client| UserAct::Arm { client: Label::new(client).unwrap(), span: ARM_MOST, by: ArmedBy::Desk };
         let mut special = Special::default();
         for door in DOORS {
             assert!(act(&mut special, &arm(door), NOW).is_err_and(|fault| fault.contains("never armed")));
@@ -138,7 +139,7 @@ mod tests {
         let label = |name| Label::new(name).unwrap();
         let mut special = Special::default();
         for client in ["vpn", "rdg"] {
-            let arm = UserAct::Arm { client: label(client), span: ARM_LEAST };
+            let arm = UserAct::Arm { client: label(client), span: ARM_LEAST, by: ArmedBy::Desk };
             assert_eq!(act(&mut special, &arm, NOW), Ok(()));
         }
         let disarm = UserAct::Disarm { client: label("vpn") };

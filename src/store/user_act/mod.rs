@@ -19,6 +19,7 @@ use crate::base::secret::Secret;
 use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
+use crate::engine::arming::ArmedBy;
 use crate::engine::reason::Reason;
 use crate::engine::record::{LoginId, Tally};
 use crate::engine::role::Role;
@@ -89,6 +90,8 @@ pub enum UserAct<'a> {
         client: Label,
         /// For how long from now, [`ARM_LEAST`] to [`ARM_MOST`].
         span: Duration,
+        /// Who says so, and with what.
+        by: ArmedBy,
     },
     /// What was armed is so no more.
     Disarm {
@@ -225,7 +228,13 @@ impl UserAct<'_> {
                 let station = station.map(|net| format!(" from {net}")).unwrap_or_default();
                 format!("at {client}{station} until {}: {}", now + *span, why.trim())
             }
-            UserAct::Arm { client, span } => format!("at {client} until {}", now + *span),
+            UserAct::Arm { client, span, by } => {
+                let by = match by {
+                    ArmedBy::Desk => String::new(),
+                    ArmedBy::User { method, .. } => format!(" by {}", method.code()),
+                };
+                format!("at {client} until {}{by}", now + *span)
+            }
             UserAct::Disarm { client } => format!("at {client}"),
             UserAct::Unblock { why } | UserAct::Recovery { why, .. } => {
                 why.unwrap_or_default().trim().to_owned()
@@ -281,7 +290,7 @@ impl UserAct<'_> {
             UserAct::Bypass { client, station, span, why } => {
                 access::open_bypass(special, now, (client, *station, *span), why, entropy)?;
             }
-            UserAct::Arm { client, span } => access::arm(special, now, client, *span, entropy)?,
+            UserAct::Arm { client, span, by } => access::arm(special, now, (client, *span, *by), entropy)?,
             UserAct::Disarm { client } => access::disarm(special, client)?,
             UserAct::CancelBypasses => access::cancel_bypasses(special)?,
             UserAct::SetPin(secret) => codes::set_pin(special, user, keys, now, secret)?,
