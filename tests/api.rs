@@ -347,6 +347,11 @@ fn what_makes_no_sense_is_a_problem_and_nothing_is_done() {
         Some(29),
         "one was wrong before: {statuses:?}"
     );
+    let shaped = format!("Bearer radmfa_{}", "a".repeat(52));
+    for _ in 0..5 {
+        let guess = request(&office.host, "GET", "/api/v1/users", &[("Authorization", &shaped)], "");
+        assert_eq!(guess.status, 429);
+    }
     assert_eq!(office.ask("admin", "GET", "/users", "").status, 200);
 }
 

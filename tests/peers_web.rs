@@ -220,6 +220,41 @@ fn a_device_that_was_taken_back_is_told_so_by_its_own_key_alone() {
 }
 
 #[test]
+fn a_good_device_is_answered_whatever_others_send_from_its_address() {
+    let (site, service) = web("web-neighbours");
+    let (phone, stranger) = (Browser::new(&service, "phone"), Browser::new(&service, "stranger"));
+    let device = site.enrol(&phone, "phone");
+    let ask = |body: &Value| site.call("/device/api/questions", body).0;
+    for _ in 0..30 {
+        assert_eq!(ask(&stranger.asks("u1", &device, seconds_now())), 403);
+    }
+    // Whoever guesses on is told so, at a device that there is and at one that there is not; the phone beside is asked what it wants.
+    for _ in 0..5 {
+        assert_eq!(ask(&stranger.asks("u1", &device, seconds_now())), 429);
+        assert_eq!(ask(&stranger.asks("u1", "1", seconds_now())), 429);
+        assert_eq!(ask(&phone.asks("u1", &device, seconds_now())), 200);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    assert_eq!(ask(&stranger.asks("u1", &device, seconds_now())), 429);
+                }
+            });
+        }
+        for _ in 0..10 {
+            assert_eq!(ask(&phone.asks("u1", &device, seconds_now())), 200);
+        }
+    });
+    let challenge = site.gateway().password("u1", &site.user.password);
+    let told = phone.open(&service.message(0).body);
+    let own = ("u1", device.as_str());
+    let right = phone.answers(own, told["id"].as_str().unwrap(), "approve", &shown(&challenge));
+    assert_eq!(site.answer(&right).0, 204);
+    assert!(site.gateway().answer("u1", "", &challenge).accepts());
+}
+
+#[test]
 fn a_browser_that_is_gone_is_taken_back_and_the_login_goes_on_with_the_next_device() {
     let (site, service) = web("web-gone");
     let (old, new) = (Browser::new(&service, "old"), Browser::new(&service, "new"));
@@ -411,6 +446,39 @@ fn an_offer_ends_with_a_block_or_a_newer_one_and_a_device_from_elsewhere_finishe
     assert!(!site.command(&["device", "list", "u1"]).contains("my phone"));
     let (_, page) = visitor.ask("GET", "/setup/phone", "");
     assert_eq!(register(&value_after(&page, "data-secret=\"")), 200, "the invitation is as it was");
+}
+
+#[test]
+fn an_offer_ends_with_a_report_of_fraud_from_another_device() {
+    let (site, service) = web("web-offer-fraud");
+    let (phone, second) = (Browser::new(&service, "phone"), Browser::new(&service, "second"));
+    let device = site.enrol(&phone, "phone");
+    let base = format!("http://{}", site.portal);
+    let said = site.command(&["user", "invite", "u1", "--url", &base]);
+    let link =
+        said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
+    let mut visitor = Visitor { site: &site, cookies: Vec::new() };
+    let (_, page) = visitor.ask("GET", link, "");
+    assert_eq!(visitor.submit(&page, link, "").0, 303);
+    let (_, page) = visitor.ask("GET", "/setup/phone", "");
+    let secret = value_after(&page, "data-secret=\"");
+
+    let challenge = site.gateway().password("u1", &site.user.password);
+    assert!(!shown(&challenge).is_empty());
+    let told = phone.open(&service.message(0).body);
+    let fraud = phone.answers(("u1", &device), told["id"].as_str().unwrap(), "fraud", "");
+    assert_eq!(site.answer(&fraud).0, 204);
+    site.reasons("fraud-reported");
+
+    let address = second.address();
+    let endpoint = address.split(' ').next().unwrap();
+    let register = || site.call("/device/api/register", &registration(&second, &secret, endpoint, &second)).0;
+    assert_eq!(register(), 403, "whoever holds the link may be whom the report was about");
+    assert_eq!(visitor.ask("GET", "/setup/phone", "").0, 303, "nor is there a page any more");
+    site.command(&["user", "unblock", "u1"]);
+    assert_eq!(register(), 403, "it works once");
+    let listed = site.command(&["device", "list", "u1", "--format", "json"]);
+    assert!(!listed.contains("my phone"), "{listed}");
 }
 
 #[test]

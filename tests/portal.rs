@@ -119,7 +119,7 @@ fn callers_who_say_nothing_keep_nobody_out_and_are_hung_up_on() {
 }
 
 #[test]
-fn strangers_who_sign_nothing_right_make_no_more_than_so_many_reads_of_the_store() {
+fn strangers_who_sign_nothing_right_are_told_so_by_network() {
     let scratch = Scratch::new("portal-strangers");
     let portal = format!("127.0.0.1:{}", free_port());
     let _radmfa = serve(&scratch, &format!("listen={portal},proxies=127.0.0.1"));

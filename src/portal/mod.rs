@@ -119,6 +119,7 @@ fn router(settings: &Settings, means: Means, web: &Web) -> Router {
         desk: desk.clone(),
         offers: offers.clone(),
         wrong: device::throttle(),
+        pace: device::pace(),
     };
     let passkeys = Passkeys::new(web, desk.clone(), answers.clone());
     let approve = approve::routes(web, &answers, passkeys.clone());

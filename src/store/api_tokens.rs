@@ -129,6 +129,16 @@ pub fn revoke(admin: &mut dyn Admin, name: &Label) -> Result<(), AdminFault> {
     admin.change_memo(MEMO, &mut edit, Act::new(Reason::ApiTokenRevoked).note(name.as_str()))
 }
 
+/// Whether `secret` could be one at all, without asking a store: what it begins with, and 32 octets in Base32 behind it, as [`add`]
+/// writes them.
+#[must_use]
+pub fn is_shaped(secret: &Secret) -> bool {
+    let Some(rest) = secret.expose().strip_prefix(PREFIX.as_bytes()) else { return false };
+    let letters = rest.iter().all(|octet| matches!(octet, b'a'..=b'z' | b'2'..=b'7'));
+    // 256 bits are 51 letters and one bit, which the last one says.
+    rest.len() == 52 && letters && matches!(rest.last(), Some(b'a' | b'q'))
+}
+
 /// The token with this secret, if it is good at `now`.
 pub fn find(admin: &mut dyn Admin, secret: &Secret, now: UnixTime) -> Result<Option<ApiToken>, AdminFault> {
     let shown = hash(secret.expose());
@@ -177,4 +187,38 @@ fn write(tokens: &[ApiToken]) -> String {
         .collect();
     #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
     serde_json::to_string(&written).expect("JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::system::Fixed;
+    use crate::base::time::Tick;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn every_secret_that_is_made_has_the_shape_and_little_else_does() {
+        let fixed = |seed| Fixed { mono: Tick(0), unix: UnixTime(0), seed };
+        let mut admin = MemoryStore::new(Arc::new(fixed(0)), Box::new(fixed(0)));
+        for seed in 1..=TOKENS_MAX as u64 {
+            let name = Label::new(&format!("t{seed}")).unwrap();
+            let secret = add(&mut admin, &name, Role::Auditor, None, UnixTime(0), &mut fixed(seed)).unwrap();
+            assert!(is_shaped(&secret));
+            assert!(find(&mut admin, &secret, UnixTime(1)).unwrap().is_some_and(|token| token.name == name));
+        }
+        let good = format!("radmfa_{}a", "b".repeat(51));
+        assert!(is_shaped(&Secret::from(good.as_str())));
+        for other in [
+            "",
+            "radmfa_",
+            "radmfa_x",
+            &good[1..],
+            &good.to_uppercase(),
+            &format!("{good}a"),
+            &good.replace('b', "1"),
+            &format!("radmfa_{}", "b".repeat(52)),
+        ] {
+            assert!(!is_shaped(&Secret::from(other)), "{other}");
+        }
+    }
 }

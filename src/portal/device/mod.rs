@@ -5,8 +5,9 @@
 //! questions (signed by the device's key) ─► what is asked of it    answer (signed) ─► Answers ─► login
 //! ```
 //! A device is named by the store's number, its key never leaves the phone, and its signature stands over the whole of what it asks or
-//! says, at most a minute old. Invariants: whoever shows no good signature learns nothing, not even whether there is such a user, and has
-//! a device looked up only so often; an answer counts for the question of the device that signed it; a device that was taken back is told
+//! says, at most a minute old. Invariants: whoever shows no good signature learns nothing, not even whether there is such a user, and where
+//! there were too many of those, signatures are looked at one after the other ([`Pace`]): a good one is refused to nobody because of what
+//! others send from the same address; an answer counts for the question of the device that signed it; a device that was taken back is told
 //! so by its own key alone.
 
 mod offers;
@@ -29,7 +30,7 @@ use serde_json::json;
 
 pub(super) use self::offers::{Made, Offer, Offers};
 pub use self::proof::public_key;
-use self::proof::{Signed, signed_by};
+use self::proof::{Signed, is_signature, signed_by};
 use super::desk::{Desk, Fault};
 use super::factor::{take, tell};
 use super::fate;
@@ -38,6 +39,7 @@ use super::reply;
 use super::request::read;
 use super::sight::Sight;
 use super::web::Visitor;
+use super::web::pace::Pace;
 use super::web::throttle::{Throttle, network};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
@@ -64,6 +66,8 @@ pub(super) struct Devices {
     pub(super) offers: Offers,
     /// Signatures that were none, by network.
     pub(super) wrong: Arc<Throttle>,
+    /// Those from networks that have shown too many.
+    pub(super) pace: Arc<Pace>,
 }
 
 /// What is signed may be so old, or so far ahead, when it arrives.
@@ -72,12 +76,20 @@ const FRESH: Duration = Duration::from_mins(1);
 const WRONG: u32 = 30;
 /// … within so long.
 const WRONG_WITHIN: Duration = Duration::from_mins(10);
+/// How long a network that has shown more waits in its turn: 500 a second are looked at, of all such networks together. With the
+/// connections that there may be, a good one among them is answered within a second or so.
+const PACE: Duration = Duration::from_millis(2);
 /// The longest name of a device, in characters.
 const NAME_MAX: usize = 32;
 
 /// For [`Devices::wrong`].
 pub(super) fn throttle() -> Arc<Throttle> {
     Arc::new(Throttle::new(WRONG, WRONG_WITHIN))
+}
+
+/// For [`Devices::pace`].
+pub(super) fn pace() -> Arc<Pace> {
+    Arc::new(Pace::new(PACE))
 }
 
 /// The routes beneath `/device`.
@@ -365,11 +377,18 @@ impl Devices {
         let (Ok(user), Ok(id)) = (UserName::canonical(user.as_bytes()), device.parse::<i64>()) else {
             return Err(Unproven::Nobody);
         };
-        // The store has to be asked before anything is proved.
         let from = network(from);
-        if self.wrong.is_spent(from, self.answers.clock().mono()) {
-            return Err(Unproven::Again);
+        let wrong = || {
+            let count = self.wrong.count(from, self.answers.clock().mono());
+            if count > WRONG { Unproven::Again } else { Unproven::Nobody }
+        };
+        if !is_signature(signature) {
+            return Err(wrong());
         }
+        // The store has to be asked before anything is proved, and then there is a curve to reckon on: that is what guesses cost.
+        // Whether a signature is good nobody knows before, and a whole office, or a whole village, may be one address.
+        let spent = self.wrong.is_spent(from, self.answers.clock().mono());
+        let _turn = if spent { Some(self.pace.turn().await) } else { None };
         let account = match self.answers.user(user).await {
             UserAnswer::Found(account) => Some(account),
             UserAnswer::Unknown { .. } => None,
@@ -382,10 +401,7 @@ impl Devices {
             .filter(|device| {
                 device.key.as_ref().is_some_and(|key| signed_by(key, &Signed(lines), signature))
             });
-        known.cloned().ok_or_else(|| {
-            self.wrong.count(from, self.answers.clock().mono());
-            Unproven::Nobody
-        })
+        known.cloned().ok_or_else(wrong)
     }
 }
 

@@ -16,6 +16,13 @@ impl Signed<'_> {
     }
 }
 
+/// Whether `text` could be a signature at all, without looking whose: base64url of 64 octets, two numbers of the curve's order.
+pub(super) fn is_signature(text: &str) -> bool {
+    // A longer text is not even read.
+    text.len() == 86
+        && URL_SAFE_NO_PAD.decode(text).is_ok_and(|octets| Signature::from_slice(&octets).is_ok())
+}
+
 /// Whether `signature`, base64url of 64 octets, is that of `key` over `signed`.
 pub(super) fn signed_by(key: &[u8], signed: &Signed<'_>, signature: &str) -> bool {
     let check = || {
@@ -62,5 +69,10 @@ mod tests {
         );
         assert_eq!(public_key(&URL_SAFE_NO_PAD.encode([4; 65])), None);
         assert_eq!(public_key(""), None);
+        assert!(is_signature(&text));
+        let (cut, longer, zero) = (&text[1..], format!("{text}A"), URL_SAFE_NO_PAD.encode([0; 64]));
+        for none in ["", "AAAA", cut, &longer, &format!("+{cut}"), &zero] {
+            assert!(!is_signature(none), "{none}");
+        }
     }
 }

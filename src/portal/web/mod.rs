@@ -12,6 +12,7 @@
 
 mod assets;
 pub mod form;
+pub mod pace;
 pub mod page;
 pub mod sent;
 pub mod session;

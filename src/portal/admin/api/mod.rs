@@ -4,7 +4,8 @@
 //! request ─ route (routes.rs) ─ token ─ parameters and body, bounded ─ Office ─ JSON
 //! ```
 //! Invariants: a route is reached only where it stands in [`routes::ROUTES`], which the description is made of too; nothing is looked up
-//! for a caller whose token is not good; no answer lists more than [`PAGE_MAX`] things.
+//! for a caller whose token is not good; what is no token by its looks asks no store, and where too many were wrong the others are
+//! looked for one after the other, so that whoever guesses is nobody else's delay at the desk; no answer lists more than [`PAGE_MAX`] things.
 
 mod answers;
 pub mod description;
@@ -32,6 +33,7 @@ use crate::base::text::is_unprintable;
 use crate::portal::desk;
 use crate::portal::request::{self, Read};
 use crate::portal::serving::Caller as From;
+use crate::portal::web::pace::Pace;
 use crate::portal::web::throttle::{Throttle, network};
 use crate::store::admin::AdminFault;
 use crate::store::api_tokens;
@@ -43,11 +45,15 @@ const WRONG_MOST: u32 = 30;
 /// … within so long.
 const WRONG_WITHIN: Duration = Duration::from_mins(5);
 
+/// How long a network that has shown more waits in its turn: 200 tokens a second are looked for, of all such networks together.
+const PACE: Duration = Duration::from_millis(5);
+
 /// What its requests share.
 #[derive(Clone)]
 pub(super) struct Api {
     pub(super) office: Office,
     wrong: Arc<Throttle>,
+    pace: Arc<Pace>,
 }
 
 /// What is wrong with a request.
@@ -136,7 +142,8 @@ impl Asked {
 
 /// The routes of the interface.
 pub(super) fn router(office: Office) -> Router {
-    let api = Api { office, wrong: Arc::new(Throttle::new(WRONG_MOST, WRONG_WITHIN)) };
+    let (wrong, pace) = (Throttle::new(WRONG_MOST, WRONG_WITHIN), Pace::new(PACE));
+    let api = Api { office, wrong: Arc::new(wrong), pace: Arc::new(pace) };
     Router::new().route("/api/{*rest}", any(handle)).with_state(api)
 }
 
@@ -178,18 +185,21 @@ impl Api {
             || Problem::new(StatusCode::UNAUTHORIZED, "a bearer's token that is good is needed");
         let now = self.office.pulse.clock().mono();
         let secret = shown.ok_or_else(unauthorized)?;
+        // Wrong ones alone are refused: a good one behind the same address is no guess.
+        let wrong = || {
+            if self.wrong.admits(from, now) {
+                return unauthorized();
+            }
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens: wait a few minutes")
+        };
+        if !api_tokens::is_shaped(&secret) {
+            return Err(wrong());
+        }
+        // The desk is used in turn. Whoever guesses has one place in it at most.
+        let _turn = if self.wrong.is_spent(from, now) { Some(self.pace.turn().await) } else { None };
         let at = self.office.pulse.now();
         let found = self.office.desk.read(move |admin| api_tokens::find(admin, &secret, at)).await;
-        let Some(token) = found.map_err(Fault::from)? else {
-            // Wrong ones alone are held up: a good one behind the same address is no guess.
-            if self.wrong.admits(from, now) {
-                return Err(unauthorized());
-            }
-            return Err(Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many wrong tokens: wait a few minutes",
-            ));
-        };
+        let token = found.map_err(Fault::from)?.ok_or_else(wrong)?;
         Ok(Caller::program(token.name.as_str(), token.role))
     }
 }
