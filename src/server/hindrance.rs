@@ -82,12 +82,22 @@ pub enum Hindrance {
         /// Where that is so.
         places: Vec<String>,
     },
+    /// Pushes were ignored or denied too often, and nothing else would reach the user.
+    PushPaused {
+        /// Since when.
+        since: UnixTime,
+        /// Until when.
+        until: UnixTime,
+    },
     /// The telephone number was changed, and nothing else would reach the user.
     PhoneHeld {
         /// Until when.
         until: UnixTime,
     },
 }
+
+/// Why no push is sent.
+pub const PAUSED: &str = "no push is sent, after three that were ignored or denied,";
 
 /// The user as a login finds it.
 pub fn account(admin: &mut dyn Admin, name: &UserName) -> Result<Account, AdminFault> {
@@ -133,6 +143,9 @@ pub fn hindrances(account: &Account, people: &People, past: &Past, now: UnixTime
         found.push(if enrolled { Hindrance::NoUsableToken { since } } else { Hindrance::NoToken { since } });
     }
     if reached && !account.can_be_asked(now) && !people.messages(account, now) {
+        if let Some((since, until)) = past.paused {
+            found.push(Hindrance::PushPaused { since, until });
+        }
         let lacks = |asked: &&Asked| asked.concerns(account) && lacks_passkey(account, &asked.login);
         let places: Vec<String> =
             people.asked.iter().filter(lacks).map(|asked| printable(&asked.place())).collect();
@@ -182,6 +195,7 @@ impl Hindrance {
             Hindrance::NoPin { .. } => "no-pin",
             Hindrance::PinExpired { .. } => "pin-expired",
             Hindrance::NoPasskey { .. } => "no-passkey",
+            Hindrance::PushPaused { .. } => "push-paused",
             Hindrance::PhoneHeld { .. } => "phone-held",
         }
     }
@@ -194,6 +208,7 @@ impl Hindrance {
             | Hindrance::Locked { since, .. }
             | Hindrance::Waits { since, .. }
             | Hindrance::Withheld { since, .. }
+            | Hindrance::PushPaused { since, .. }
             | Hindrance::PinExpired { since, .. } => Some(*since),
             Hindrance::PhoneHeld { .. } | Hindrance::NoPasskey { .. } => None,
             Hindrance::Disabled { since }
@@ -210,6 +225,7 @@ impl Hindrance {
             Hindrance::Blocked { until, .. }
             | Hindrance::Waits { until, .. }
             | Hindrance::Withheld { until, .. }
+            | Hindrance::PushPaused { until, .. }
             | Hindrance::PhoneHeld { until } => Some(*until),
             _ => None,
         }
@@ -223,7 +239,7 @@ impl Hindrance {
             Hindrance::Locked { failures, .. } | Hindrance::Waits { failures, .. } => {
                 Some(failures.to_string())
             }
-            Hindrance::NoPin { places, .. } => Some(places.join(", ")),
+            Hindrance::NoPin { places, .. } | Hindrance::NoPasskey { places } => Some(places.join(", ")),
             Hindrance::PinExpired { place, .. } => Some(place.clone()),
             _ => None,
         }
@@ -267,6 +283,9 @@ impl Hindrance {
                 "pushes are approved by passkey alone at {}, and the user has none: radmfa user invite",
                 places.join(", ")
             ),
+            Hindrance::PushPaused { since, until } => {
+                format!("{PAUSED} since {since} until {until}")
+            }
             Hindrance::PhoneHeld { until } => {
                 format!("the telephone number was changed: codes go to the new one from {until} on")
             }

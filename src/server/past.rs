@@ -1,14 +1,17 @@
 //! What the trail says of a user that the user's record does not: since when somebody is kept out, and whether passwords
-//! are held back from the directory.
+//! are held back from the directory, or pushes from the phone.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::people::People;
+use super::phones::{PAUSE, STRIKES, STRIKES_WITHIN};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::Account;
 use crate::engine::policy::PinWanted;
 use crate::engine::reason::Reason;
+use crate::engine::record::Method;
 use crate::store::admin::{Admin, AdminFault, AuditFilter, AuditRow};
 use crate::store::report::Filter;
 
@@ -28,6 +31,8 @@ pub struct Past {
     pub pin_removed: Option<UnixTime>,
     /// Passwords are held back, and until when.
     pub withheld: Option<(UnixTime, UnixTime)>,
+    /// No push is sent, and until when.
+    pub paused: Option<(UnixTime, UnixTime)>,
 }
 
 impl Past {
@@ -49,6 +54,12 @@ impl Past {
                 AuditFilter { since: Some(now - window), user, limit: PAGE, ..AuditFilter::default() };
             let rows = admin.audit(&filter)?;
             past.withheld = withheld(&rows, window).filter(|(_, until)| now < *until);
+        }
+        if account.special.as_ref().is_some_and(|special| special.active_devices().next().is_some()) {
+            let since = Some(now - PAUSE - STRIKES_WITHIN);
+            let user = Some(account.name.clone());
+            let rows = admin.audit(&AuditFilter { since, user, limit: PAGE, ..AuditFilter::default() })?;
+            past.paused = paused(&rows).filter(|(_, until)| now < *until);
         }
         Ok(past)
     }
@@ -125,9 +136,47 @@ fn withheld(rows: &[AuditRow], window: Duration) -> Option<(UnixTime, UnixTime)>
     Some((since?, wrong? + window))
 }
 
+/// Since when no push is sent, and until when, by the rows of late, newest first. Each server counts what it asked itself.
+fn paused(rows: &[AuditRow]) -> Option<(UnixTime, UnixTime)> {
+    let push = Method::Push.code();
+    let asked: HashSet<_> = rows
+        .iter()
+        .filter(|row| row.reason == Reason::PhoneAsked.code() && row.method == push)
+        .map(|row| row.login)
+        .collect();
+    let mut servers: HashMap<&str, (VecDeque<UnixTime>, Option<UnixTime>)> = HashMap::new();
+    for row in rows.iter().rev().filter(|row| asked.contains(&row.login)) {
+        let (strikes, since) = servers.entry(&row.server).or_default();
+        match Reason::parse(&row.reason) {
+            Some(Reason::PhoneApproved) => {
+                strikes.clear();
+                *since = None;
+            }
+            Some(
+                Reason::PhoneDenied
+                | Reason::NumberWrong
+                | Reason::FraudReported
+                | Reason::NoAnswer
+                | Reason::Abandoned,
+            ) => {
+                strikes.retain(|strike| row.time.since(*strike) < STRIKES_WITHIN);
+                strikes.push_back(row.time);
+                if strikes.len() >= STRIKES {
+                    strikes.clear();
+                    *since = Some(row.time);
+                }
+            }
+            _ => {}
+        }
+    }
+    let since = servers.into_values().filter_map(|(_, since)| since).max()?;
+    Some((since, since + PAUSE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::record::LoginId;
 
     fn row(seconds: u64, verdict: &str, reason: Reason) -> AuditRow {
         AuditRow {
@@ -154,6 +203,39 @@ mod tests {
             assert_eq!(withheld(&rows, hour), None);
         }
         assert_eq!(withheld(&rows[2..], hour), None);
+    }
+
+    #[test]
+    fn pushes_are_paused_after_three_that_were_ignored_or_denied_at_one_server() {
+        // Oldest first: the server, the second, and what came of a push.
+        let of = |list: &[(&str, u64, Reason)]| {
+            let rows = list.iter().enumerate().flat_map(|(number, (server, seconds, reason))| {
+                let login = LoginId::from_number(number as u64);
+                let method = if *reason == Reason::Abandoned { Method::None } else { Method::Push };
+                let here = |method: Method, row: AuditRow| AuditRow {
+                    login,
+                    server: (*server).to_owned(),
+                    method: method.code().to_owned(),
+                    ..row
+                };
+                [
+                    here(Method::Push, row(*seconds, "noted", Reason::PhoneAsked)),
+                    here(method, row(*seconds, "rejected", *reason)),
+                ]
+            });
+            paused(&rows.rev().collect::<Vec<_>>())
+        };
+        let (denied, approved) = (Reason::PhoneDenied, Reason::PhoneApproved);
+        let three = [("a", 0, denied), ("a", 60, Reason::NoAnswer), ("a", 599, Reason::Abandoned)];
+        let since = UnixTime::from_secs(599);
+        assert_eq!(of(&three), Some((since, since + PAUSE)));
+        assert_eq!(of(&three[..2]), None);
+        assert_eq!(of(&[("a", 0, denied), ("a", 60, denied), ("a", 600, denied)]), None, "too far apart");
+        assert_eq!(of(&[("a", 0, denied), ("a", 60, denied), ("b", 61, denied)]), None, "of two servers");
+        assert_eq!(of(&[("a", 0, denied), ("a", 1, denied), ("a", 2, approved), ("a", 3, denied)]), None);
+        assert_eq!(of(&[&three[..], &[("a", 700, approved)]].concat()), None);
+        let given_up = row(700, "rejected", Reason::Abandoned);
+        assert_eq!(paused(&[given_up.clone(), given_up.clone(), given_up]), None, "nobody was asked");
     }
 
     #[test]

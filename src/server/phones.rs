@@ -25,11 +25,11 @@ use crate::engine::reason::Reason;
 use crate::engine::record::LoginId;
 
 /// So many pushes that were ignored or denied …
-const STRIKES: usize = 3;
+pub(super) const STRIKES: usize = 3;
 /// … within so long …
-const STRIKES_WITHIN: Duration = Duration::from_mins(10);
+pub(super) const STRIKES_WITHIN: Duration = Duration::from_mins(10);
 /// … stop them for so long.
-const PAUSE: Duration = Duration::from_mins(15);
+pub(super) const PAUSE: Duration = Duration::from_mins(15);
 /// So many of a user's logins that asked are known to tell their copies.
 const LATELY_MAX: usize = 4;
 /// For so long after its end a question is still known, to tell a late answer from a forged one.

@@ -101,6 +101,7 @@ fn is_of_this_report(hindrance: &Hindrance) -> bool {
         | Hindrance::NoToken { .. }
         | Hindrance::NoUsableToken { .. }
         | Hindrance::NoPasskey { .. }
+        | Hindrance::PushPaused { .. }
         | Hindrance::NoPin { .. }
         | Hindrance::PinExpired { .. }
         | Hindrance::PhoneHeld { .. } => false,

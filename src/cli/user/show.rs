@@ -11,7 +11,7 @@ use crate::cli::store::{Missing, clock, open, said};
 use crate::config::flags::StoreFlags;
 use crate::config::show_span;
 use crate::engine::special::Special;
-use crate::server::hindrance::{Hindrance, account, hindrances};
+use crate::server::hindrance::{Hindrance, PAUSED, account, hindrances};
 use crate::server::past::Past;
 use crate::store::admin::UserDetails;
 
@@ -26,7 +26,7 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
     let hindrances = hindrances(&account, &settings.people, &past, now);
     let special = account.special.unwrap_or_default();
     if format == Format::Table {
-        return table(&user, of_late, &special, &hindrances, now);
+        return table((&user, of_late), &special, &past, &hindrances, now);
     }
     let mut listing = Listing::new(super::columns!(
         "wrong-codes-in-30-days",
@@ -35,15 +35,16 @@ pub(super) fn run(name: &UserName, format: Format, store: &StoreFlags) -> anyhow
         "open-bypasses",
         "cannot-log-in",
         "remembered",
+        "pushes-paused-until",
     ));
     let cells = super::cells(&user).into_iter().chain([json!(of_late)]);
-    let mut cells = cells.chain(more_cells(&special, &hindrances, now));
-    listing.row(std::array::from_fn::<_, 21, _>(|_| cells.next().unwrap_or_default()));
+    let mut cells = cells.chain(more_cells(&special, &past, &hindrances, now));
+    listing.row(std::array::from_fn::<_, 22, _>(|_| cells.next().unwrap_or_default()));
     listing.print(format)
 }
 
 /// What `user list` does not have.
-fn more_cells(special: &Special, hindrances: &[Hindrance], now: UnixTime) -> [Value; 5] {
+fn more_cells(special: &Special, past: &Past, hindrances: &[Hindrance], now: UnixTime) -> [Value; 6] {
     let time = |time: Option<UnixTime>| json!(time.map(|time| time.to_string()));
     let hindrances = hindrances.iter().map(|hindrance| {
         json!({
@@ -59,13 +60,14 @@ fn more_cells(special: &Special, hindrances: &[Hindrance], now: UnixTime) -> [Va
         json!(special.bypasses.iter().filter(|bypass| now < bypass.until).count()),
         Value::Array(hindrances.collect()),
         json!(open_ones(special, now).count()),
+        time(past.paused.map(|(_, until)| until)),
     ]
 }
 
 fn table(
-    user: &UserDetails,
-    of_late: u32,
+    (user, of_late): (&UserDetails, u32),
     special: &Special,
+    past: &Past,
     hindrances: &[Hindrance],
     now: UnixTime,
 ) -> anyhow::Result<()> {
@@ -120,6 +122,9 @@ fn table(
         let (name, channel) = (printable(&device.name), &device.channel);
         let passkey = if device.passkey { ", approves with a passkey alone" } else { "" };
         line("device", &format!("{name} by {channel} since {}{passkey}", device.since))?;
+    }
+    if let Some((since, until)) = past.paused {
+        line("pushes", &format!("{PAUSED} since {since} until {until}; codes work"))?;
     }
     for passkey in &special.passkeys {
         let last = passkey.used.map_or("never used".to_owned(), |moment| format!("last used {moment}"));

@@ -51,6 +51,8 @@ pub struct UserView {
     pub phone: Option<String>,
     /// Until when no code goes to it, because it was changed.
     pub phone_held_until: Option<String>,
+    /// Until when no push is sent, because too many were ignored or denied.
+    pub pushes_paused_until: Option<String>,
     /// Groups.
     pub groups: Vec<String>,
     /// When the user was made.
@@ -312,6 +314,7 @@ pub fn user(
         line: line(&details),
         phone: details.fields.phone.as_deref().map(printable),
         phone_held_until: special.holds_phone(now).map(text),
+        pushes_paused_until: past.paused.map(|(_, until)| text(until)),
         groups: groups.collect(),
         created: text(details.created),
         role: special.role.map(Role::code),

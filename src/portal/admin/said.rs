@@ -78,6 +78,8 @@ pub(super) fn hindrance(words: Words, found: &HindranceView) -> String {
         "no-pin" => "admin.why-no-pin",
         "pin-expired" => "admin.why-pin-expired",
         "phone-held" => "admin.why-phone-held",
+        "push-paused" => "admin.why-push-paused",
+        "no-passkey" => "admin.why-no-passkey",
         "no-usable-token" => "admin.why-no-usable-token",
         _ => "admin.why-no-token",
     };
@@ -151,6 +153,40 @@ mod tests {
         let hungarian = Words::choose(["hu"]);
         assert_eq!(method(hungarian, "none"), "");
         assert_eq!(method(hungarian, "x-new"), "x-new");
+    }
+
+    #[test]
+    fn every_hindrance_has_words_of_its_own_in_every_language() {
+        let known = [
+            "no-token",
+            "disabled",
+            "blocked",
+            "locked",
+            "waits",
+            "password-withheld",
+            "no-usable-token",
+            "no-pin",
+            "pin-expired",
+            "no-passkey",
+            "push-paused",
+            "phone-held",
+        ];
+        for words in languages() {
+            let said: std::collections::HashSet<String> = known
+                .iter()
+                .map(|why| {
+                    let found = HindranceView {
+                        why,
+                        since: None,
+                        until: None,
+                        sentence: String::new(),
+                        detail: None,
+                    };
+                    hindrance(words, &found)
+                })
+                .collect();
+            assert_eq!(said.len(), known.len(), "{}", words.code());
+        }
     }
 
     #[test]

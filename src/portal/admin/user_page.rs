@@ -167,6 +167,7 @@ fn facts(words: Words, user: &UserView) -> Markup {
         (words.say("admin.mail"), user.line.mail.clone()),
         (words.say("admin.phone"), user.phone.clone()),
         (words.say("admin.phone-held"), user.phone_held_until.clone()),
+        (words.say("admin.pushes-paused"), user.pushes_paused_until.clone()),
         (words.say("admin.groups"), joined(user.groups.iter().cloned())),
         (
             words.say("admin.role"),

@@ -154,7 +154,8 @@ fn schemas() -> Value {
     if let (Some(user), Value::Object(more)) = (
         user.as_object_mut(),
         json!({
-            "phone": maybe("string"), "phone_held_until": maybe("string"), "groups": texts, "created": text,
+            "phone": maybe("string"), "phone_held_until": maybe("string"),
+            "pushes_paused_until": maybe("string"), "groups": texts, "created": text,
             "role": maybe("string"), "local_password": flag, "wrong_codes_in_30_days": number,
             "recovery_codes_left": number, "invited_until": maybe("string"), "invitation_expired": flag, "cannot_log_in": array("Hindrance"), "token_details": array("Token"),
             "devices": array("Device"), "passkeys": array("Passkey"), "bypasses": array("Bypass"), "sessions": array("Session"),
