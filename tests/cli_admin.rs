@@ -128,6 +128,27 @@ fn a_token_is_made_with_its_qr_code_and_its_codes_work_once() {
 }
 
 #[test]
+fn a_token_is_checked_before_it_is_handed_out_and_that_code_lets_nobody_in() {
+    let desk = Desk::new("cli-token-stock");
+    desk.ok("user add alice");
+    desk.write("tokens.csv", &format!("serial,secret\nS-1,{SEED}\n"));
+    desk.ok("token import tokens.csv");
+    let (code, wrong) = (support::code::now(SEED), support::code::wrong(SEED));
+    assert!(desk.fails(&format!("token verify S-1 {wrong}"), 1).starts_with("error: wrong: "));
+    assert!(desk.fails("token verify S-1 12345", 2).contains("has 6 digits"));
+    desk.ok("token disable S-1");
+    assert!(desk.fails(&format!("token verify S-1 {code}"), 1).contains("radmfa token enable S-1"));
+    desk.ok("token enable S-1");
+    assert_eq!(desk.ok(&format!("token verify S-1 {code}")), "right: token S-1, which is nobody's yet\n");
+    let used = "this code of token S-1, or a later one, was used already";
+    assert!(desk.fails(&format!("token verify S-1 {code}"), 1).contains(used));
+    desk.ok("token assign S-1 alice");
+    assert!(desk.fails(&format!("token verify S-1 {code}"), 1).contains(used));
+    let rows = desk.ok("audit export --since 1d --format jsonl");
+    assert_eq!(rows.matches("\"token-verified\"").count(), 1, "{rows}");
+}
+
+#[test]
 fn a_token_whose_clock_is_off_is_told_from_a_wrong_token() {
     let desk = Desk::new("cli-token-drift");
     desk.write("tokens.csv", &format!("user,serial,secret\nalice,T-1,{SEED}\n"));
@@ -158,7 +179,7 @@ fn a_token_goes_from_hand_to_hand() {
     desk.ok("token enable T-1");
     assert!(desk.ok("user remove bob").contains("token T-1 is assigned to nobody now"));
     assert!(desk.ok("token list --unassigned --format csv").contains("\nT-1,,yes,totp,SHA256,8,60,,,"));
-    assert!(desk.fails("token verify T-1 12345678", 1).contains("radmfa token assign T-1 USER"));
+    assert!(desk.fails("token resync T-1 12345678 12345679", 1).contains("radmfa token assign T-1 USER"));
     desk.ok("token assign T-1 alice");
     desk.ok("token unassign T-1");
     desk.ok("token remove T-1");

@@ -93,6 +93,14 @@ pub trait Admin: Send {
     /// Changes what is known of a token as `edit` does, in one transaction with its reading.
     fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault>;
 
+    /// Shows a token that is nobody's to `judge`, with its seed, and uses up the step or counter that is answered, with a row in the
+    /// trail; `None` changes nothing. It may be asked more than once. [`AdminFault::Invalid`] where somebody owns the token.
+    fn verify_stock(
+        &mut self,
+        serial: &str,
+        judge: &mut dyn FnMut(&TokenDetails, &Secret) -> Option<u64>,
+    ) -> Result<(), AdminFault>;
+
     /// Gives a token another serial number, [`AdminFault::Exists`] where it is taken. Steps it has spent stay spent, under
     /// both numbers.
     fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault>;
@@ -426,6 +434,10 @@ impl AdminFault {
 
     pub(super) fn nobodys(serial: &str) -> AdminFault {
         AdminFault::Invalid(format!("token {serial} belongs to nobody, so nobody needs another in its place"))
+    }
+
+    pub(super) fn somebodys(serial: &str) -> AdminFault {
+        AdminFault::Invalid(format!("token {serial} belongs to somebody by now"))
     }
 
     pub(super) fn itself(serial: &str) -> AdminFault {

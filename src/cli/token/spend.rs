@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::secret::Secret;
 use crate::base::system::random;
 use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
@@ -13,11 +14,12 @@ use crate::engine::reason::Reason;
 use crate::engine::record::{CommitAnswer, Conflict, Guard, Method, Record, Row};
 use crate::factor::oath::{self, Drift};
 use crate::store::act::Act;
-use crate::store::admin::Admin;
+use crate::store::admin::{Admin, TokenDetails};
 
-/// A usable token of a user, opened.
+/// A usable token, opened.
 pub(super) struct Opened {
-    pub(super) account: Account,
+    /// Whose it is; `None`: nobody's yet.
+    pub(super) account: Option<Account>,
     pub(super) token: Token,
     pub(super) now: UnixTime,
 }
@@ -36,24 +38,23 @@ pub(super) fn open_token(admin: &mut dyn Admin, serial: &str) -> anyhow::Result<
         return Err(Failure::failed(format!("token {shown} cannot be read")).into());
     };
     let token = account.tokens.iter().find(|token| token.serial == details.serial).cloned();
-    let token = token.ok_or_else(nobodys)?;
-    let now = clock().unix();
-    if !token.enabled {
-        return Err(Failure::failed(format!("token {shown} is disabled"))
-            .hint(format!("radmfa token enable {shown}"))
-            .into());
-    }
-    if token.is_early(now) {
-        return Err(Failure::failed(format!("token {shown} is not good yet"))
-            .hint(format!("radmfa token set {shown} --starts DATE"))
-            .into());
-    }
-    if token.is_expired(now) {
-        return Err(Failure::failed(format!("token {shown} has expired"))
-            .hint(format!("radmfa token set {shown} --expires DATE"))
-            .into());
-    }
-    Ok(Opened { account, token, now })
+    Opened { account: Some(account), token: token.ok_or_else(nobodys)?, now: clock().unix() }.usable()
+}
+
+/// A token in stock, whose seed is `seed`.
+pub(super) fn open_stock(details: &TokenDetails, seed: &Secret) -> anyhow::Result<Opened> {
+    let token = Token {
+        id: details.id,
+        serial: Arc::clone(&details.serial),
+        enabled: details.enabled,
+        parameters: details.parameters,
+        last_step: details.last_step,
+        drift: details.drift,
+        expires: details.fields.expires,
+        starts: details.fields.starts,
+        seed: Some(seed.clone()),
+    };
+    Opened { account: None, token, now: clock().unix() }.usable()
 }
 
 /// What was found.
@@ -64,6 +65,23 @@ pub(super) struct Found {
 }
 
 impl Opened {
+    fn usable(self) -> anyhow::Result<Opened> {
+        let Opened { token, now, .. } = &self;
+        let shown = printable(&token.serial);
+        let fault = if !token.enabled {
+            Failure::failed(format!("token {shown} is disabled")).hint(format!("radmfa token enable {shown}"))
+        } else if token.is_early(*now) {
+            Failure::failed(format!("token {shown} is not good yet"))
+                .hint(format!("radmfa token set {shown} --starts DATE"))
+        } else if token.is_expired(*now) {
+            Failure::failed(format!("token {shown} has expired"))
+                .hint(format!("radmfa token set {shown} --expires DATE"))
+        } else {
+            return Ok(self);
+        };
+        Err(fault.into())
+    }
+
     /// `code` as a number.
     pub(super) fn number(&self, code: &str) -> anyhow::Result<u32> {
         let digits = self.token.parameters.digits;
@@ -83,7 +101,8 @@ impl Opened {
     /// Uses up what was found, with a row in the trail.
     pub(super) fn spend(&self, admin: &mut dyn Admin, found: &Found) -> anyhow::Result<()> {
         let Opened { account, token, now } = self;
-        let act = Act::new(found.reason).on(&account.name, account.id).token(&token.serial);
+        let whose = account.as_ref().map(|account| (&account.name, account.id));
+        let act = Act::new(found.reason).on_any(whose).token(&token.serial);
         let act = act.row(admin.origin(), *now, random(&mut entropy()?));
         let row =
             Row { method: Method::of(token), spent: Some((token.id, found.step)), drift: found.drift, ..act };

@@ -2,8 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use super::spend::{Found, Opened, open_token};
+use super::spend::{Found, Opened, open_stock, open_token};
 use crate::base::name::Label;
+use crate::base::secret::Secret;
 use crate::cli::failure::Failure;
 use crate::cli::output::{note, printable, say};
 use crate::cli::store::said;
@@ -12,6 +13,7 @@ use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
 use crate::factor::oath::{self, Moving};
 use crate::server::people::{Asked, People};
+use crate::store::admin::{Admin, TokenDetails};
 
 /// Check a code of a token; a right one is used up
 ///
@@ -49,10 +51,19 @@ impl Verify {
             Failure::usage(format!("the configuration has no client {client}")).hint(hint)
         })?;
         let mut admin = self.why.open(&self.store)?;
-        let opened = open_token(&mut *admin, &self.serial)?;
-        let step = find(&opened, &self.code, reach)?;
-        opened.spend(&mut *admin, &Found { step, drift: None, reason: Reason::TokenVerified })?;
-        say(format!("right: token {} of {}", printable(&self.serial), opened.account.name))?;
+        let in_stock = admin.token(&self.serial).map_err(Failure::from)?.user.is_none();
+        let (opened, step) = if in_stock {
+            let found = stock(&mut *admin, &self.serial, &self.code, reach)?;
+            say(format!("right: token {}, which is nobody's yet", printable(&self.serial)))?;
+            found
+        } else {
+            let opened = open_token(&mut *admin, &self.serial)?;
+            let step = find(&opened, &self.code, reach)?;
+            opened.spend(&mut *admin, &Found { step, drift: None, reason: Reason::TokenVerified })?;
+            let owner = opened.account.as_ref().map_or_else(String::new, |owner| owner.name.to_string());
+            say(format!("right: token {} of {owner}", printable(&self.serial)))?;
+            (opened, step)
+        };
         let narrower = narrower(&opened, &people, step);
         if self.client.is_none() && !narrower.is_empty() {
             note(format!("note: too far from its time for {}", narrower.join(", ")));
@@ -61,9 +72,24 @@ impl Verify {
     }
 }
 
+/// Looks at a token that nobody owns, before it is handed out; what it showed is used up there, too.
+fn stock(admin: &mut dyn Admin, serial: &str, code: &str, reach: (u8, u8)) -> anyhow::Result<(Opened, u64)> {
+    let mut judged = Err(Failure::failed("the token was not read").into());
+    let mut judge = |details: &TokenDetails, seed: &Secret| {
+        judged = open_stock(details, seed).and_then(|opened| {
+            let step = find(&opened, code, reach)?;
+            Ok((opened, step))
+        });
+        judged.as_ref().ok().map(|(_, step)| *step)
+    };
+    admin.verify_stock(serial, &mut judge).map_err(Failure::from)?;
+    judged
+}
+
 /// Where a login would not take the code of `step`.
 fn narrower(opened: &Opened, people: &People, step: u64) -> Vec<String> {
-    let asked = people.asked.iter().filter(|asked| asked.concerns(&opened.account));
+    let concerns = |asked: &&Asked| opened.account.as_ref().is_none_or(|owner| asked.concerns(owner));
+    let asked = people.asked.iter().filter(concerns);
     let narrow =
         asked.filter(|asked| !near(opened, (asked.login.window, asked.login.look_ahead)).contains(&step));
     narrow.map(Asked::place).collect()

@@ -220,6 +220,7 @@ macro_rules! battery {
             what_is_known_of_a_token_is_kept
             a_token_begins_with_the_clock_and_the_start_that_its_file_says
             whoever_lost_a_token_is_no_newcomer
+            a_token_in_stock_is_looked_at_and_what_it_showed_is_used_up
             a_renamed_token_works_on_and_its_spent_steps_stay_under_both_numbers
             a_token_in_stock_or_a_new_one_takes_a_lost_one_s_place
             drift_follows_the_rows_through_restarts_and_snapshots

@@ -160,6 +160,39 @@ pub(in crate::store) fn whoever_lost_a_token_is_no_newcomer<B: Bench>() {
     assert_eq!(["alice", "bob", "carol", "dora"].map(enrolled), [true, true, true, false]);
 }
 
+pub(in crate::store) fn a_token_in_stock_is_looked_at_and_what_it_showed_is_used_up<B: Bench>() {
+    let bench = B::new();
+    enrol(&bench, "alice");
+    let mut admin = bench.admin();
+    let stock = token("S1", None);
+    admin.add_token(&stock).unwrap();
+    let mut seen = None;
+    let look = |admin: &mut dyn Admin, serial: &str, step, seen: &mut Option<_>| {
+        admin.verify_stock(serial, &mut |token, seed| {
+            *seen = Some((token.last_step, *seed == stock.seed));
+            step
+        })
+    };
+    look(&mut *admin, "S1", None, &mut seen).unwrap();
+    assert_eq!((seen, admin.token("S1").unwrap().last_step), (Some((None, true)), None), "nothing was shown");
+    look(&mut *admin, "S1", Some(50), &mut seen).unwrap();
+    look(&mut *admin, "S1", Some(49), &mut seen).unwrap();
+    assert_eq!(seen, Some((Some(50), true)));
+    for (serial, fault) in [("T-alice", "belongs to somebody"), ("S9", "there is no token S9")] {
+        let said = look(&mut *admin, serial, Some(1), &mut seen).unwrap_err().to_string();
+        assert!(said.contains(fault), "{said}");
+    }
+    let rows = admin.audit(&AuditFilter::default()).unwrap();
+    let verified = rows.iter().filter(|row| row.reason == "token-verified");
+    assert!(verified.clone().count() == 2 && verified.clone().all(|row| row.user.is_none()), "{rows:?}");
+    // Its owner shows it something newer.
+    admin.assign_token("S1", Some(&name("alice"))).unwrap();
+    let bench = bench.restart();
+    let alice = find(&bench, "alice");
+    let held = alice.tokens.iter().find(|token| &*token.serial == "S1").unwrap();
+    assert_eq!(held.last_step, Some(50));
+}
+
 pub(in crate::store) fn a_renamed_token_works_on_and_its_spent_steps_stay_under_both_numbers<B: Bench>() {
     let bench = B::new();
     let alice = enrol(&bench, "alice");

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::admin::Trouble;
+use super::hot::Hot;
 use super::rows::{int, nat, visible};
 use super::sessions;
-use super::tables::{insert_token, keep_steps, restore_steps, token_fields, token_id};
+use super::tables::{
+    insert_token, keep_steps, restore_steps, token_columns, token_details, token_fields, token_id,
+};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
 use crate::engine::account::TokenId;
 use crate::factor::oath::Drift;
-use crate::store::admin::{AdminFault, NewToken, Replacement, TokenFields};
+use crate::store::admin::{AdminFault, NewToken, Replacement, TokenDetails, TokenFields};
 use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
 use crate::store::session::Ends;
@@ -53,6 +56,32 @@ pub(super) fn seed(connection: &Connection, serial: &str, key: &Keyring) -> Resu
         .open(Purpose::TokenSeed, serial, &sealed)
         .map_err(|_| AdminFault::Invalid(format!("the seed of token {serial} is damaged")))?;
     Ok((id, seed))
+}
+
+/// A token that is nobody's, and its seed; `None` where it is somebody's.
+pub(super) fn stock(
+    connection: &Connection,
+    serial: &str,
+    key: &Keyring,
+    hot: &Hot,
+) -> Result<Option<(TokenDetails, Secret)>, Trouble> {
+    let (_, owner) = token_id(connection, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
+    if owner.is_some() {
+        return Ok(None);
+    }
+    let (_, seed) = seed(connection, serial, key)?;
+    let mut statement = connection.prepare_cached(concat!(token_columns!(), "serial = ?1"))?;
+    Ok(Some((statement.query_row([serial], |row| token_details(row, hot))?, seed)))
+}
+
+/// A step, or counter, of a token that nobody owns was shown.
+pub(super) fn use_up(connection: &Connection, token: TokenId, step: u64) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO token_state (token, last_step) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET last_step = max(last_step, excluded.last_step)",
+        params![token.0, int(step)],
+    )?;
+    Ok(())
 }
 
 /// Gives token `id` another serial, under which its seed is `sealed` anew; `recent` is its last step, where rows after the

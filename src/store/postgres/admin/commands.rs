@@ -205,6 +205,29 @@ impl Admin for PostgresAdmin {
         })
     }
 
+    fn verify_stock(
+        &mut self,
+        serial: &str,
+        judge: &mut dyn FnMut(&TokenDetails, &Secret) -> Option<u64>,
+    ) -> Result<(), AdminFault> {
+        let key = self.key.clone();
+        self.change(|tx, pen| {
+            let (seed, owner) = tokens::seed(tx, serial, &key)?;
+            if owner.is_some() {
+                return Err(AdminFault::somebodys(serial).into());
+            }
+            let sql = format!("{} WHERE serial = $1", tables::TOKEN);
+            let row = tx.row(&sql, &[&serial])?.ok_or_else(|| AdminFault::no_token(serial))?;
+            let token = token_details(&row)?;
+            let Some(step) = judge(&token, &seed) else { return Ok(()) };
+            tx.run(
+                "UPDATE token SET last_step = greatest(coalesce(last_step, $2), $2) WHERE id = $1",
+                &[&token.id.0, &int(step)],
+            )?;
+            pen.act(tx, Act::new(Reason::TokenVerified).token(serial))
+        })
+    }
+
     fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
         check_serial(new)?;
         let key = self.key.clone();
