@@ -474,7 +474,7 @@ fn an_offer_ends_with_a_report_of_fraud_from_another_device() {
     let endpoint = address.split(' ').next().unwrap();
     let register = || site.call("/device/api/register", &registration(&second, &secret, endpoint, &second)).0;
     assert_eq!(register(), 403, "whoever holds the link may be whom the report was about");
-    assert_eq!(visitor.ask("GET", "/setup/phone", "").0, 303, "nor is there a page any more");
+    assert_eq!(visitor.ask("GET", "/setup/phone", "").0, 404, "nor is there a page any more");
     site.command(&["user", "unblock", "u1"]);
     assert_eq!(register(), 403, "it works once");
     let listed = site.command(&["device", "list", "u1", "--format", "json"]);
