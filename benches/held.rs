@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let held = if quick { 10_000 } else { 100_000 };
     // Nobody logs in twice within a step: each has one code.
-    let (users, repetitions, logins) = if quick { (20_000, 3, 4_000) } else { (60_000, 7, 6_000) };
+    let (users, repetitions, logins) = if quick { (20_000, 3, 4_000) } else { (100_000, 15, 6_000) };
     let sizes = Sizes { users, repetitions, logins, ..Sizes::QUICK };
     let bench = Bench::new(sizes);
     bench.describe();

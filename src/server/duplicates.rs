@@ -12,10 +12,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as Place;
 use foldhash::quality::RandomState;
 
+use super::aside::{Aside, Place};
 use crate::base::time::Tick;
 
 /// What makes a packet the same.
@@ -83,7 +82,7 @@ const GIVEN_UP: Duration = Duration::from_mins(10);
 
 /// The table.
 pub struct Duplicates {
-    known: DashMap<Short, Known, RandomState>,
+    known: Aside<Short, Known, RandomState>,
     answered: Mutex<Answered>,
     /// Packets that are being worked on, and those in the queue.
     count: AtomicUsize,
@@ -107,7 +106,7 @@ impl Duplicates {
     #[must_use]
     pub fn new(capacity: usize, kept: Duration) -> Duplicates {
         Duplicates {
-            known: DashMap::default(),
+            known: Aside::default(),
             answered: Mutex::default(),
             count: AtomicUsize::new(0),
             next: AtomicU64::new(0),
@@ -122,18 +121,17 @@ impl Duplicates {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let key = Short::from(key);
         let fresh = Known { authenticator: *authenticator, number, last: now, time: now, reply: None };
-        let replaced = match self.known.entry(key) {
-            Place::Occupied(mut place) if place.get().authenticator == *authenticator => {
-                let known = place.get_mut();
+        let replaced = match self.known.place(key) {
+            Place::Taken(mut known) if known.authenticator == *authenticator => {
                 let since = now.since(std::mem::replace(&mut known.last, now));
                 match &known.reply {
                     None => return Seen::Pending(since),
                     Some(reply) if now < known.time => return Seen::Answered(Arc::clone(reply), since),
-                    Some(_) => Some(place.insert(fresh)),
+                    Some(_) => Some(std::mem::replace(&mut *known, fresh)),
                 }
             }
-            Place::Occupied(mut place) => Some(place.insert(fresh)),
-            Place::Vacant(place) => {
+            Place::Taken(mut known) => Some(std::mem::replace(&mut *known, fresh)),
+            Place::Free(place) => {
                 place.insert(fresh);
                 None
             }
@@ -161,9 +159,14 @@ impl Duplicates {
         }
     }
 
+    /// The packet of `key` is being worked on, and will be for long: somebody was asked out of band.
+    pub fn set_aside(&self, key: PacketKey) {
+        self.known.set_aside(&Short::from(key));
+    }
+
     /// Forgets a packet that will not be answered, so that its copy is worked on anew.
     pub fn forget(&self, key: PacketKey, authenticator: &[u8; 16]) {
-        let is = |_: &Short, known: &Known| known.authenticator == *authenticator && known.reply.is_none();
+        let is = |known: &Known| known.authenticator == *authenticator && known.reply.is_none();
         if self.known.remove_if(&Short::from(key), is).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -184,14 +187,14 @@ impl Duplicates {
             return;
         }
         let mut oldest = now;
-        self.known.retain(|_, known| {
+        self.known.remove_all(|known| {
             let over = known.reply.is_none() && now >= known.time + GIVEN_UP;
             if over {
                 self.count.fetch_sub(1, Ordering::Relaxed);
             } else if known.reply.is_none() {
                 oldest = oldest.min(known.time);
             }
-            !over
+            over
         });
         answered.look = oldest + GIVEN_UP;
     }
@@ -203,7 +206,7 @@ impl Duplicates {
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.len() == 0
     }
 
     /// The oldest reply goes for the packet that came; where there is none, that is not remembered itself.
@@ -211,14 +214,14 @@ impl Duplicates {
         let oldest = self.lock().queue.pop_front();
         if let Some((key, number)) = oldest {
             self.drop_answered(key, number);
-        } else if self.known.remove_if(&key, |_, known| known.number == number).is_some() {
+        } else if self.known.remove_if(&key, |known| known.number == number).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Drops what has left the queue, unless another packet has taken its key.
     fn drop_answered(&self, key: Short, number: u64) {
-        self.known.remove_if(&key, |_, known| known.number == number);
+        self.known.remove_if(&key, |known| known.number == number);
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 

@@ -10,6 +10,7 @@
 
 pub mod affinity;
 pub mod answers;
+mod aside;
 pub mod auditor;
 pub mod budget;
 pub mod clients;

@@ -19,9 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dashmap::DashMap;
-
 use super::affinity::{Mint, RoundHasher, RoundId};
+use super::aside::Aside;
 use super::intents::Intents;
 use super::kept::KeptCodes;
 use super::leads::Leads;
@@ -46,7 +45,7 @@ pub use words::{Arrival, Ask, Awaits, Origin, Output, Ticket};
 
 /// The driver.
 pub struct Node {
-    slots: DashMap<RoundId, Slot, BuildHasherDefault<RoundHasher>>,
+    slots: Aside<RoundId, Slot, BuildHasherDefault<RoundHasher>>,
     count: AtomicUsize,
     capacity: usize,
     mint: Mint,
@@ -66,7 +65,7 @@ impl Node {
     #[must_use]
     pub fn new(mint: Mint, capacity: usize) -> Node {
         Node {
-            slots: DashMap::default(),
+            slots: Aside::default(),
             count: AtomicUsize::new(0),
             capacity,
             mint,
@@ -95,40 +94,50 @@ impl Node {
 
     /// Logins that are being worked on at this moment.
     pub fn busy(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.is_busy()).count()
+        self.count_slots(Slot::is_busy)
     }
 
     /// Logins under way, by what they wait for.
     pub fn under_way(&self) -> UnderWay {
         let mut found = UnderWay::default();
-        for slot in &self.slots {
-            *match state(&slot) {
+        self.slots.each(|_, slot| {
+            *match state(slot) {
                 "working" => &mut found.working,
                 "shared" => &mut found.shared,
                 "held" => &mut found.held,
                 _ => &mut found.parked,
             } += 1;
-        }
+        });
         found
     }
 
     /// Logins under way, of `user` alone where one is named, in no order.
     pub fn live(&self, user: Option<&UserName>, now: Tick) -> Vec<LiveLogin> {
-        let wanted = |slot: &Slot| user.is_none() || slot.facts.user.as_ref() == user;
-        let live = self.slots.iter().filter(|slot| wanted(slot)).map(|slot| LiveLogin {
-            login: slot.facts.id,
-            user: slot.facts.user.clone(),
-            client: slot.facts.client.clone(),
-            station: slot.facts.station.clone(),
-            age: now.since(slot.facts.began),
-            state: state(&slot),
+        let mut live = Vec::new();
+        self.slots.each(|_, slot| {
+            if user.is_none() || slot.facts.user.as_ref() == user {
+                live.push(LiveLogin {
+                    login: slot.facts.id,
+                    user: slot.facts.user.clone(),
+                    client: slot.facts.client.clone(),
+                    station: slot.facts.station.clone(),
+                    age: now.since(slot.facts.began),
+                    state: state(slot),
+                });
+            }
         });
-        live.collect()
+        live
     }
 
     /// Logins that end with this process: all but those that wait where other servers go on with them.
     pub fn held(&self) -> usize {
-        self.slots.iter().filter(|slot| !slot.is_away()).count()
+        self.count_slots(|slot| !slot.is_away())
+    }
+
+    fn count_slots(&self, counts: impl Fn(&Slot) -> bool) -> usize {
+        let mut count = 0;
+        self.slots.each(|_, slot| count += usize::from(counts(slot)));
+        count
     }
 
     /// The first request of a login.
@@ -323,13 +332,11 @@ impl Node {
         // Whoever begins to wait meanwhile says so after this, and is kept.
         self.earliest.store(u64::MAX, Ordering::SeqCst);
         let (mut over, mut next) = (Vec::new(), u64::MAX);
-        for slot in &self.slots {
-            match slot.until() {
-                Some(until) if now >= until => over.push(*slot.key()),
-                Some(until) => next = next.min(until.0),
-                None => {}
-            }
-        }
+        self.slots.each(|round, slot| match slot.until() {
+            Some(until) if now >= until => over.push(*round),
+            Some(until) => next = next.min(until.0),
+            None => {}
+        });
         if !over.is_empty() {
             next = next.min((now + AGAIN).0);
         }
@@ -411,7 +418,7 @@ impl Node {
     }
 
     fn close(&self, round: RoundId, now: Tick) -> Option<Slot> {
-        let (_, slot) = self.slots.remove(&round)?;
+        let slot = self.slots.remove(&round)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(intent) = slot.intent {
             self.intents.release(intent, round, now);

@@ -374,6 +374,7 @@ impl Worker {
                     "the primary's attributes do not fit into one packet; the login was refused");
             }
             Output::Deliver { round, delivery } => self.deliver(round, *delivery),
+            Output::Held { key } => self.shared.duplicates.set_aside(key),
             Output::Released { intent, login } => self.shared.store.release(intent, login),
             Output::TurnedAway { client } => self.shared.turned_away(&client),
         }

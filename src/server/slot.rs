@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::affinity::Mint;
+use super::duplicates::PacketKey;
 use super::intents::{Intent, JOINED};
 use super::node::{Arrival, Origin, Output};
 use super::phones::Asking;
@@ -130,6 +131,11 @@ impl Slot {
     /// Whether it waits with requests that hang on it: for a message to be on its way, or for somebody out of band.
     pub(super) fn is_held(&self) -> bool {
         matches!(self.at, At::Parked { .. }) && !self.waiting.is_empty()
+    }
+
+    /// The requests that hang on it, by what they are known by.
+    pub(super) fn held_requests(&self) -> impl Iterator<Item = PacketKey> {
+        self.waiting.iter().map(|waiting| waiting.origin.key)
     }
 
     /// Until when it waits, if it does.

@@ -34,6 +34,7 @@ impl World {
                     self.ended.push((row, sequence));
                 }
                 Output::Deliver { round, delivery } => self.deliveries.push_back((round, *delivery)),
+                Output::Held { key } => self.duplicates.set_aside(key),
                 Output::Tell { .. } => panic!("nobody knocks at a page here"),
                 Output::Released { .. } => panic!("this server shares its logins with nobody"),
                 Output::Oversized { .. } => self.oversized += 1,

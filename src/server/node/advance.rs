@@ -166,7 +166,7 @@ impl Node {
             slot.tell(Slot::asking(challenge, &state), env, out);
             return Some(round);
         }
-        let (_, mut slot) = self.slots.remove(&round)?;
+        let mut slot = self.slots.remove(&round)?;
         let next = RoundId(random(env.entropy));
         let state = self.mint.state(next, env.unix, parked.client(), parked.user());
         slot.tell(Slot::asking(challenge, &state), env, out);
@@ -248,11 +248,23 @@ impl Node {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
-        let (parked, event) = {
+        let asks = parked.asks().is_some();
+        let missed = {
             let mut slot = self.slots.get_mut(&round)?;
             // While the slot is held: a sweep that has begun looks at it after this.
             self.waits_until(until);
-            slot.park(parked, until)?
+            let missed = slot.park(parked, until);
+            if asks && missed.is_none() {
+                out.extend(slot.held_requests().map(|key| Output::Held { key }));
+            }
+            missed
+        };
+        let Some((parked, event)) = missed else {
+            // People take their time.
+            if asks {
+                self.slots.set_aside(&round);
+            }
+            return None;
         };
         self.go_on(round, env, out, |env| parked.resume(event, until, env).1)
     }

@@ -12,9 +12,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashmap::mapref::entry::Entry as Place;
-
 use super::super::affinity::{Issued, RoundId};
+use super::super::aside::Place;
 use super::super::clients::Clients;
 use super::super::intents::{CROSSED, Intent};
 use super::super::slot::{Brought, Original, Slot};
@@ -121,7 +120,7 @@ impl Node {
             return self.go_on(round, env, out, |env| parked.refuse(Reason::StoreUnavailable, env));
         }
         if next != round {
-            let (_, slot) = self.slots.remove(&round)?;
+            let slot = self.slots.remove(&round)?;
             if let Some(intent) = slot.intent {
                 self.intents.moved(intent, round, next);
             }
@@ -166,22 +165,21 @@ impl Node {
         if let Some((login, _)) = self.phones.refused(round) {
             facts.id = login;
         }
-        let Brought { entered, packet, origin } = match self.slots.entry(round) {
-            Place::Occupied(mut place) => {
-                let slot = place.get_mut();
+        let Brought { entered, packet, origin } = match self.slots.place(round) {
+            Place::Taken(mut slot) => {
                 if slot.takes_copy(&arrival) {
                     slot.hang(arrival);
                     return None;
                 }
                 if !slot.is_away() {
-                    drop(place);
+                    drop(slot);
                     return self.refuse(arrival, Reason::StateSpent, env, out);
                 }
                 slot.fetch();
                 slot.works_on(&arrival);
                 slot.hang(arrival)
             }
-            Place::Vacant(place) => {
+            Place::Free(place) => {
                 let original = Original::of(&arrival);
                 let (mut slot, brought) = Slot::new(Arc::new(Facts::clone(&facts)), arrival, original);
                 slot.rounds = 1;

@@ -105,6 +105,11 @@ pub enum Output {
         /// What, to whom.
         delivery: Box<Delivery>,
     },
+    /// A request is held, for as long as somebody takes who was asked out of band.
+    Held {
+        /// Its key among duplicates.
+        key: PacketKey,
+    },
     /// A reply could not be built: the primary's attributes do not fit into one packet.
     Oversized {
         /// Which login.

@@ -327,6 +327,7 @@ impl World {
                     self.later(wait, Doing::Leaves { at, life, to, datagram });
                 }
             }
+            Output::Held { key } => self.servers[at].duplicates.set_aside(key),
             Output::Released { intent, login } => self.servers[at].store.release(intent, login),
             Output::Ended { row, .. } => {
                 self.say(&format!("{at} ends {}: {}", row.login, row.reason.code()));

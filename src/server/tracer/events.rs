@@ -71,7 +71,8 @@ impl Tracer {
                 || json!({ "kind": delivery.kind.word(), "attempt": delivery.attempt }),
             ),
             // Said where the log hears of it; not a thing of one login.
-            Output::Oversized { .. }
+            Output::Held { .. }
+            | Output::Oversized { .. }
             | Output::TurnedAway { .. }
             | Output::Released { .. }
             | Output::Tell { .. } => {}
