@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
+use radmfa::base::messages::Language;
 use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Fixed;
@@ -197,6 +198,8 @@ fn engine(criterion: &mut Criterion) {
                 answer_by: Tick(0),
                 durations: Durations::default(),
                 kept: None,
+                language: Language::ENGLISH,
+                own_language: None,
             });
             let entered = Entered::Password(Secret::from("correct horse"));
             let answer_by = Tick(10_000_000_000);

@@ -1,4 +1,4 @@
-//! A language of the pages is a file of `messages/`, and nothing else.
+//! A language is a file of `messages/`, and nothing else; what stands in it is whole, and polite.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,9 +17,11 @@
 mod build;
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use radmfa::engine::reason::Reason;
 use radmfa::portal::web::Words;
 use support::Scratch;
 
@@ -50,4 +52,90 @@ fn another_language_is_one_file_more_and_english_stays_the_first() {
     assert_eq!(with_german, ["en", "de", "hu"]);
     let list = build::languages(scratch.path()).unwrap();
     assert!(list.contains(scratch.join("de.toml").to_str().unwrap()), "{list}");
+}
+
+fn files() -> impl Iterator<Item = PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("messages");
+    fs::read_dir(own).unwrap().map(|entry| entry.unwrap().path())
+}
+
+/// Every text of a file by its table and key.
+fn texts(file: &Path) -> BTreeMap<(String, String), String> {
+    let table: toml::Table = fs::read_to_string(file).unwrap().parse().unwrap();
+    let mut texts = BTreeMap::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::String(text) => drop(texts.insert((String::new(), name), text)),
+            toml::Value::Table(inner) => texts.extend(
+                inner
+                    .into_iter()
+                    .map(|(key, text)| ((name.clone(), key), text.as_str().expect("a text").to_owned())),
+            ),
+            other => panic!("{name} is {other}"),
+        }
+    }
+    texts
+}
+
+/// The `{words}` of a text that are filled in.
+fn places(text: &str) -> BTreeSet<&str> {
+    text.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn every_language_says_all_that_english_does_with_the_same_places_and_what_reasons_mean() {
+    let english = texts(&files().find(|file| file.ends_with("en.toml")).unwrap());
+    for table in ["prompt", "sent", "ntfy", "me", "admin"] {
+        assert!(english.keys().any(|(name, _)| name == table), "there is no [{table}]");
+    }
+    let others: Vec<_> = files().filter(|file| !file.ends_with("en.toml")).collect();
+    assert!(!others.is_empty());
+    for file in others {
+        let (reasons, here): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            texts(&file).into_iter().partition(|((table, _), _)| table == "reason");
+        let lacks: Vec<_> = english.keys().filter(|key| !here.contains_key(key)).collect();
+        let more: Vec<_> = here.keys().filter(|key| !english.contains_key(key)).collect();
+        assert!(lacks.is_empty() && more.is_empty(), "{}: lacks {lacks:?}, has {more:?}", file.display());
+        for (key, text) in &here {
+            assert_eq!(places(text), places(&english[key]), "{key:?} in {}", file.display());
+        }
+        let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        let explained: BTreeSet<_> = reasons.keys().map(|(_, code)| &**code).collect();
+        assert_eq!(explained, known, "the reasons of {}", file.display());
+    }
+}
+
+#[test]
+fn no_hungarian_text_speaks_to_anybody_as_te() {
+    // Forms of the second person, as whole words or ends of words that no other Hungarian word here has.
+    const WORDS: [&str; 12] = [
+        "te", "téged", "neked", "tőled", "veled", "hozzád", "rólad", "nálad", "kérlek", "vagy-e", "gyere",
+        "légy",
+    ];
+    const ENDS: [&str; 13] = [
+        "kódod",
+        "kódodat",
+        "jelszavad",
+        "jelszavadat",
+        "jelszavaddal",
+        "fiókod",
+        "fiókodat",
+        "telefonod",
+        "telefonszámod",
+        "lépsz",
+        "jelentkezel",
+        "voltál",
+        "kérted",
+    ];
+    let hungarian = texts(&files().find(|file| file.ends_with("hu.toml")).unwrap());
+    for (key, text) in hungarian {
+        let lower = text.to_lowercase();
+        for word in lower.split(|letter: char| !letter.is_alphanumeric() && letter != '-') {
+            assert!(!WORDS.contains(&word) && !ENDS.contains(&word), "{key:?}: {word} in: {text}");
+            // Commands: "írd be", "nyomd meg", "állítsd be", "szólj", "hívd".
+            let commands =
+                ["írd", "nyomd", "állítsd", "szólj", "hívd", "add", "nyisd", "válassz", "engedj", "próbáld"];
+            assert!(!commands.contains(&word), "{key:?}: {word} in: {text}");
+        }
+    }
 }

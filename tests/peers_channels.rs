@@ -62,7 +62,7 @@ fn a_message_centre_of_npms_smpp_takes_messages_and_parts() {
     assert_eq!(taken[0]["text"], "radmfa test message from mfa-a. It holds no code.");
     assert_eq!(taken[0]["receipt"], 1);
     assert_eq!(taken[1]["coding"], 8);
-    assert_eq!(taken[1]["text"], "000000 a kódod (mfa-a), 5 percig él. Ne add meg senkinek!");
+    assert_eq!(taken[1]["text"], "000000 a kódja (mfa-a), 5 percig él. Ne adja meg senkinek!");
 
     let long = "{code} elfelejtett jelszó helyett ez a kód jó, és nem szabad senkinek sem megadni soha.";
     let text =
@@ -147,7 +147,7 @@ fn a_mail_server_takes_mails_over_starttls_and_over_tls_once_logged_in() {
         assert_eq!(mails[0]["subject"], "Belépési kód: mfa-a");
         assert_eq!(mails[0]["automatic"], "auto-generated");
         assert_eq!(mails[0]["tls"], true);
-        assert!(mails[0]["text"].as_str().unwrap().starts_with("000000 a belépési kódod (mfa-a)."));
+        assert!(mails[0]["text"].as_str().unwrap().starts_with("000000 a belépési kódja (mfa-a)."));
         assert!(desk.ok("check --config radmfa.toml --store memory:").contains("takes a session"));
         assert_eq!(lines(&server).len(), 1, "check sends nothing");
     }

@@ -6,6 +6,7 @@
 //! mixed up, because one survives a stepped clock and the other does not.
 
 pub mod crockford;
+pub mod messages;
 pub mod name;
 pub mod phone;
 pub mod secret;

@@ -10,6 +10,7 @@ use super::reader::{Found, Reader};
 use super::schema::{Key, Kind, key};
 use super::tree::Scalar;
 use super::value::{self, Bad, Parsed, Show, boolean, choice, duration, integer};
+use crate::base::messages::Language;
 use crate::engine::append::Append;
 use crate::engine::methods::{Factor, ORDER};
 use crate::engine::policy::{ArmStation, Choose, Overrides, PinWanted, Policy, Require, Unenrolled};
@@ -47,6 +48,12 @@ pub(super) const KEYS: &[Key] = &[
         Kind::One,
         "BOOL",
         "ask everybody for a code, also after a wrong password, so that nobody can tell (false)",
+    ),
+    key(
+        "language",
+        Kind::One,
+        "TAG",
+        "the language of prompts and refusals, such as hu, for users whose own is not known (en)",
     ),
     key(
         "unenrolled",
@@ -106,8 +113,8 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The keys that hold before the password was checked ([`crate::engine::policy::Admission`]).
-pub(super) const BEFORE_PASSWORD: [&str; 7] =
-    ["primary", "patience", "challenge", "reject-delay", "append", "reference", "uniform-prompt"];
+pub(super) const BEFORE_PASSWORD: [&str; 8] =
+    ["primary", "patience", "challenge", "reject-delay", "append", "reference", "uniform-prompt", "language"];
 
 const CHOOSE: &[(&str, Choose)] =
     &[("first", Choose::First), ("keyword", Choose::Keyword), ("menu", Choose::Menu)];
@@ -138,6 +145,7 @@ pub(super) fn decode(reader: &mut Reader<'_>) -> Overrides {
         reference: reader.find("reference", boolean).map(|found| found.value),
         uniform_prompt: reader.find("uniform-prompt", boolean).map(|found| found.value),
         bare: None,
+        language: reader.find("language", language).map(|found| found.value),
         unenrolled: reader.find("unenrolled", choice(UNENROLLED)).map(|found| found.value),
         enrol_networks: reader
             .find_list("enrol-networks", value::network)
@@ -174,6 +182,7 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("append", &append_word(admission.append), &from(stage.append.is_some()));
     reader.record("reference", &admission.reference, &from(stage.reference.is_some()));
     reader.record("uniform-prompt", &admission.uniform_prompt, &from(stage.uniform_prompt.is_some()));
+    reader.record("language", admission.language.code(), &from(stage.language.is_some()));
     reader.record("unenrolled", word(login.unenrolled), &from(stage.unenrolled.is_some()));
     if !login.enrol_networks.is_empty() {
         let networks: Vec<IpNet> = login.enrol_networks.to_vec();
@@ -186,7 +195,7 @@ pub(super) fn record(reader: &mut Reader<'_>, policy: &Policy, profile: (&'stati
     reader.record("choose", choose_word(login.choose), &from(stage.choose.is_some()));
     reader.record("window", &login.window, &from(stage.window.is_some()));
     reader.record("look-ahead", &login.look_ahead, &from(stage.look_ahead.is_some()));
-    reader.record("prompt", &*login.prompt, &from(stage.prompt.is_some()));
+    reader.record("prompt", login.question(admission.language), &from(stage.prompt.is_some()));
     reader.record("pin", pin_word(login.pin), &from(stage.pin.is_some()));
     if let Some(age) = &login.pin_max_age {
         reader.record("pin-max-age", age, &from(stage.pin_max_age.is_some()));
@@ -216,6 +225,7 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "append", stage.append.map(append_word).as_ref());
     say(reader, "reference", stage.reference.as_ref());
     say(reader, "uniform-prompt", stage.uniform_prompt.as_ref());
+    say(reader, "language", stage.language.map(Language::code));
     say(reader, "unenrolled", stage.unenrolled.map(word));
     say(reader, "enrol-networks", stage.enrol_networks.as_ref().map(|networks| networks.to_vec()).as_ref());
     say(reader, "tries", stage.tries.as_ref());
@@ -233,6 +243,16 @@ pub(super) fn record_said(reader: &mut Reader<'_>, stage: &Overrides) {
     say(reader, "arm", stage.arm.as_ref());
     say(reader, "arm-station", stage.arm_station.map(arm_station_word));
     say(reader, "require", stage.require.map(require_word));
+}
+
+/// A language that there are messages in.
+fn language(scalar: &Scalar) -> Parsed<Language> {
+    Language::find(&value::text(scalar)?).ok_or_else(|| {
+        Bad::new(
+            format!("there are no messages in {}", value::said(scalar)),
+            format!("there are {}", value::either(Language::all().map(Language::code))),
+        )
+    })
 }
 
 /// How long a login may be armed: not at all, or for a time that is enough to begin one.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use clap::{Args, Command, FromArgMatches};
 
 use super::*;
+use crate::base::messages::Language;
 use crate::base::time::UnixTime;
 
 /// A machine called `mfa-a` with 16 cores, on 2026-01-01, whose name server knows `nps.example` alone.
@@ -265,7 +266,7 @@ fn what_is_saved_comes_to_the_same_again() {
     assert_eq!(without_origins(&again), without_origins(&effective));
     assert_eq!(again.toml(), effective.toml());
     assert_eq!(again.server.clients[0].policy, effective.server.clients[0].policy);
-    assert_eq!(&*again.server.clients[0].policy.login.prompt, "Code, \"please\":");
+    assert_eq!(again.server.clients[0].policy.login.question(Language::ENGLISH), "Code, \"please\":");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::actions::{Act, Actions};
 use super::http::{self, BodyType, Http, Verb};
 use super::order::{Handed, Order, Refusal};
 use super::template::Template;
+use crate::base::messages::Language;
 use crate::base::secret::Secret;
 use crate::base::text::hex;
 use crate::engine::asking::{Asks, Matching, Question};
@@ -108,10 +109,11 @@ impl Ntfy {
             return refused("the device's address is no topic of ntfy");
         }
         let topic = &*order.delivery.to;
+        let language = Language::find(&order.rendered.language).unwrap_or_default();
         let question = match &order.delivery.message {
             Message::Ask(question) => &**question,
             Message::Test => {
-                let text = "A test: pushes arrive here.";
+                let text = language.say("ntfy.test");
                 return Ok((json!({ "topic": topic, "title": "radmfa", "message": text }), Vec::new()));
             }
             Message::Code { .. } | Message::Told(_) | Message::Invited { .. } => {
@@ -125,24 +127,19 @@ impl Ntfy {
         let page = self.link(order, question, Act::Open);
         let deny = self.link(order, question, Act::Deny);
         let press = |label: &str, url: &str| json!({ "action": "http", "label": label, "url": url, "method": "POST", "clear": true });
+        let refuse = press(language.say("ntfy.deny"), &deny);
         let (text, actions, tokens) = if matching == Matching::None && !question.passkey {
             let approve = self.link(order, question, Act::Approve);
-            let actions = json!([press("Approve", &approve), press("Deny", &deny)]);
-            ("A login waits for you. Is it yours? Tap for who and where.", actions, vec![approve, deny])
+            let actions = json!([press(language.say("ntfy.approve"), &approve), refuse]);
+            (language.say("ntfy.mine"), actions, vec![approve, deny])
         } else {
-            let open = json!({ "action": "view", "label": "Open", "url": page, "clear": true });
-            (
-                if matching == Matching::None {
-                    "A login waits for you. Open it to see who and where."
-                } else {
-                    "A login waits for you. Open it and enter the number."
-                },
-                json!([open, press("Deny", &deny)]),
-                vec![deny],
-            )
+            let label = language.say("ntfy.open");
+            let open = json!({ "action": "view", "label": label, "url": page, "clear": true });
+            let text = language.say(if matching == Matching::None { "ntfy.look" } else { "ntfy.number" });
+            (text, json!([open, refuse]), vec![deny])
         };
         let body = json!({
-            "topic": topic, "title": "Login", "message": text, "priority": 5, "tags": ["key"], "click": page, "actions": actions,
+            "topic": topic, "title": language.say("ntfy.title"), "message": text, "priority": 5, "tags": ["key"], "click": page, "actions": actions,
         });
         Ok((body, tokens.into_iter().chain([page]).collect()))
     }

@@ -1,4 +1,4 @@
-//! What users read and hear: one template for each kind and language, built in for English and Hungarian.
+//! What users read and hear: one template for each kind and language, the admin's own or the table `sent` of `messages/*.toml`.
 //!
 //! A code that is spoken is read digit by digit. Invariant: what others wrote (a first name) can neither break a line nor
 //! move a cursor.
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::notices;
 use super::template::{Escape, IN_TEXTS, Slot, Template};
+use crate::base::messages::{Language, fill};
 use crate::base::name::Label;
 use crate::base::text::is_unprintable;
 use crate::engine::asking::{Asks, Question};
@@ -67,56 +68,6 @@ impl fmt::Debug for Rendered {
     }
 }
 
-/// Kind, language, subject, body.
-const BUILT_IN: &[(Kind, &str, &str, &str)] = &[
-    (Kind::Sms, "en", "", "{code} is your code for {app}, good for {minutes} min. Tell it to nobody."),
-    (Kind::Sms, "hu", "", "{code} a kódod ({app}), {minutes} percig él. Ne add meg senkinek!"),
-    (Kind::Voice, "en", "", "Hello. Your code is {code}. I repeat: {code}. Goodbye."),
-    (Kind::Voice, "hu", "", "Jó napot! A kódja: {code}. Ismétlem: {code}. Viszonthallásra!"),
-    (
-        Kind::Email,
-        "en",
-        "Your code for {app}",
-        "{code} is your code for {app}. It is good for {minutes} minutes, once.\n\nNobody will ever ask you for it. If you are \
-         not logging in right now, somebody knows your password: please change it, and tell your help desk.\n",
-    ),
-    (
-        Kind::Email,
-        "hu",
-        "Belépési kód: {app}",
-        "{code} a belépési kódod ({app}). {minutes} percig él, és egyszer használható.\n\nSoha senki nem fogja kérni tőled. Ha \
-         most nem te lépsz be, akkor valaki tudja a jelszavadat: kérlek, változtasd meg, és szólj az ügyfélszolgálatnak.\n",
-    ),
-];
-
-/// Language; a text message to be answered, the same with a PIN; a call that waits for a key, the same with a PIN, and what it
-/// adds where a digit reports fraud.
-const ASKING: &[(&str, [&str; 5])] = &[
-    (
-        "en",
-        [
-            "Reply {code} to log in to {app}. If that is not you, do not reply, and tell your help desk.",
-            "Reply {code} and your PIN, in one, to log in to {app}. If that is not you, do not reply.",
-            "Hello. Somebody is logging in to {app}. If it is you, press the hash key.",
-            "Hello. Somebody is logging in to {app}. If it is you, enter your PIN, then press the hash key.",
-            " If it is not you, press {fraud}.",
-        ],
-    ),
-    (
-        "hu",
-        [
-            "Válaszolj: {code}, ha te lépsz be ({app}). Ha nem, ne válaszolj!",
-            "Válasz, ha te lépsz be ({app}): {code} és a PIN, egyben.",
-            "Jó napot! Valaki belép ide: {app}. Ha ön az, nyomja meg a kettőskeresztet.",
-            "Jó napot! Valaki belép ide: {app}. Ha ön az, írja be a PIN-kódját, majd nyomja meg a kettőskeresztet.",
-            " Ha nem ön az, nyomja meg ezt: {fraud}.",
-        ],
-    ),
-];
-
-/// What an admin's trial says, in the language of those who administer.
-const TEST: &str = "radmfa test message from {server}. It holds no code.";
-
 impl Texts {
     /// The texts built in, for a server of this name.
     pub fn new(server: Label) -> Texts {
@@ -131,12 +82,7 @@ impl Texts {
             .filter(|text| text.kind == kind && !text.asks)
             .map(|text| Arc::clone(&text.language))
             .collect();
-        languages.extend(
-            BUILT_IN
-                .iter()
-                .filter(|(known, ..)| *known == kind)
-                .map(|(_, language, ..)| Arc::from(*language)),
-        );
+        languages.extend(Language::all().map(|language| Arc::from(language.code())));
         languages.sort();
         languages.dedup();
         languages
@@ -169,17 +115,19 @@ impl Texts {
             Message::Ask(question) => self.asking(delivery, question),
             Message::Code { .. } => self.choose(delivery.kind, delivery.language.as_deref()),
             Message::Told(notice) => {
-                let (subject, body) =
-                    self.in_language(delivery, |languages| notices::words(*notice, languages));
-                plain(delivery.kind, "en", subject, body)
+                let [subject, body] = notices::keys(*notice);
+                built_in(delivery.kind, self.language_of(delivery), subject, body)
             }
             Message::Invited { link } => {
-                let (subject, body) = self.in_language(delivery, notices::invitation);
+                let language = self.language_of(delivery);
                 // A link has no braces, which would be read as something to fill in.
                 let link = String::from_utf8_lossy(link.expose()).replace(['{', '}'], "");
-                plain(delivery.kind, "en", subject, &Zeroizing::new(format!("{body} {link}")))
+                let body = Zeroizing::new(format!("{} {link}", language.say("sent.invitation")));
+                plain(delivery.kind, language.code(), language.say("sent.invitation-subject"), &body)
             }
-            Message::Test => plain(delivery.kind, "en", "radmfa test", TEST),
+            Message::Test => {
+                built_in(delivery.kind, self.language_of(delivery), "sent.test-subject", "sent.test")
+            }
         };
         let filling = Filling {
             kind: delivery.kind,
@@ -192,14 +140,10 @@ impl Texts {
         self.fill(&text, &filling)
     }
 
-    fn in_language(
-        &self,
-        delivery: &Delivery,
-        words: impl FnOnce(&[&str]) -> (&'static str, &'static str),
-    ) -> (&'static str, &'static str) {
-        let wanted = delivery.language.as_deref().unwrap_or(&self.language).to_ascii_lowercase();
-        let first = wanted.split(['-', '_']).next().unwrap_or("en");
-        words(&[&wanted, first, &self.language])
+    /// The language that something built in is said in.
+    fn language_of(&self, delivery: &Delivery) -> Language {
+        let tags = self.tags(delivery.language.as_deref());
+        tags.iter().find_map(|tag| Language::exactly(tag)).unwrap_or_default()
     }
 
     fn fill(&self, text: &Text, filling: &Filling<'_>) -> Rendered {
@@ -233,47 +177,54 @@ impl Texts {
 
     /// The words of a question, chosen as those of a code are.
     fn asking(&self, delivery: &Delivery, question: &Question) -> Text {
-        let mut built_in = None;
-        for tag in self.tags(delivery.language.as_deref()) {
-            if let Some(text) = self.written(delivery.kind, &tag, true) {
-                return text.clone();
-            }
-            let known = || ASKING.iter().find(|(known, _)| **known == *tag);
-            built_in = built_in.or_else(known);
-            if built_in.is_some() {
-                break;
-            }
-        }
-        let Some((language, [text, text_pin, call, call_pin, not_you])) = built_in else {
-            return plain(delivery.kind, "en", "", "");
+        let language = match self.pick(delivery.kind, delivery.language.as_deref(), true) {
+            Picked::Written(text) => return text.clone(),
+            Picked::BuiltIn(language) => language,
         };
         let body = match question.asks {
             // A push is put into words by whoever shows it.
             Asks::Approval { .. } => String::new(),
-            Asks::CodeBack { pin: false, .. } => (*text).to_owned(),
-            Asks::CodeBack { pin: true, .. } => (*text_pin).to_owned(),
+            Asks::CodeBack { pin: false, .. } => language.say("sent.reply").to_owned(),
+            Asks::CodeBack { pin: true, .. } => language.say("sent.reply-pin").to_owned(),
             Asks::Key { pin, fraud } => {
-                let fraud = fraud.map(|digit| not_you.replace("{fraud}", &digit.to_string()));
-                format!("{}{}", if pin { call_pin } else { call }, fraud.unwrap_or_default())
+                let press = language.say(if pin { "sent.press-pin" } else { "sent.press" });
+                let fraud = fraud.map(|digit| digit.to_string());
+                fraud.map_or_else(
+                    || press.to_owned(),
+                    |digit| {
+                        format!("{press} {}", fill(language.say("sent.press-fraud"), &[("fraud", &digit)]))
+                    },
+                )
             }
         };
-        plain(delivery.kind, language, "", &body)
+        plain(delivery.kind, language.code(), "", &body)
     }
 
-    /// The text of `kind` for somebody who speaks `language`: of that very tag, of its first part, of the language of this
-    /// server, English; the admin's before one built in.
+    /// The text of `kind` for somebody who speaks `language`.
     fn choose(&self, kind: Kind, language: Option<&str>) -> Text {
+        match self.pick(kind, language, false) {
+            Picked::Written(text) => text.clone(),
+            Picked::BuiltIn(language) => match kind {
+                Kind::Sms => built_in(kind, language, "", "sent.sms"),
+                Kind::Voice => built_in(kind, language, "", "sent.voice"),
+                Kind::Email => built_in(kind, language, "sent.email-subject", "sent.email"),
+                // No code is pushed.
+                Kind::Push => plain(kind, language.code(), "", "{code}"),
+            },
+        }
+    }
+
+    /// Whose text it is: of that very tag, of its first part, of the language of this server, English; the admin's before one built in.
+    fn pick(&self, kind: Kind, language: Option<&str>, asks: bool) -> Picked<'_> {
         for tag in self.tags(language) {
-            if let Some(text) = self.written(kind, &tag, false) {
-                return text.clone();
+            if let Some(text) = self.written(kind, &tag, asks) {
+                return Picked::Written(text);
             }
-            if let Some((kind, language, subject, body)) =
-                BUILT_IN.iter().find(|(known, language, ..)| *known == kind && **language == *tag)
-            {
-                return plain(*kind, language, subject, body);
+            if let Some(language) = Language::exactly(&tag) {
+                return Picked::BuiltIn(language);
             }
         }
-        plain(kind, "en", "", "{code}")
+        Picked::BuiltIn(Language::ENGLISH)
     }
 
     /// In which languages a text is looked for, best first.
@@ -287,6 +238,14 @@ impl Texts {
     fn written(&self, kind: Kind, tag: &str, asks: bool) -> Option<&Text> {
         self.written.iter().find(|text| (text.kind, text.asks, &*text.language) == (kind, asks, tag))
     }
+}
+
+/// Whose text it is.
+enum Picked<'a> {
+    /// The admin's.
+    Written(&'a Text),
+    /// Ours.
+    BuiltIn(Language),
 }
 
 /// What goes into a text.
@@ -303,6 +262,12 @@ struct Filling<'a> {
 /// `{minutes}`: rounded down, so that nobody is promised more, and at least 1.
 fn minutes(lifetime: Duration) -> u64 {
     (lifetime.as_secs() / 60).max(1)
+}
+
+/// A text of `messages/*.toml`; without a subject where that has no key.
+fn built_in(kind: Kind, language: Language, subject: &'static str, body: &'static str) -> Text {
+    let subject = if subject.is_empty() { "" } else { language.say(subject) };
+    plain(kind, language.code(), subject, language.say(body))
 }
 
 /// A text of the program's own.
@@ -338,7 +303,9 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::secret::Secret;
     use crate::delivery::fixtures::delivery;
+    use crate::engine::delivery::Notice;
 
     fn texts() -> Texts {
         Texts::new(Label::new("mfa-a").unwrap())
@@ -361,12 +328,14 @@ mod tests {
 
     #[test]
     fn every_text_built_in_has_the_code_and_fits_one_message() {
-        for (kind, language, subject, body) in BUILT_IN {
-            let text = plain(*kind, language, subject, body);
-            assert!(text.body.has(Slot::Code), "{body}");
-            let said = rendered(&texts(), *kind, Some(language));
-            if *kind == Kind::Sms {
-                assert_eq!(crate::delivery::gsm::measure(&said).parts, 1, "{said}");
+        for language in Language::all().map(Language::code) {
+            for kind in [Kind::Sms, Kind::Voice, Kind::Email] {
+                assert!(texts().choose(kind, Some(language)).body.has(Slot::Code), "{kind:?} in {language}");
+                let said = rendered(&texts(), kind, Some(language));
+                assert!(!said.contains(['{', '}']), "{said}");
+                if kind == Kind::Sms {
+                    assert_eq!(crate::delivery::gsm::measure(&said).parts, 1, "{said}");
+                }
             }
         }
         assert_eq!(
@@ -383,7 +352,7 @@ mod tests {
         let texts = Texts { written: vec![german, british], language: "de".into(), ..texts() };
         assert_eq!(rendered(&texts, Kind::Sms, Some("de-AT")), "Ihr Code: 123456");
         assert_eq!(rendered(&texts, Kind::Sms, Some("en-GB")), "Code 123456, cheers");
-        assert!(rendered(&texts, Kind::Sms, Some("hu")).contains("a kódod"));
+        assert!(rendered(&texts, Kind::Sms, Some("hu")).contains("a kódja"));
         assert_eq!(rendered(&texts, Kind::Sms, Some("fr")), "Ihr Code: 123456");
         assert_eq!(rendered(&texts, Kind::Sms, None), "Ihr Code: 123456");
         // No German voice: English is what is left.
@@ -442,7 +411,7 @@ mod tests {
         let written = vec![
             plain(Kind::Sms, "de", "", "Ihr Code: {code}"),
             asks("de", "Antworten Sie {code}, {first} ({app})"),
-            Text { kind: Kind::Voice, ..asks("hu", "Ha ön az, nyomja meg a kettőskeresztet: {app}.") },
+            Text { kind: Kind::Voice, ..asks("hu", "Ha Ön az, nyomja meg a kettőskeresztet: {app}.") },
         ];
         let texts = Texts { written, ..texts() };
         let question = |kind, asks, language: &str| {
@@ -464,10 +433,51 @@ mod tests {
         let back = || Asks::CodeBack { code: crate::base::secret::Secret::from("123456"), pin: false };
         let key = || Asks::Key { pin: false, fraud: Some(0) };
         assert_eq!(question(Kind::Sms, back(), "de-AT"), "Antworten Sie 123456, Eve1 (vpn)");
-        assert_eq!(question(Kind::Voice, key(), "hu"), "Ha ön az, nyomja meg a kettőskeresztet: vpn.");
-        assert!(question(Kind::Sms, back(), "hu").starts_with("Válaszolj: 123456"));
+        assert_eq!(question(Kind::Voice, key(), "hu"), "Ha Ön az, nyomja meg a kettőskeresztet: vpn.");
+        assert!(question(Kind::Sms, back(), "hu").contains("válasz: 123456"));
         assert!(question(Kind::Voice, key(), "de").starts_with("Hello."), "no German call: English");
         assert_eq!(rendered(&texts, Kind::Sms, Some("de")), "Ihr Code: 123456");
+    }
+
+    #[test]
+    fn every_text_of_the_files_is_sent_and_holds_nothing_that_is_not_filled_in() {
+        let sources = [include_str!("text.rs"), include_str!("notices.rs"), include_str!("ntfy.rs")].concat();
+        let ours = |key: &&str| key.starts_with("sent.") || key.starts_with("ntfy.");
+        for language in Language::all() {
+            for key in crate::base::messages::keys(language).into_iter().filter(ours) {
+                assert!(sources.contains(&format!("\"{key}\"")), "nothing says {key}");
+                let text = language.say(key).replace("{fraud}", "7");
+                let read = Template::parse(&text, IN_TEXTS);
+                assert!(read.is_ok(), "{key} in {}: {read:?}", language.code());
+                // Only what brings a code, or asks for it back, has one.
+                let brings = ["sent.sms", "sent.voice", "sent.email", "sent.reply", "sent.reply-pin"];
+                assert_eq!(read.unwrap().has(Slot::Code), brings.contains(&key), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_done_in_a_users_name_is_told_in_the_users_language_or_the_servers() {
+        let told = |message: Message, server: &str, language: Option<&str>| {
+            let texts = Texts { language: server.into(), ..texts() };
+            let language = language.map(Arc::from);
+            let delivery =
+                Delivery { kind: Kind::Email, message, language, ..delivery("mary@example.com", "") };
+            let said = texts.render(&delivery);
+            (said.language.to_string(), said.subject.clone(), said.text.to_string())
+        };
+        let (language, subject, text) = told(Message::Told(Notice::Reported), "en", Some("hu-HU"));
+        assert_eq!((&*language, &*subject), ("hu", "Letiltottuk a fiókját"));
+        assert!(text.contains("Hívja az"), "{text}");
+        let (language, subject, _) = told(Message::Told(Notice::Reported), "hu", Some("tlh"));
+        assert_eq!((&*language, &*subject), ("hu", "Letiltottuk a fiókját"));
+        let (language, subject, _) = told(Message::Told(Notice::Reported), "tlh", None);
+        assert_eq!((&*language, &*subject), ("en", "Your account was blocked"));
+        let link = || Message::Invited { link: Secret::from("https://mfa.example.com/i/{code}") };
+        let (_, subject, text) = told(link(), "en", Some("hu"));
+        assert_eq!(subject, "Állítsa be a második belépési módot");
+        assert!(text.ends_with(" https://mfa.example.com/i/code"), "{text}");
+        assert!(told(Message::Test, "en", None).2.starts_with("radmfa test message from "));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::alarm::{self, Behind};
 use super::asking::Reference;
-use super::await_user::{ask_for_code, fail};
+use super::await_user::{ask_again, fail};
 use super::delivery::Kind;
 use super::enrol::{self, Lead};
 use super::login::{Facts, refuse};
@@ -144,7 +144,7 @@ fn stands(row: Arc<Row>, then: Then, recorded: Recorded, env: &mut Env<'_>) -> S
         {
             phone::wait_on(facts, user, round, env)
         }
-        Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
+        Then::AskAgain { facts, user, round } => ask_again(facts, user, round, env),
         Then::Send { facts, dispatch } => dispatch.start(facts, env),
         Then::SendNext { facts, dispatch } => dispatch.refused(facts, Reason::DeliveryFailed, env),
         Then::Lead { facts, user, lead, text } => {
@@ -260,7 +260,7 @@ fn uncounted(row: &Row, reason: Reason, then: Then) -> Step {
 /// A refusal beyond the first of a flood: answered as they were, or the answer would tell who is made to wait.
 fn counted(row: Arc<Row>, then: Then, env: &mut Env<'_>) -> Step {
     match then {
-        Then::AskAgain { facts, user, round } => ask_for_code(facts, user, round, prompt::AGAIN, env),
+        Then::AskAgain { facts, user, round } => ask_again(facts, user, round, env),
         // Nothing is accepted, and nothing sent, without a row of its own.
         then => unavailable(row, then),
     }

@@ -60,7 +60,7 @@ impl AwaitPrimary {
                 refuse(&facts, Reason::CannotAsk, env)
             }
             PrimaryAnswer::Challenged { state, attributes } => {
-                let attributes = prompt::relayed(attributes);
+                let attributes = prompt::relayed(attributes, facts.language());
                 let tell = Challenge { attributes, lifetime: DIALOG_LIFETIME, lead: None };
                 let wait = Wait { tell: Some(tell), start: None, until: env.mono + DIALOG_LIFETIME };
                 let stage = Stage::PrimaryAsks { state, rounds: rounds + 1 };

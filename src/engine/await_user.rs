@@ -21,6 +21,7 @@ use super::record::{Guard, Method, Record, Row, Tally, Verdict};
 use super::remember::Session;
 use super::sending::{self, Typed};
 use super::step::{Answer, Challenge, Env, Step, Wait};
+use super::words::Line;
 use super::{arming, bypass, enrol, phone, pin, prompt, recovery, remember};
 use crate::base::name::UserName;
 use crate::base::secret::Secret;
@@ -95,6 +96,7 @@ impl AwaitUser {
                     let groups = account.as_ref().and_then(|account| account.groups.as_deref());
                     facts.policy = ruling.settle(groups.unwrap_or_default(), &held);
                 }
+                facts.learn_language(account.as_ref());
                 ask(facts, user, account.as_ref(), password, (held, behind), env)
             }
             Looking::AtAnswer { answer, round } => match account {
@@ -170,7 +172,12 @@ fn absent(
         return refuse(&facts, Reason::TooManyRounds, env);
     }
     // Who enrols has nothing to choose from.
-    let text = if offers.is_empty() { prompt::AGAIN.to_owned() } else { methods::absent(offers) };
+    let language = facts.language();
+    let text = if offers.is_empty() {
+        Line::Again.say(language).to_owned()
+    } else {
+        methods::absent(offers, language)
+    };
     ask_for_code(facts, user, round, &text, env)
 }
 
@@ -267,16 +274,24 @@ fn ask(
     sending::begin(facts, user, account, offers, round, env)
 }
 
-/// Asks for a token's code, with `text` in place of the usual line.
+/// Asks for a token's code, with `line` in place of the usual one.
 pub(super) fn ask_for_token(
     facts: Box<Facts>,
     user: UserName,
     round: CodeRound,
-    text: Option<&str>,
+    line: Option<Line>,
     env: &mut Env<'_>,
 ) -> Step {
-    let usual = facts.policy.login.question();
-    ask_for_code(facts, user, round, text.unwrap_or(&usual), env)
+    let policy = Arc::clone(&facts.policy);
+    let language = facts.language();
+    let text = line.map_or_else(|| policy.login.question(language), |line| line.say(language));
+    ask_for_code(facts, user, round, text, env)
+}
+
+/// Asks for another code after one that was not taken.
+pub(super) fn ask_again(facts: Box<Facts>, user: UserName, round: CodeRound, env: &mut Env<'_>) -> Step {
+    let text = Line::Again.say(facts.language());
+    ask_for_code(facts, user, round, text, env)
 }
 
 /// Why none of the user's `tokens` can be used: those that an admin did not switch off have expired, or are not good yet, or
@@ -302,13 +317,12 @@ pub(super) fn ask_for_code(
 ) -> Step {
     let usual = facts.policy.login.code_lifetime;
     let (mut lifetime, patience) = sending::patience(&round, env.mono).unwrap_or((usual, usual));
-    let line = Arc::clone(&facts.policy.login.prompt);
     let mut text = text;
     if facts.policy.admission.uniform_prompt {
         // The line of a login that is lost, which knows of no method.
         lifetime = usual;
-        if text != prompt::AGAIN {
-            text = &line;
+        if text != Line::Again.say(facts.language()) {
+            text = facts.policy.login.question(facts.language());
         }
     }
     let tell = Challenge { attributes: prompt::question(text), lifetime, lead: None };

@@ -27,6 +27,7 @@ use super::reason::Reason;
 use super::record::{Guard, Method, Record, Row, Verdict};
 use super::sending::{self, Addressee};
 use super::step::{Challenge, Env, Step, Wait};
+use super::words::Line;
 use crate::base::name::UserName;
 use crate::base::time::Tick;
 use crate::factor::enrol_code::EnrolCode;
@@ -131,7 +132,8 @@ fn show(
 ) -> Step {
     let Some(place) = &facts.policy.enrol_at else { return refuse(&facts, Reason::Unenrolled, env) };
     let code = EnrolCode::generate(env.entropy);
-    let text = format!("Set up your second factor at {place} with the code {code}. Then log in again.");
+    let shown = code.to_string();
+    let text = Line::Enrol.with(facts.language(), &[("place", place), ("code", &shown)]);
     let lead = Box::new(Lead { user: user.clone(), code, until: env.mono + LIFETIME });
     let guards: Vec<Guard> = account
         .map(|account| lockout::guards(&facts.policy.lockout, account, env.unix))

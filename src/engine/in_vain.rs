@@ -4,11 +4,14 @@
 //! Invariants: what is typed is not looked at; the verdict was reached before and is what the record says; nothing is
 //! counted against the user, whose password was not known.
 
+use std::sync::Arc;
+
 use super::login::{Facts, refuse};
 use super::parked::{Parked, Stage};
 use super::prompt;
 use super::reason::Reason;
 use super::step::{Challenge, Env, Step, Wait};
+use super::words::Line;
 use crate::base::name::UserName;
 
 /// What such a login carries from code to code.
@@ -36,8 +39,9 @@ pub(super) fn refuse_late(
     if behind {
         return entered(facts, user, round, env);
     }
-    let text = facts.policy.login.question();
-    ask(facts, user, round, &text, env)
+    let policy = Arc::clone(&facts.policy);
+    let text = policy.login.question(facts.language());
+    ask(facts, user, round, text, env)
 }
 
 /// Takes a code that was typed.
@@ -46,7 +50,8 @@ pub(super) fn entered(facts: Box<Facts>, user: UserName, mut round: VainRound, e
     if round.tries == 0 {
         return refuse(&facts, round.reason, env);
     }
-    ask(facts, user, round, prompt::AGAIN, env)
+    let text = Line::Again.say(facts.language());
+    ask(facts, user, round, text, env)
 }
 
 fn ask(facts: Box<Facts>, user: UserName, round: VainRound, text: &str, env: &mut Env<'_>) -> Step {

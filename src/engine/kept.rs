@@ -22,7 +22,7 @@ use super::reason::Reason;
 use super::record::{Method, Record, Row, Verdict};
 use super::sending::{Addressee, LATE, SentCode, Typed};
 use super::step::{Env, Step};
-use crate::base::phone::redact;
+use super::words::Line;
 use crate::base::secret::Secret;
 use crate::base::time::Tick;
 use crate::wire::AttributeList;
@@ -109,12 +109,14 @@ pub(super) fn can_be_sent(offer: &Offer, policy: &Policy) -> bool {
 
 /// The code is on its way: kept for the next login, while this one is refused.
 pub(super) fn keep(facts: &Facts, to: &Addressee, sent: SentCode, env: &mut Env<'_>) -> Step {
-    let said = redact(&sent.to);
-    let first = match sent.kind {
-        Kind::Sms | Kind::Email | Kind::Push => format!("We sent a code to {said}."),
-        Kind::Voice => format!("We call {said} with a code."),
+    let pin = facts.policy.login.pin == PinWanted::WithCode;
+    let line = match (sent.kind, pin) {
+        (Kind::Sms | Kind::Email | Kind::Push, false) => Line::AheadSent,
+        (Kind::Sms | Kind::Email | Kind::Push, true) => Line::AheadSentPin,
+        (Kind::Voice, false) => Line::AheadCalled,
+        (Kind::Voice, true) => Line::AheadCalledPin,
     };
-    let message = go_on(&first, &facts.policy);
+    let message = go_on(line, &sent.to, facts);
     let row = Arc::new(Row {
         user_id: Some(to.id),
         contact: to.contact.clone(),
@@ -135,16 +137,17 @@ pub(super) fn too_soon(facts: &Facts, to: &Addressee, reason: Reason, env: &mut 
         method: kept.method(),
         ..facts.row(Verdict::Rejected, reason, env)
     };
-    let first = format!("We sent a code to {} already.", redact(&kept.sent.to));
-    Some(refuse(Arc::new(row), go_on(&first, &facts.policy)))
+    let line = match facts.policy.login.pin {
+        PinWanted::Never => Line::AheadAlready,
+        PinWanted::WithCode => Line::AheadAlreadyPin,
+    };
+    Some(refuse(Arc::new(row), go_on(line, &kept.sent.to, facts)))
 }
 
-fn go_on(first: &str, policy: &Policy) -> String {
-    let mark = mark(policy).unwrap_or(',');
-    match policy.login.pin {
-        PinWanted::Never => format!("{first} Log in again with your password{mark}code"),
-        PinWanted::WithCode => format!("{first} Log in again with your password{mark}PIN and code in one"),
-    }
+/// Says where a code went, and what to do with it: whoever reads that had the right password.
+fn go_on(line: Line, to: &str, facts: &Facts) -> String {
+    let mark = mark(&facts.policy).unwrap_or(',');
+    line.to(facts.language(), to, mark.encode_utf8(&mut [0; 4]))
 }
 
 fn refuse(row: Arc<Row>, message: String) -> Step {

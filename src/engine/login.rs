@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::account::Account;
 use super::await_commit::{AwaitCommit, Then};
 use super::await_primary::AwaitPrimary;
 use super::await_user::{AwaitUser, Looking};
@@ -16,6 +17,7 @@ use super::reason::Reason;
 use super::record::{Durations, LoginId, Method, Record, Row, Tally, Verdict};
 use super::rule::Ruling;
 use super::step::{Entered, Env, Step};
+use crate::base::messages::Language;
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::{Tick, UnixTime};
@@ -54,6 +56,11 @@ pub struct Facts {
     pub answer_by: Tick,
     /// A code that was sent ahead for it.
     pub kept: Option<Arc<Kept>>,
+    /// What refusals are said in: the client's language, until the login has answered a question. A refusal in the user's own would tell
+    /// whoever knows the name alone that the password was right.
+    pub language: Language,
+    /// What the user speaks, or the page that asks; `None` where that is not known, and of users until their password was right.
+    pub own_language: Option<Language>,
 }
 
 /// The first Access-Request of a login.
@@ -166,6 +173,21 @@ fn commit_refusal(facts: &Facts, row: Arc<Row>, attributes: AttributeList) -> St
 }
 
 impl Facts {
+    /// The language of what only whoever has the right password is shown.
+    pub(super) fn language(&self) -> Language {
+        self.own_language.unwrap_or(self.language)
+    }
+
+    /// Learns what the user speaks, whose password was right. Not where a prompt must not tell that it was: there the client's language
+    /// is everybody's.
+    pub(super) fn learn_language(&mut self, account: Option<&Account>) {
+        if self.own_language.is_some() || self.policy.admission.uniform_prompt {
+            return;
+        }
+        let contact = account.and_then(|account| account.contact.as_deref());
+        self.own_language = contact.and_then(|contact| contact.language.as_deref()).and_then(Language::find);
+    }
+
     /// Whether this login may come to an Accept on the password alone, by what is known of its groups so far.
     pub(super) fn may_waive(&self) -> bool {
         self.policy.admission.may_waive()

@@ -8,8 +8,12 @@ use super::delivery::Kind;
 use super::policy::{Choose, LoginPolicy, Policy, Require, Sending};
 use super::record::Method;
 use super::special::Device;
+use super::words::Line;
+use crate::base::messages::Language;
 use crate::base::phone::redact;
+use crate::base::text::is_unprintable;
 use crate::base::time::UnixTime;
+use crate::wire::VALUE_MAX;
 
 /// A second factor as policies name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -215,43 +219,56 @@ pub(super) fn wanted<'a>(entry: &[u8], offers: &'a [Offer], policy: &LoginPolicy
 }
 
 /// What there is, where something was asked for that there is not.
-pub(super) fn absent(offers: &[Offer]) -> String {
-    list("Not available. Choose: ", offers)
+pub(super) fn absent(offers: &[Offer], language: Language) -> String {
+    list(Line::NotOnOffer, offers, language)
 }
 
 /// `1 app code, 2 text message to ···42`.
-pub(super) fn menu(offers: &[Offer]) -> String {
-    list("Choose: ", offers)
+pub(super) fn menu(offers: &[Offer], language: Language) -> String {
+    list(Line::Choose, offers, language)
 }
 
-fn list(before: &str, offers: &[Offer]) -> String {
-    let mut text = String::from(before);
+/// The octets of an address that a list shows: one leaves room for the others.
+const ADDRESS_MAX: usize = 80;
+
+/// Whatever is left out because it would not fit can be asked for by its number or name all the same.
+fn list(line: Line, offers: &[Offer], language: Language) -> String {
+    let room = VALUE_MAX.saturating_sub(line.with(language, &[("list", "")]).len());
+    let mut text = String::new();
     for (place, offer) in offers.iter().take(9).enumerate() {
-        let what = match (offer.factor, &offer.to) {
-            (Factor::Token, _) => "app code".to_owned(),
-            (Factor::Sent(kind), to) => {
-                let by = match kind {
-                    Kind::Sms => "text message",
-                    Kind::Voice => "call",
-                    Kind::Email => "e-mail",
-                    Kind::Push => "push",
-                };
-                // A device's own name, where redacting an address would leave nothing of it.
-                let to = match &offer.device {
-                    Some(device) => ascii(&device.name),
-                    None => to.as_deref().map(redact).unwrap_or_default(),
-                };
-                format!("{by} to {to}")
-            }
+        let option = match offer.factor {
+            Factor::Token => Line::OptionCode,
+            Factor::Sent(Kind::Sms) => Line::OptionSms,
+            Factor::Sent(Kind::Voice) => Line::OptionVoice,
+            Factor::Sent(Kind::Email) => Line::OptionEmail,
+            Factor::Sent(Kind::Push) => Line::OptionPush,
         };
+        // A device's own name, where redacting an address would leave nothing of it.
+        let mut to = match &offer.device {
+            Some(device) => readable(&device.name, language),
+            None => offer.to.as_deref().map(redact).unwrap_or_default(),
+        };
+        if to.len() > ADDRESS_MAX {
+            to.truncate(to.floor_char_boundary(ADDRESS_MAX));
+            to.push('…');
+        }
+        let what = option.with(language, &[("to", &to)]);
+        let before = text.len();
         let _infallible = write!(text, "{}{} {what}", if place == 0 { "" } else { ", " }, place + 1);
+        if text.len() > room {
+            text.truncate(before);
+        }
     }
-    text
+    line.with(language, &[("list", &text)])
 }
 
-/// What a prompt can show of a device's name.
-fn ascii(name: &str) -> String {
-    name.chars().filter(|character| character.is_ascii_graphic() || *character == ' ').take(12).collect()
+/// What a prompt can show of a device's name: where the prompt is English, what every gateway shows.
+fn readable(name: &str, language: Language) -> String {
+    let shown = |character: &char| match language {
+        Language::ENGLISH => character.is_ascii_graphic() || *character == ' ',
+        _ => !is_unprintable(*character),
+    };
+    name.chars().filter(shown).take(12).collect()
 }
 
 #[cfg(test)]
@@ -266,8 +283,53 @@ mod tests {
     #[test]
     fn a_menu_numbers_what_there_is() {
         let offers = [offer(Factor::Token, None), offer(Factor::Sent(Kind::Sms), Some("+36301234542"))];
-        assert_eq!(menu(&offers), "Choose: 1 app code, 2 text message to ···42");
-        assert_eq!(absent(&offers[1..]), "Not available. Choose: 1 text message to ···42");
+        let english = Language::ENGLISH;
+        assert_eq!(menu(&offers, english), "Choose: 1 app code, 2 text message to ···42");
+        assert_eq!(absent(&offers[1..], english), "Not available. Choose: 1 text message to ···42");
+        let hungarian = Language::find("hu").unwrap();
+        assert_eq!(menu(&offers, hungarian), "Válasszon: 1 alkalmazás kódja, 2 SMS ide: ···42");
+    }
+
+    fn device(name: &str) -> Offer {
+        let device = Device {
+            id: 1,
+            name: name.into(),
+            channel: crate::base::name::Label::new("hook").unwrap(),
+            address: "somewhere".into(),
+            key: None,
+            passkey: false,
+            since: UnixTime(0),
+            revoked: None,
+        };
+        Offer { device: Some(Box::new(device)), ..offer(Factor::Sent(Kind::Push), Some("somewhere")) }
+    }
+
+    #[test]
+    fn a_menu_shows_as_much_as_fits_into_a_reply_message_and_cuts_nothing_in_two() {
+        let mut offers = vec![offer(Factor::Token, None)];
+        offers.push(offer(Factor::Sent(Kind::Email), Some(&format!("mary@{}.example", "x".repeat(60)))));
+        offers.extend((0..20).map(|_| device("Örzsébet ű\u{7}\u{202e}telefonja")));
+        for language in Language::all() {
+            for text in [menu(&offers, language), absent(&offers, language)] {
+                assert!(text.len() <= VALUE_MAX, "{} octets: {text}", text.len());
+                assert!(text.contains(", 4 ") && !text.contains(['\u{7}', '\u{202e}']), "{text}");
+                let last = text.rsplit(", ").next().unwrap();
+                assert!(
+                    last.ends_with(if language == Language::ENGLISH {
+                        "rzsbet telef"
+                    } else {
+                        "Örzsébet űte"
+                    }),
+                    "{text}"
+                );
+            }
+        }
+        let long =
+            [offer(Factor::Sent(Kind::Email), Some(&format!("mary@{}", "日".repeat(80)))), device("b")];
+        for language in Language::all() {
+            let text = menu(&long, language);
+            assert!(text.contains("日…, 2 ") && text.ends_with(" b") && text.len() <= VALUE_MAX, "{text}");
+        }
     }
 
     #[test]

@@ -48,3 +48,4 @@ pub mod rule;
 pub mod sending;
 pub mod special;
 pub mod step;
+pub mod words;

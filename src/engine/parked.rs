@@ -187,6 +187,8 @@ impl Parked {
     fn enter(self, entry: Entry, env: &mut Env<'_>) -> Step {
         let Parked { mut facts, user, stage, since } = self;
         facts.durations.typing += env.mono.since(since);
+        // The question was in the user's language already, so a refusal tells no more.
+        facts.language = facts.language();
         (facts.source, facts.local) = (entry.source, entry.local);
         facts.answer_by = entry.answer_by;
         facts.protocol = entry.entered.protocol();

@@ -33,8 +33,9 @@ use super::record::{Guard, Record, Row, Tally, Verdict};
 use super::remember::{self, Session};
 use super::sending::{self, Addressee};
 use super::step::{Answer, Env, Step, Wait};
+use super::words::Line;
+use crate::base::messages::Language;
 use crate::base::name::UserName;
-use crate::base::phone::redact;
 use crate::base::secret::Secret;
 use crate::base::time::Tick;
 use crate::wire::AttributeList;
@@ -136,7 +137,7 @@ pub(super) fn delivered(
     asked: Box<Asked>,
     env: &mut Env<'_>,
 ) -> Step {
-    let line = line(&asked, &facts.policy.login);
+    let line = line(&asked, &facts.policy.login, facts.language());
     round.sent = None;
     round.asked = Some(asked);
     if facts.policy.admission.challenge {
@@ -147,20 +148,20 @@ pub(super) fn delivered(
 }
 
 /// What the prompt says.
-fn line(asked: &Asked, policy: &LoginPolicy) -> String {
-    let on = if policy.takes_codes() { "then press OK here. Or type a code:" } else { "then press OK here:" };
+fn line(asked: &Asked, policy: &LoginPolicy, language: Language) -> String {
+    let (with_code, alone) = match &asked.expects {
+        Expects::Number(_) => (Line::Number, Line::NumberOnly),
+        Expects::Approval => (Line::Approve, Line::ApproveOnly),
+        Expects::Code { .. } => (Line::Reply, Line::ReplyOnly),
+        Expects::Key { .. } => (Line::Press, Line::PressOnly),
+    };
+    let line = if policy.takes_codes() { with_code } else { alone };
     match &asked.expects {
-        Expects::Number(number) => format!("Type {number} on your phone, {on}"),
-        Expects::Approval => format!("Approve on your phone, {on}"),
-        Expects::Code { .. } => format!("Answer our text to {}, {on}", redact(&asked.to)),
-        Expects::Key { .. } => format!("We call {}. Press #, {on}", redact(&asked.to)),
+        Expects::Number(number) => line.with(language, &[("number", &number.to_string())]),
+        Expects::Approval => line.say(language).to_owned(),
+        Expects::Code { .. } | Expects::Key { .. } => line.to(language, &asked.to, ""),
     }
 }
-
-/// Shown again where the gateway's patience ends before the user's.
-const NO_ANSWER_YET: &str = "No answer from your phone yet. Press OK to wait on, or type a code:";
-/// The same where no code lets anybody in.
-const NOTHING_YET: &str = "No answer from your phone yet. Press OK to wait on:";
 
 fn hold(facts: Box<Facts>, user: UserName, round: CodeRound, env: &Env<'_>) -> Step {
     let left = round.asked.as_ref().map_or(env.mono, |asked| asked.until);
@@ -294,7 +295,9 @@ pub(super) fn over(facts: Box<Facts>, user: UserName, mut round: CodeRound, env:
     if round.changes > sending::CHANGES_MAX {
         return refuse(&facts, Reason::TooManyRounds, env);
     }
-    let text = if facts.policy.login.takes_codes() { NO_ANSWER_YET } else { NOTHING_YET };
+    // The gateway's patience ends before the user's.
+    let line = if facts.policy.login.takes_codes() { Line::Waiting } else { Line::WaitingOnly };
+    let text = line.say(facts.language());
     ask_for_code(facts, user, round, text, env)
 }
 

@@ -17,6 +17,8 @@ use super::append::Append;
 use super::methods::{Factor, ORDER};
 use super::remember::{Session, Visit};
 use super::special::Bypass;
+use super::words::Line;
+use crate::base::messages::Language;
 use crate::base::name::Label;
 use crate::base::time::UnixTime;
 use crate::factor::oath::LOOK_AHEAD;
@@ -86,6 +88,8 @@ pub struct Admission {
     pub bare: bool,
     /// Whether every login needs its second factor, whatever else is said: where whoever is let in may change factors.
     pub insists: bool,
+    /// The language of what users are shown whose own is not known, and of refusals before anything was asked.
+    pub language: Language,
 }
 
 /// The word of a client that says that the gateway has checked the password itself; no primary is called so.
@@ -145,8 +149,8 @@ pub struct LoginPolicy {
     pub window: u8,
     /// HOTP: counters accepted beyond the expected one, 0 to 50.
     pub look_ahead: u8,
-    /// The line that asks for a TOTP code, at most 80 characters of printable ASCII.
-    pub prompt: Arc<str>,
+    /// The line that asks for a TOTP code, in words of the admin's own: at most 80 characters of printable ASCII.
+    pub prompt: Option<Arc<str>>,
     /// The rule that asks such logins for no second factor.
     pub exempt: Option<Label>,
     /// Whether a PIN is typed before the code.
@@ -224,6 +228,8 @@ pub struct Overrides {
     pub uniform_prompt: Option<bool>,
     /// [`Admission::bare`].
     pub bare: Option<bool>,
+    /// [`Admission::language`].
+    pub language: Option<Language>,
     /// [`LoginPolicy::unenrolled`].
     pub unenrolled: Option<Unenrolled>,
     /// [`LoginPolicy::enrol_networks`].
@@ -260,11 +266,6 @@ pub struct Overrides {
     pub require: Option<Require>,
 }
 
-/// The prompt where nothing else is configured.
-pub const PROMPT: &str = "Enter the code from your authenticator app:";
-/// The same where a PIN is wanted.
-pub const PROMPT_PIN: &str = "Enter your PIN, then the code from your authenticator app, in one:";
-
 impl Policy {
     /// What users know `client`, whose policy this is, by.
     #[must_use]
@@ -286,6 +287,7 @@ impl Policy {
                 uniform_prompt: false,
                 bare: false,
                 insists: false,
+                language: Language::ENGLISH,
             },
             login: LoginPolicy {
                 unenrolled: Unenrolled::Deny,
@@ -296,7 +298,7 @@ impl Policy {
                 choose: Choose::default(),
                 window: 1,
                 look_ahead: LOOK_AHEAD,
-                prompt: PROMPT.into(),
+                prompt: None,
                 exempt: None,
                 pin: PinWanted::Never,
                 pin_max_age: None,
@@ -329,6 +331,7 @@ impl Policy {
             reference,
             uniform_prompt,
             bare,
+            language,
             unenrolled,
             enrol_networks,
             enrol_at,
@@ -355,6 +358,7 @@ impl Policy {
         set(&mut policy.admission.reference, reference.as_ref());
         set(&mut policy.admission.uniform_prompt, uniform_prompt.as_ref());
         set(&mut policy.admission.bare, bare.as_ref());
+        set(&mut policy.admission.language, language.as_ref());
         set(&mut policy.login.unenrolled, unenrolled.as_ref());
         set(&mut policy.login.enrol_networks, enrol_networks.as_ref());
         policy.enrol_at = enrol_at.clone().or(policy.enrol_at.take());
@@ -365,7 +369,7 @@ impl Policy {
         policy.sending = sending.clone().or(policy.sending.take());
         set(&mut policy.login.window, window.as_ref());
         set(&mut policy.login.look_ahead, look_ahead.as_ref());
-        set(&mut policy.login.prompt, prompt.as_ref());
+        policy.login.prompt = prompt.clone().or(policy.login.prompt.take());
         set(&mut policy.login.pin, pin.as_ref());
         policy.login.pin_max_age = pin_max_age.or(policy.login.pin_max_age);
         set(&mut policy.login.remember, remember.as_ref());
@@ -432,13 +436,14 @@ impl Waiver {
 }
 
 impl LoginPolicy {
-    /// The line that asks for a code: where nobody chose one, the one that speaks of the PIN if one is wanted.
+    /// The line that asks for a code: where the admin wrote none, the one in `language` that speaks of the PIN if one is wanted.
     #[must_use]
-    pub fn question(&self) -> Arc<str> {
-        if self.pin == PinWanted::WithCode && *self.prompt == *PROMPT {
-            return PROMPT_PIN.into();
+    pub fn question(&self, language: Language) -> &str {
+        match (&self.prompt, self.pin) {
+            (Some(written), _) => written,
+            (None, PinWanted::WithCode) => Line::CodePin.say(language),
+            (None, PinWanted::Never) => Line::Code.say(language),
         }
-        Arc::clone(&self.prompt)
     }
 
     /// Whether a code of a token, or a recovery code in its place, lets anybody in.

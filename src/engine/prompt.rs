@@ -1,13 +1,10 @@
-//! The one line that a user sees: at most 80 characters of printable ASCII, nothing of it from the request.
+//! The one line that a user sees: printable, nothing of it from the request, and in a language that tells nobody anything
+//! ([`Facts::language`]).
 
 use super::login::Facts;
+use super::words::Line;
+use crate::base::messages::Language;
 use crate::wire::{AttributeList, number};
-
-/// After a code that was not taken, whatever the reason.
-pub(super) const AGAIN: &str = "That code was not accepted. Enter a new one:";
-
-/// Where the primary's own challenge brought no line to show.
-const ANSWER: &str = "Enter your answer:";
 
 /// Prompt: the gateway should not echo what is typed (RFC 2869 §5.10).
 const NO_ECHO: u32 = 0;
@@ -15,9 +12,9 @@ const NO_ECHO: u32 = 0;
 /// The same for every refusal, but for the reference by which an admin finds its row.
 pub(super) fn refusal(facts: &Facts) -> String {
     if facts.policy.admission.reference {
-        format!("Login refused. Reference {}.", facts.id)
+        Line::RefusedReference.with(facts.language, &[("reference", &facts.id.to_string())])
     } else {
-        "Login refused.".to_owned()
+        Line::Refused.say(facts.language).to_owned()
     }
 }
 
@@ -37,13 +34,13 @@ pub(super) fn question(text: &str) -> AttributeList {
 
 /// The primary's own challenge, fit to be shown: several gateways drop a challenge without Reply-Message or show the first
 /// one alone, so there is exactly one; and none may stand beside EAP-Message (RFC 3579 §2.6.5).
-pub(super) fn relayed(mut attributes: AttributeList) -> AttributeList {
+pub(super) fn relayed(mut attributes: AttributeList, language: Language) -> AttributeList {
     let count =
         |wanted| attributes.plain_attributes().filter(|attribute| attribute.number() == wanted).count();
     match (count(number::EAP_MESSAGE), count(number::REPLY_MESSAGE)) {
         (0, 0) => {
-            #[expect(clippy::expect_used, reason = "a literal that fits")]
-            attributes.push_text(number::REPLY_MESSAGE, ANSWER).expect("a line fits");
+            #[expect(clippy::expect_used, reason = "a line is cut where it is too long")]
+            attributes.push_line(number::REPLY_MESSAGE, Line::Answer.say(language)).expect("a line fits");
         }
         (0, 1) => {}
         (0, _) => attributes.join_texts(number::REPLY_MESSAGE),

@@ -30,8 +30,8 @@ use super::reason::Reason;
 use super::record::{Guard, Record, Row, Tally, Verdict};
 use super::remember::{self, Session};
 use super::step::{Env, Event, Receipt, Step, Wait};
+use super::words::Line;
 use crate::base::name::UserName;
-use crate::base::phone::redact;
 use crate::base::system::random;
 use crate::base::time::{Tick, UnixTime};
 use code::Code;
@@ -42,8 +42,6 @@ pub(super) use code::{SentCode, Typed, compare, make_code};
 pub(super) const DIGITS: u8 = 6;
 /// For so long after its lifetime a code is still known, to be refused as too late.
 pub(super) const LATE: Duration = Duration::from_mins(5);
-/// Where a user asks for another code before there may be one.
-const TOO_SOON: &str = "No other code can be sent yet. Enter the one we sent:";
 /// The longest that a request is held for a provider's answer; then the prompt is shown all the same.
 pub const HELD: Duration = Duration::from_secs(8);
 
@@ -90,7 +88,7 @@ pub(super) fn begin(
 ) -> Step {
     if facts.policy.login.choose == Choose::Menu && offers.len() > 1 && !facts.policy.admission.uniform_prompt
     {
-        let text = methods::menu(&offers);
+        let text = methods::menu(&offers, facts.language());
         return ask_for_code(facts, user, round, &text, env);
     }
     let to = Addressee::of(account, env.unix);
@@ -165,12 +163,12 @@ pub(super) fn next(
         (Factor::Sent(kind), Some(address)) => send(facts, user, to, (kind, address), offers, round, env),
         (Factor::Token | Factor::Sent(_), _) => {
             let round = CodeRound { sent: None, asked: None, ..round };
-            let text = failed.map(|reason| match reason {
-                Reason::NoAnswer => "No answer from your phone. Enter the code from your app:",
-                Reason::LoginPending => "Another login waits for your phone. Enter the code from your app:",
-                _ => "The message could not be sent. Enter the code from your app:",
+            let line = failed.map(|reason| match reason {
+                Reason::NoAnswer => Line::NoAnswer,
+                Reason::LoginPending => Line::Pending,
+                _ => Line::Unsent,
             });
-            ask_for_token(facts, user, round, text, env)
+            ask_for_token(facts, user, round, line, env)
         }
     }
 }
@@ -277,7 +275,9 @@ impl Dispatch {
         }
         if rest.is_empty() && before.is_some() {
             round.sent = before;
-            return ask_for_code(facts, user, round, TOO_SOON, env);
+            // Another code was asked for before there may be one.
+            let text = Line::TooSoon.say(facts.language());
+            return ask_for_code(facts, user, round, text, env);
         }
         next(facts, user, to, rest, round, Some(reason), env)
     }
@@ -329,15 +329,14 @@ impl Dispatch {
                 return phone::delivered(facts, user, round, asked, env);
             }
         };
-        let where_to = redact(&sent.to);
-        let enter = match facts.policy.login.pin {
-            PinWanted::WithCode if !round.enrols => "Enter your PIN, then it:",
-            PinWanted::Never | PinWanted::WithCode => "Enter it:",
+        let pin = facts.policy.login.pin == PinWanted::WithCode && !round.enrols;
+        let line = match (sent.kind, pin) {
+            (Kind::Sms | Kind::Email | Kind::Push, false) => Line::Sent,
+            (Kind::Sms | Kind::Email | Kind::Push, true) => Line::SentPin,
+            (Kind::Voice, false) => Line::Called,
+            (Kind::Voice, true) => Line::CalledPin,
         };
-        let text = match sent.kind {
-            Kind::Sms | Kind::Email | Kind::Push => format!("We sent a code to {where_to}. {enter}"),
-            Kind::Voice => format!("We call {where_to} with a code. {enter}"),
-        };
+        let text = line.to(facts.language(), &sent.to, "");
         round.asked = None;
         round.sent = Some(sent);
         ask_for_code(facts, user, round, &text, env)

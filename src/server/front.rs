@@ -21,6 +21,7 @@ use super::node::Origin;
 use super::peers::{Answering, Peers};
 use super::pipeline::{arrival, enter};
 use super::worker::{Command, Worker};
+use crate::base::messages::Language;
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::system::{Entropy, random};
@@ -67,6 +68,8 @@ pub struct Knock {
     pub state: Option<Secret>,
     /// Whose browser it is: Calling-Station-Id.
     pub from: IpAddr,
+    /// The page's language, and so that of [`Question::text`].
+    pub language: Language,
 }
 
 /// What a login says to whoever knocked.
@@ -74,8 +77,8 @@ pub struct Knock {
 pub enum Said {
     /// Come in.
     Accepted(Accepted),
-    /// No; the line to show, which tells nobody why.
-    Refused(String),
+    /// No, and nobody is told why; what an admin finds its row by, where the policy shows that.
+    Refused(Option<LoginId>),
     /// One more thing.
     Asked(Question),
     /// Nobody can be let in: the door is not configured, or the server is stopping.
@@ -143,36 +146,30 @@ impl Said {
     /// Of an Accept; a refusal where it is nobody's.
     pub(super) fn of_accept(accept: &Accept) -> Said {
         let row = accept.row();
-        let Some(user) = row.user.clone() else { return Said::Refused(REFUSED.to_owned()) };
+        let Some(user) = row.user.clone() else { return Said::Refused(None) };
         let (login, method, has_factor) = (row.login, row.method, accept.has_factor());
         Said::Accepted(Accepted { login, user, method, has_factor })
     }
 
-    /// Of any other reply. An Accept that another server says it gave is none here.
-    pub(super) fn of_reply(code: Code, attributes: &AttributeList) -> Said {
-        let text = |otherwise: &str| {
-            let lines = attributes.plain_attributes().filter(|one| one.number() == number::REPLY_MESSAGE);
-            let text: String = lines.map(|line| String::from_utf8_lossy(line.value()).into_owned()).collect();
-            if text.is_empty() { otherwise.to_owned() } else { text }
-        };
+    /// Of any other reply of the login called `reference`. An Accept that another server says it gave is none here.
+    pub(super) fn of_reply(code: Code, attributes: &AttributeList, reference: Option<LoginId>) -> Said {
         let find = |wanted| attributes.plain_attributes().find(|one| one.number() == wanted);
         match (code, find(number::STATE)) {
             (Code::ACCESS_CHALLENGE, Some(state)) => {
+                // A challenge brings a line: the engine has seen to that.
+                let lines = attributes.plain_attributes().filter(|one| one.number() == number::REPLY_MESSAGE);
+                let text = lines.map(|line| String::from_utf8_lossy(line.value()).into_owned()).collect();
                 let seconds = find(number::SESSION_TIMEOUT).and_then(|one| one.integer()).unwrap_or_default();
                 Said::Asked(Question {
                     state: Secret::new(state.value()),
-                    text: text(ANSWER),
+                    text,
                     lifetime: Duration::from_secs(seconds.into()),
                 })
             }
-            _ => Said::Refused(text(REFUSED)),
+            _ => Said::Refused(reference),
         }
     }
 }
-
-/// Where a login brought no line of its own.
-const REFUSED: &str = "Login refused.";
-const ANSWER: &str = "Enter your answer:";
 
 /// Lets pages log people in.
 #[derive(Clone)]
@@ -220,7 +217,7 @@ impl Worker {
         let Some((packet, request)) = viewed else {
             // Nobody has such a name or password, and no packet carries it.
             let wait = gateway.policy.admission.reject_after();
-            return self.tell_later(caller, Said::Refused(REFUSED.to_owned()), wait);
+            return self.tell_later(caller, Said::Refused(None), wait);
         };
         let source = SocketAddr::new(knock.from, 0);
         let origin = Origin {
@@ -229,6 +226,7 @@ impl Worker {
             gateway: source,
         };
         let mut arrival = arrival(gateway, &request, packet, &secret, origin, Answering::Inside(caller), now);
+        arrival.language = Some(knock.language);
         if knock.state.is_none() {
             arrival.floor = self.primaries().response_time(&arrival.policy.admission.primary);
         }

@@ -249,6 +249,7 @@ impl Server {
             audit,
             mut admin,
         } = parts;
+        crate::engine::words::prepare();
         let upstreams = primary::Shared::new();
         wrong_passwords::remember(&mut *admin, settings, &primaries, &upstreams, &*clock)
             .map_err(|fault| Fault::Trail(fault.to_string()))?;

@@ -414,6 +414,8 @@ impl Node {
             began: arrival.came,
             durations: Durations::default(),
             kept: None,
+            language: arrival.language.unwrap_or(arrival.policy.admission.language),
+            own_language: arrival.language,
         }
     }
 

@@ -495,5 +495,6 @@ pub fn arrival(
         reply_to: reply_to.into(),
         came,
         floor: Duration::ZERO,
+        language: None,
     }
 }

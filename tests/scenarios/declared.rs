@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use radmfa::base::messages::Language;
 use radmfa::base::name::{GroupName, Label};
 use radmfa::engine::append::Append;
 use radmfa::engine::methods::Factor;
@@ -110,6 +111,9 @@ fn overrides_of(rest: &[Word]) -> Result<Overrides, String> {
         sending: option(rest, "sends").map(|text| sending(&text, rest)).transpose()?,
         look_ahead: option(rest, "look-ahead").map(|codes| parse(&codes)).transpose()?,
         prompt: option(rest, "prompt").map(Into::into),
+        language: option(rest, "language")
+            .map(|tag| Language::find(&tag).ok_or_else(|| format!("there are no messages in `{tag}`")))
+            .transpose()?,
         pin: yes("pin").map(|wanted| if wanted { PinWanted::WithCode } else { PinWanted::Never }),
         pin_max_age: time("pin-max-age")?,
         remember: time("remember")?,

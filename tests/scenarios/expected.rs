@@ -51,7 +51,8 @@ impl Run {
                         phones::leads(&text.value, reply.first(number::REPLY_MESSAGE), &mut self.lead)
                     }
                     None if attributes.is_empty() => {
-                        self.refers_to_a_row(&reply.text(), option(rest, "of").as_deref())
+                        let (of, language) = (option(rest, "of"), option(rest, "in"));
+                        self.refers_to_a_row(&reply.text(), of.as_deref(), language.as_deref())?
                     }
                     None => attributes.iter().all(|attribute| reply.attributes.contains(attribute)),
                 };
@@ -86,11 +87,21 @@ impl Run {
     }
 
     /// Every refusal shows the same line, with the number of a login that ended, for the reason `of` where one is named.
-    fn refers_to_a_row(&mut self, text: &str, of: Option<&str>) -> bool {
-        let number = text.strip_prefix("Login refused. Reference ").and_then(|rest| rest.strip_suffix('.'));
+    fn refers_to_a_row(
+        &mut self,
+        text: &str,
+        of: Option<&str>,
+        language: Option<&str>,
+    ) -> Result<bool, String> {
+        let before = match language {
+            None => "Login refused. Reference ",
+            Some("hu") => "A belépést elutasítottuk. Hivatkozás: ",
+            Some(other) => return Err(format!("no refusal is known in `{other}`")),
+        };
+        let number = text.strip_prefix(before).and_then(|rest| rest.strip_suffix('.'));
         let login = number.and_then(LoginId::parse);
         let is_it = |row: &Row| Some(row.login) == login && of.is_none_or(|of| row.reason.code() == of);
-        self.world().ended.iter().any(|(row, _)| is_it(row))
+        Ok(self.world().ended.iter().any(|(row, _)| is_it(row)))
     }
 
     pub(super) fn audit(&mut self, rest: &[Word]) -> Outcome {

@@ -311,6 +311,10 @@ impl Run {
                 let phone = rest.get(2).map(Word::text);
                 store.set_user(&name(&thing), &mut |fields| fields.phone.clone_from(&phone))
             }
+            "language" => {
+                let language = rest.get(2).map(Word::text);
+                store.set_user(&name(&thing), &mut |fields| fields.language.clone_from(&language))
+            }
             "disable-token" => store.enable_token(&thing, false),
             "enable-token" => store.enable_token(&thing, true),
             "remove-token" => store.remove_token(&thing),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CodeRound, Parked, Stage};
+use crate::base::messages::Language;
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::Tick;
@@ -28,6 +29,8 @@ use crate::factor::keyed::KeyedHash;
 use crate::wire::{AttributeList, Integrity};
 
 const VERSION: u8 = 1;
+/// The same, with the language of its user before all else.
+const SPOKEN: u8 = 2;
 
 /// The octets of a parked login as a store opened them: authenticated under its key for the place that they came from.
 #[derive(Debug)]
@@ -104,10 +107,17 @@ impl Parked {
             durations,
             // At gateways that cannot ask, whose logins are never parked here.
             kept: _,
+            // The client's, or the user's by now.
+            language: _,
+            own_language,
         } = &**facts;
         let candidates = ruling.as_ref().map(|ruling| ruling.candidates()).unwrap_or_default();
         let mut out = Writer(Vec::with_capacity(room_for(stage) + candidates.len() * NAME));
-        out.octet(VERSION);
+        // Servers of an older version take up what they know, the logins of users without a language.
+        out.octet(if own_language.is_some() { SPOKEN } else { VERSION });
+        if let Some(language) = own_language {
+            out.text(language.code());
+        }
         out.u64(id.number());
         out.address(*local);
         out.address(*source);
@@ -154,6 +164,7 @@ impl Parked {
         let read = read(&mut reader, taker).filter(|_| reader.0.is_empty());
         let Read { mut parked, ruled, until } = read.ok_or(Unreadable::Malformed)?;
         let (policy, ruling) = (taker.policy)(&parked.client, &ruled).ok_or(Unreadable::Unruled)?;
+        let language = policy.admission.language;
         let (mono, age) = (taker.mono, taker.age);
         let ago = |span: Duration| Tick(mono.0.saturating_sub(nanos(span.saturating_add(age))));
         let facts = Facts {
@@ -173,6 +184,8 @@ impl Parked {
             durations: parked.durations,
             answer_by: mono,
             kept: None,
+            language,
+            own_language: parked.language,
         };
         let since = ago(parked.waited);
         let login = Parked { facts: Box::new(facts), user: parked.user, stage: parked.stage, since };
@@ -200,13 +213,18 @@ struct Fields {
     /// And had waited by then.
     waited: Duration,
     durations: Durations,
+    /// What the user speaks.
+    language: Option<Language>,
     stage: Stage,
 }
 
 fn read(reader: &mut Reader<'_>, taker: &Taker<'_>) -> Option<Read> {
-    if reader.octet()? != VERSION {
-        return None;
-    }
+    let language = match reader.octet()? {
+        VERSION => None,
+        // One that is not known here is the client's.
+        SPOKEN => Language::exactly(reader.text()?),
+        _ => return None,
+    };
     let id = LoginId::from_number(reader.u64()?);
     let (local, source) = (reader.address()?, reader.address()?);
     let client = reader.label()?;
@@ -230,8 +248,20 @@ fn read(reader: &mut Reader<'_>, taker: &Taker<'_>) -> Option<Read> {
         }
         _ => return None,
     };
-    let parked =
-        Fields { id, local, source, client, user, station, integrity, ran, waited, durations, stage };
+    let parked = Fields {
+        id,
+        local,
+        source,
+        client,
+        user,
+        station,
+        integrity,
+        ran,
+        waited,
+        durations,
+        language,
+        stage,
+    };
     Some(Read { parked, ruled: Ruled { by, candidates }, until })
 }
 

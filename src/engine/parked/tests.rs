@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::*;
+use crate::base::messages::Language;
 use crate::base::secret::Secret;
 use crate::engine::account::TokenId;
 use crate::engine::delivery::Kind;
@@ -77,6 +78,8 @@ fn facts(settled: Option<&str>, station: Option<&str>) -> Facts {
             sending: Duration::from_millis(300),
         },
         kept: None,
+        language: Language::ENGLISH,
+        own_language: None,
     }
 }
 
@@ -222,6 +225,24 @@ fn a_code_that_was_sent_is_not_in_it_and_works_where_the_keys_are_known() {
     let sent = round.sent.as_ref().unwrap();
     assert_eq!(sent.until, MONO + Duration::from_secs(280));
     assert!(sent.is(b"271828") && !sent.is(b"271829"));
+}
+
+#[test]
+fn a_login_is_spoken_to_in_its_users_language_wherever_it_is_taken_up() {
+    let hungarian = Language::find("hu").unwrap();
+    let plain = encoded(&asked(None), MONO);
+    let mut login = asked(None);
+    login.facts.own_language = Some(hungarian);
+    let octets = encoded(&login, MONO);
+    let (taken, _) = take(&octets, MONO, Duration::ZERO).unwrap();
+    assert_eq!(taken.facts.own_language, Some(hungarian));
+    assert_eq!(taken.facts.language(), hungarian);
+    // Whoever has no language is written as ever, so that servers of an older version go on with it.
+    assert_eq!(plain[0], 1);
+    assert_eq!((octets[0], &octets[1..5], &octets[5..]), (2, &b"\x00\x02hu"[..], &plain[1..]));
+    let unknown = [&[2, 0, 3][..], b"tlh", &plain[1..]].concat();
+    let (taken, _) = take(&unknown, MONO, Duration::ZERO).unwrap();
+    assert_eq!((taken.facts.own_language, taken.facts.language()), (None, Language::ENGLISH));
 }
 
 #[test]

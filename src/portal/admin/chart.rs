@@ -14,8 +14,16 @@ const BARS: usize = 31;
 const COLUMNS: [Column; 4] =
     [Of("admin.what"), Figures("admin.accepted"), Figures("admin.rejected"), Figures("admin.retried")];
 
+/// What the key of a line means, where it does not say that itself.
+type Meaning = fn(Words, &str) -> Option<&'static str>;
+
+/// Keys that everybody knows: days, names.
+pub(super) const PLAIN: Meaning = |_, _| None;
+/// Codes of reasons.
+pub(super) const REASONS: Meaning = Words::reason;
+
 /// A bar for each line, those let in below and those refused above, and the same as a table.
-pub(super) fn bars(words: Words, title: &str, lines: &[SumLine]) -> Markup {
+pub(super) fn bars(words: Words, title: &str, lines: &[SumLine], meaning: Meaning) -> Markup {
     let first = lines.len().saturating_sub(BARS);
     let lines = lines.get(first..).unwrap_or_default();
     let most = lines.iter().map(|line| line.accepted + line.rejected).max().unwrap_or(0).max(1);
@@ -23,7 +31,7 @@ pub(super) fn bars(words: Words, title: &str, lines: &[SumLine]) -> Markup {
     let height = |count: u64| count.saturating_mul(HEIGHT).div_ceil(most).min(HEIGHT);
     let rows = html! {
         @for line in lines.iter().rev() { tr {
-            th scope="row" { (line.key) }
+            th scope="row" title=[meaning(words, &line.key)] { (line.key) }
             td.figure { (line.accepted) }
             td.figure { (line.rejected) }
             td.figure { (line.retried) }

@@ -229,11 +229,11 @@ async fn reports(Sat(seated): Sat<Seated>) -> Response<Body> {
     let body = html! {
         h1 { (words.say("admin.reports")) }
         h2 { (words.say("admin.by-day")) }
-        (chart::bars(words, words.say("admin.by-day"), &days))
+        (chart::bars(words, words.say("admin.by-day"), &days, chart::PLAIN))
         h2 { (words.say("admin.by-client")) }
-        (chart::bars(words, words.say("admin.by-client"), &clients))
+        (chart::bars(words, words.say("admin.by-client"), &clients, chart::PLAIN))
         h2 { (words.say("admin.by-reason")) }
-        (chart::bars(words, words.say("admin.by-reason"), &reasons))
+        (chart::bars(words, words.say("admin.by-reason"), &reasons, chart::REASONS))
     };
     page(&seated, "/reports", words.say("admin.reports"), &body).show(words)
 }
@@ -316,8 +316,6 @@ async fn audit(Sat(seated): Sat<Seated>, RawQuery(query): RawQuery) -> Response<
 
 /// Rows of the trail.
 pub(super) fn audit_table(words: Words, rows: &[AuditLine]) -> Markup {
-    // What a reason means is written in English, and shown to whoever reads that.
-    let explained = |row: &AuditLine| (words.code() == "en").then_some(row.meaning);
     let columns = [
         Of("admin.time"),
         Of("admin.user"),
@@ -332,7 +330,7 @@ pub(super) fn audit_table(words: Words, rows: &[AuditLine]) -> Markup {
             td { (row.time) }
             td { @if let Some(user) = &row.user { (user_link(user)) } }
             td { (row.client) }
-            td title=[explained(row)] { (row.reason) }
+            td title=[words.reason(&row.reason)] { (row.reason) }
             td { (said::method(words, &row.method)) }
             td { (row.actor.as_deref().unwrap_or_default()) }
             td { (row.note.as_deref().unwrap_or_default()) }

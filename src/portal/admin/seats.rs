@@ -199,7 +199,14 @@ pub(super) async fn login(State(seats): State<Seats>, Visited { visitor, form }:
     let state = form.text("state");
     let state = (!state.is_empty()).then(|| Secret::new(unhex(state).unwrap_or_default()));
     let typed = if state.is_some() { Secret::from(form.text("code")) } else { form.secret("password") };
-    let knock = Knock { door: Door::Admin, user: user.clone(), typed, state, from: visitor.address };
+    let knock = Knock {
+        door: Door::Admin,
+        user: user.clone(),
+        typed,
+        state,
+        from: visitor.address,
+        language: visitor.words.language(),
+    };
     let refused = |notice: &str| {
         let step = Step::Password { user: &user, notice: Some(notice) };
         seats.login_page(&visitor, &step, StatusCode::FORBIDDEN)

@@ -84,7 +84,14 @@ pub(super) async fn login(
     let state = form.text("state");
     let state = (!state.is_empty()).then(|| Secret::new(unhex(state).unwrap_or_default()));
     let typed = if state.is_some() { Secret::from(form.text("code")) } else { form.secret("password") };
-    let knock = Knock { door: Door::Portal, user: user.clone(), typed, state, from: visitor.address };
+    let knock = Knock {
+        door: Door::Portal,
+        user: user.clone(),
+        typed,
+        state,
+        from: visitor.address,
+        language: visitor.words.language(),
+    };
     match people.front.knock(knock).await {
         Said::Accepted(accepted) if accepted.has_factor() => {
             let account = match people.account(accepted.user()).await {
@@ -106,10 +113,9 @@ pub(super) async fn login(
             let step = Step::Password { user: &user, notice: Some(notice) };
             login_page(&people, &visitor, &step, StatusCode::FORBIDDEN)
         }
-        Said::Refused(text) => {
-            let reference = text.split("Reference ").nth(1).map(|rest| rest.trim_end_matches('.'));
-            let notice = match reference {
-                Some(reference) => visitor.words.with("me.refused-reference", &[("reference", reference)]),
+        Said::Refused(reference) => {
+            let notice = match reference.map(|reference| reference.to_string()) {
+                Some(reference) => visitor.words.with("me.refused-reference", &[("reference", &reference)]),
                 None => visitor.words.say("me.refused").to_owned(),
             };
             let step = Step::Password { user: &user, notice: Some(&notice) };

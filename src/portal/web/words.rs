@@ -1,37 +1,21 @@
-//! What pages say, by language: `messages/*.toml`, embedded.
+//! What pages say, by language: `messages/*.toml` ([`crate::base::messages`]).
 //!
-//! A key is `table.name`; `{words}` in braces are filled in. A further language is a file with the same keys, and no more: the build
-//! lists what is there (`build.rs`). The texts are ours, so they may hold no markup: what is filled in is escaped with them, by the page.
-
-use std::collections::HashMap;
-use std::sync::LazyLock;
+//! The texts are ours, so they may hold no markup: what is filled in is escaped with them, by the page.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 
-/// Language as in RFC 5646, in lower case; the file. The first is for whoever reads none of them.
-const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/languages.rs"));
-
-static LANGUAGES: LazyLock<Vec<Language>> = LazyLock::new(|| FILES.iter().map(read).collect());
-
-#[derive(Debug)]
-struct Language {
-    code: &'static str,
-    texts: HashMap<String, String>,
-}
+use crate::base::messages::{Language, fill};
+use crate::engine::reason::Reason;
 
 /// The words of one language.
 #[derive(Clone, Copy, Debug)]
-pub struct Words(&'static Language);
+pub struct Words(Language);
 
 impl Words {
     /// The first of `wanted` (tags such as `hu` or `en-GB`) that there are words for, or else English.
     pub fn choose<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Words {
-        let known = |tag: &str| {
-            let primary = tag.trim().split(['-', '_']).next().unwrap_or_default();
-            LANGUAGES.iter().find(|language| language.code.eq_ignore_ascii_case(primary))
-        };
-        Words(wanted.into_iter().find_map(known).unwrap_or_else(english))
+        Words(wanted.into_iter().find_map(Language::find).unwrap_or_default())
     }
 
     /// By the browser's Accept-Language.
@@ -51,71 +35,47 @@ impl Words {
         Words::choose(own.into_iter().chain(tags.into_iter().map(|(tag, _)| tag)))
     }
 
+    /// The language.
+    #[must_use]
+    pub fn language(self) -> Language {
+        self.0
+    }
+
     /// The language's code: what `lang` of a page is.
     #[must_use]
     pub fn code(self) -> &'static str {
-        self.0.code
+        self.0.code()
     }
 
     /// Every language: its code and its own name.
     pub fn languages() -> impl Iterator<Item = (&'static str, &'static str)> {
-        LANGUAGES.iter().map(|language| (language.code, Words(language).say("language")))
+        Language::all().map(|language| (language.code(), language.say("language")))
     }
 
     /// The text of a key; of one that is not known, the key.
     #[must_use]
     pub fn say(self, key: &'static str) -> &'static str {
-        self.0.texts.get(key).map_or(key, String::as_str)
+        self.0.say(key)
     }
 
     /// The text of a key with its `{words}` filled in, once each: what is filled in is not read again.
     #[must_use]
     pub fn with(self, key: &'static str, filled: &[(&str, &str)]) -> String {
-        let mut text = String::new();
-        let mut rest = self.say(key);
-        while let Some((before, after)) = rest.split_once('{') {
-            text.push_str(before);
-            let Some((name, behind)) = after.split_once('}') else {
-                text.push('{');
-                rest = after;
-                continue;
-            };
-            match filled.iter().find(|(known, _)| *known == name) {
-                Some((_, value)) => text.push_str(value),
-                None => text.extend(["{", name, "}"]),
-            }
-            rest = behind;
-        }
-        text.push_str(rest);
-        text
+        fill(self.say(key), filled)
     }
-}
 
-fn english() -> &'static Language {
-    #[expect(clippy::expect_used, reason = "the first of a list that is not empty")]
-    LANGUAGES.first().expect("English")
+    /// What the reason of this code means. In English that stands where reasons are declared.
+    #[must_use]
+    pub fn reason(self, code: &str) -> Option<&'static str> {
+        let reason = Reason::parse(code)?;
+        Some(self.0.text(&format!("reason.{code}")).unwrap_or(reason.sentence()))
+    }
 }
 
 fn weighed(part: &str) -> (&str, f32) {
     let (tag, parameters) = part.split_once(';').unwrap_or((part, ""));
     let weight = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |text| text.trim().parse().ok());
     (tag.trim(), weight.filter(|weight: &f32| weight.is_finite()).unwrap_or(0.0))
-}
-
-fn read((code, file): &(&'static str, &'static str)) -> Language {
-    let mut texts = HashMap::new();
-    #[expect(clippy::expect_used, reason = "the file is part of the program, and a test reads it")]
-    let table: toml::Table = file.parse().expect("an embedded file of messages");
-    for (name, value) in &table {
-        match value {
-            toml::Value::Table(inner) => {
-                let keys = inner.iter().filter_map(|(key, value)| Some((key, value.as_str()?)));
-                texts.extend(keys.map(|(key, text)| (format!("{name}.{key}"), text.to_owned())));
-            }
-            other => texts.extend(other.as_str().map(|text| (name.clone(), text.to_owned()))),
-        }
-    }
-    Language { code, texts }
 }
 
 #[cfg(test)]
@@ -125,11 +85,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-
-    /// The `{words}` of a text.
-    fn slots(text: &str) -> BTreeSet<&str> {
-        text.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect()
-    }
+    use crate::base::messages::keys;
 
     fn sources(folder: &Path, into: &mut String) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -143,25 +99,30 @@ mod tests {
     }
 
     #[test]
-    fn every_language_has_the_same_keys_with_the_same_words_to_fill_in() {
-        let english = &LANGUAGES[0];
-        for language in &LANGUAGES[1..] {
-            let keys = |language: &Language| language.texts.keys().cloned().collect::<BTreeSet<_>>();
-            let (left, right) = (keys(english), keys(language));
-            let apart: Vec<_> = left.symmetric_difference(&right).collect();
-            assert!(apart.is_empty(), "not in both en and {}: {apart:?}", language.code);
-            for (key, text) in &language.texts {
-                assert_eq!(slots(text), slots(&english.texts[key]), "{key} in {}", language.code);
-                assert!(!text.trim().is_empty(), "{key} in {} is empty", language.code);
+    fn every_reason_is_explained_in_every_language_and_nothing_else_is() {
+        for language in Language::all().skip(1) {
+            let known: BTreeSet<_> =
+                Reason::ALL.iter().map(|reason| format!("reason.{}", reason.code())).collect();
+            let said = keys(language).into_iter().filter(|key| key.starts_with("reason."));
+            let said: BTreeSet<_> = said.map(str::to_owned).collect();
+            let apart: Vec<_> = known.symmetric_difference(&said).collect();
+            assert!(apart.is_empty(), "{}: docs/reasons.md has the English: {apart:?}", language.code());
+            for reason in Reason::ALL {
+                let meaning = Words(language).reason(reason.code()).unwrap();
+                assert!(meaning.ends_with('.') && !meaning.contains('{'), "{meaning}");
+                assert_ne!(meaning, reason.sentence());
             }
         }
+        assert_eq!(Words::choose([]).reason("code-wrong"), Some(Reason::CodeWrong.sentence()));
+        assert_eq!(Words::choose(["hu"]).reason("no-such"), None);
     }
 
     #[test]
     fn every_key_is_used_and_every_key_that_is_used_is_there() {
         let mut all = String::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/portal"), &mut all);
-        for key in LANGUAGES[0].texts.keys() {
+        let elsewhere = |key: &&str| ["prompt.", "sent.", "ntfy."].iter().any(|table| key.starts_with(table));
+        for key in keys(Language::ENGLISH).into_iter().filter(|key| !elsewhere(key)) {
             assert!(all.contains(&format!("\"{key}\"")), "no page says {key}");
         }
         let mut used = 0;
@@ -171,7 +132,7 @@ mod tests {
                 let key = rest.split('"').next().unwrap();
                 used += 1;
                 assert!(
-                    LANGUAGES[0].texts.contains_key(key) || key == "no.such",
+                    Language::ENGLISH.text(key).is_some() || key == "no.such",
                     "there is no message {key}"
                 );
             }

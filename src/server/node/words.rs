@@ -9,6 +9,7 @@ use super::super::duplicates::PacketKey;
 use super::super::front::{Caller, Said};
 use super::super::peers::Answering;
 use super::sharing::{AwaitClaim, AwaitLogin, AwaitPark};
+use crate::base::messages::Language;
 use crate::base::name::{Label, UserName};
 use crate::base::time::Tick;
 use crate::engine::await_commit::AwaitCommit;
@@ -49,6 +50,8 @@ pub struct Arrival {
     pub came: Tick,
     /// What the primary's answers take of late: no Reject is quicker than most of them.
     pub floor: Duration,
+    /// The language of the page that asks; `None` for a gateway, which shows the client's or the user's.
+    pub language: Option<Language>,
 }
 
 impl Arrival {

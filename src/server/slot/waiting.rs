@@ -11,6 +11,7 @@ use crate::engine::login::Facts;
 use crate::engine::policy::Admission;
 use crate::engine::proof::Accept;
 use crate::engine::step::{Entered, Env};
+use crate::engine::words::Line;
 use crate::wire::{AttributeList, Code, Verified, number};
 
 /// A request that hangs on a login.
@@ -45,7 +46,8 @@ impl Waiting {
         let to = self.origin;
         if let Answering::Inside(caller) = self.reply_to {
             let not_before = leaves(code, &facts.policy.admission, (self.came, self.floor), env);
-            out.push(Output::Tell { caller, said: Said::of_reply(code, attributes), not_before });
+            let reference = facts.policy.admission.reference.then_some(facts.id);
+            out.push(Output::Tell { caller, said: Said::of_reply(code, attributes, reference), not_before });
             return;
         }
         let datagram = match self.reply_to.seal(code, attributes, env.entropy) {
@@ -78,11 +80,12 @@ fn leaves(code: Code, admission: &Admission, (came, floor): (Tick, Duration), en
 /// Refuses a request that is not even looked at, because too much is going on.
 pub(in super::super) fn turn_away(arrival: Arrival, env: &mut Env<'_>, out: &mut Vec<Output>) {
     let not_before = not_before(&arrival.policy.admission, arrival.came, arrival.floor, env);
+    let language = arrival.language.unwrap_or(arrival.policy.admission.language);
     let Arrival { client, origin, reply_to, entered, packet, .. } = arrival;
     let eap = eap_identifier(&entered, &packet);
-    let attributes = eap.map_or_else(|| message("Login refused."), eap_failure);
+    let attributes = eap.map_or_else(|| message(Line::Refused.say(language)), eap_failure);
     if let Answering::Inside(caller) = reply_to {
-        let said = Said::of_reply(Code::ACCESS_REJECT, &attributes);
+        let said = Said::of_reply(Code::ACCESS_REJECT, &attributes, None);
         out.push(Output::Tell { caller, said, not_before });
     } else if let Ok(datagram) = reply_to.seal(Code::ACCESS_REJECT, &attributes, env.entropy) {
         out.push(Output::Reply { to: origin, datagram, not_before });
