@@ -114,6 +114,20 @@ fn an_explanation_goes_by_the_user_s_standing_and_tokens() {
     let unsigned = explain(&format!("{exempt} --no-message-authenticator"));
     assert!(unsigned.contains("desk       no   it reads the station or attributes"), "{unsigned}");
     assert!(unsigned.contains("bob is refused (unenrolled)"), "{unsigned}");
+    desk.ok("user set alice --method sms --phone +36301234567");
+    desk.ok("device add alice --channel hook --address alices-phone");
+    let said = explain("alice");
+    assert!(said.contains("device    alices-phone by hook"), "{said}");
+    assert!(said.contains("method    wants to be asked for sms first\n"), "{said}");
+    let said = explain("alice --client name=nas,choose=first");
+    assert!(said.contains("asked for sms first, which counts for nothing here"), "{said}");
+    let channel =
+        "[[channel]]\nname = \"mail\"\nkind = \"email\"\ntype = \"command\"\nargv = [\"/bin/true\"]\n";
+    desk.write("mail.toml", &(desk.read("radmfa.toml") + channel));
+    let added = desk.run("device add bob --channel hok --address x --config mail.toml");
+    assert!(added.stderr.contains("the configuration has no channel hok"), "{}", added.transcript());
+    desk.ok("device revoke bob x");
+    desk.ok("device revoke alice alices-phone");
     desk.ok("token disable T-1");
     let disabled = explain("alice");
     assert!(disabled.contains("T-1: disabled") && disabled.contains("alice is refused (no-usable-token)"));

@@ -98,6 +98,8 @@ impl Device {
         match self.action {
             Action::Add { user, channel, address, key, name, store } => {
                 let topic = if address.is_none() { Some(Topic::draw(&channel, &store)?) } else { None };
+                // Read before the store is opened, which may give root up.
+                let channels = said(&store)?.people.channels;
                 let address = address
                     .unwrap_or_else(|| topic.as_ref().map(|topic| topic.0.clone()).unwrap_or_default());
                 let called = if topic.is_some() { "ntfy" } else { &address };
@@ -107,6 +109,11 @@ impl Device {
                     UserAct::AddDevice { name: &name, channel: channel.clone(), address: &address, key };
                 open(&store, Missing::Refuse)?.act_for(&user, &act).map_err(Failure::from)?;
                 say(format!("added device {name} of {user}, reached by channel {channel}"))?;
+                if !channels.is_empty() && channels.iter().all(|known| known.name != channel) {
+                    note(format!(
+                        "note: the configuration has no channel {channel}: nothing reaches this device"
+                    ));
+                }
                 topic.map_or(Ok(()), |topic| topic.tell())
             }
             Action::List { user, all, format, store } => {

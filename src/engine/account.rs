@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::methods::Factor;
 use super::reason::Reason;
 use super::special::{HashKeys, Special};
 use crate::base::name::{GroupName, UserName};
@@ -122,6 +123,8 @@ pub struct Contact {
     pub phone: Option<Box<str>>,
     /// The language for messages, a tag such as `de` or `pt-BR` (BCP 47).
     pub language: Option<Box<str>>,
+    /// What the user wants to be asked for first, where a policy lets users choose.
+    pub asked_first: Option<Factor>,
 }
 
 /// An OATH token of a user at one moment.

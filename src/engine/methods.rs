@@ -91,7 +91,7 @@ impl Offer {
     }
 }
 
-/// What `account` can be asked for under `policy`, best first.
+/// What `account` can be asked for under `policy`, best first: what its user wants to be asked for, then in the policy's order.
 pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<Offer> {
     let mut offers = Vec::new();
     for factor in policy.login.methods.iter().copied() {
@@ -116,6 +116,11 @@ pub(super) fn offers(account: &Account, policy: &Policy, now: UnixTime) -> Vec<O
             }
         };
         offers.push(Offer::new(factor, to));
+    }
+    // The user's own choice goes first; what there is besides stays in the policy's order.
+    let own = account.contact.as_ref().and_then(|contact| contact.asked_first);
+    if let Some(own) = own.filter(|_| policy.login.choose != Choose::First) {
+        offers.sort_by_key(|offer| offer.factor != own);
     }
     // Recovery codes alone are for the day when nothing else works.
     let recoverable = account.recovery_left() > 0 && policy.login.methods.contains(&Factor::Token);

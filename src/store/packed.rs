@@ -376,6 +376,7 @@ mod tests {
             mail: Some("a@example.org".into()),
             phone: Some("+49 30 12345x67".into()),
             language: None,
+            asked_first: None,
         };
         Row {
             time: UnixTime(1_800_000_000_123),

@@ -315,6 +315,10 @@ impl Run {
                 let language = rest.get(2).map(Word::text);
                 store.set_user(&name(&thing), &mut |fields| fields.language.clone_from(&language))
             }
+            "method" => {
+                let method = rest.get(2).map(Word::text);
+                store.set_user(&name(&thing), &mut |fields| fields.method.clone_from(&method))
+            }
             "disable-token" => store.enable_token(&thing, false),
             "enable-token" => store.enable_token(&thing, true),
             "remove-token" => store.remove_token(&thing),

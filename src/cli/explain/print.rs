@@ -12,6 +12,7 @@ use crate::cli::session::open_ones;
 use crate::config::Said;
 use crate::engine::account::Token;
 use crate::engine::lockout::Standing;
+use crate::engine::policy::Choose;
 use crate::engine::rule::{Miss, Rule};
 use crate::server::hindrance::Hindrance;
 
@@ -101,6 +102,22 @@ impl Answer<'_> {
             let label = if place == 0 { "tokens" } else { "" };
             let state = self.token_state(token);
             let _infallible = writeln!(text, "  {label:<10}{}: {state}", printable(&token.serial));
+        }
+        for device in account.special.iter().flat_map(|special| special.active_devices()) {
+            let _infallible =
+                writeln!(text, "  {:<10}{} by {}", "device", printable(&device.name), device.channel);
+        }
+        for passkey in account.passkeys() {
+            let _infallible = writeln!(text, "  {:<10}{}", "passkey", printable(&passkey.name));
+        }
+        if let Some(own) = account.contact.as_ref().and_then(|contact| contact.asked_first) {
+            let counts = if self.walked.policy.login.choose == Choose::First {
+                ", which counts for nothing here"
+            } else {
+                ""
+            };
+            let _infallible =
+                writeln!(text, "  {:<10}wants to be asked for {} first{counts}", "method", own.word());
         }
         let special = account.special.as_deref();
         for session in special.iter().flat_map(|special| open_ones(special, self.now)) {

@@ -6,6 +6,7 @@ use super::AdminFault;
 use crate::base::name::{GroupName, UserName};
 use crate::base::time::UnixTime;
 use crate::engine::account::{Contact, UserId};
+use crate::engine::methods::Factor;
 
 /// What an admin may say about a user. Empty text is stored as it is; `None` is "not said".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl UserFields {
             mail: boxed(&self.mail),
             phone: boxed(&self.phone),
             language: boxed(&self.language),
+            asked_first: self.method.as_deref().and_then(Factor::parse),
         };
         (contact != Contact::default()).then(|| Arc::new(contact))
     }

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::base::name::GroupName;
+use crate::engine::delivery::Kind;
+use crate::engine::methods::Factor;
 
 fn group(text: &str) -> GroupName {
     GroupName::canonical(text.as_bytes()).unwrap()
@@ -46,6 +48,9 @@ pub(in crate::store) fn users_are_added_changed_listed_and_removed<B: Bench>() {
     let changed = admin.user(&name("carol")).unwrap().fields;
     assert_eq!(changed, UserFields { phone: None, ..fields });
     let account = find(&bench, "carol");
+    let contact = account.contact.unwrap();
+    assert_eq!((contact.asked_first, contact.phone.as_deref()), (Some(Factor::Sent(Kind::Sms)), None));
+    assert_eq!(contact.language.as_deref(), Some("de"), "a login is told what commands are");
     assert_eq!((account.disabled, account.password_hash), (true, Some("$argon2id$…".into())));
     admin.set_user(&name("carol"), &mut |fields| fields.set_groups(vec![group("b")]).unwrap()).unwrap();
     assert_eq!(find(&bench, "carol").groups.as_deref(), Some(&[group("b")][..]));

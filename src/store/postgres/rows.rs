@@ -8,6 +8,7 @@ use super::link::{Remedy, remedy};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Contact, Token, TokenId, UserId};
+use crate::engine::methods::Factor;
 use crate::engine::question::{UserAnswer, UserQuery};
 use crate::engine::special::Special;
 use crate::factor::oath::{Drift, Parameters};
@@ -62,7 +63,7 @@ impl std::fmt::Display for Odd {
 }
 
 /// The token's columns come after the account's in what [`super::sql::USER`] reads.
-const TOKEN: usize = 14;
+const TOKEN: usize = 15;
 
 /// The user in the rows of [`super::sql::USER`]; `None` where there is none.
 pub(super) fn account(
@@ -72,7 +73,7 @@ pub(super) fn account(
     clock_suspect: bool,
 ) -> Result<Option<Account>, Odd> {
     let Some(row) = rows.first() else { return Ok(None) };
-    let special = special_of(row.try_get(13)?)?;
+    let special = special_of(row.try_get(14)?)?;
     let mut tokens = Vec::with_capacity(rows.len());
     for row in rows {
         if let Some(id) = row.try_get(TOKEN)? {
@@ -120,7 +121,7 @@ pub(super) fn parameters(row: &Row, first: usize) -> Result<Parameters, Odd> {
     found.ok_or(Odd::Damaged("a token's parameters"))
 }
 
-/// Who the user is, from six columns starting at `first`.
+/// Who the user is, from seven columns starting at `first`.
 fn contact(row: &Row, first: usize) -> Result<Option<Arc<Contact>>, Odd> {
     let text = |column: usize| -> Result<Option<Box<str>>, Error> {
         Ok(row.try_get::<_, Option<&str>>(first + column)?.map(Into::into))
@@ -132,6 +133,7 @@ fn contact(row: &Row, first: usize) -> Result<Option<Arc<Contact>>, Odd> {
         mail: text(3)?,
         phone: text(4)?,
         language: text(5)?,
+        asked_first: row.try_get::<_, Option<&str>>(first + 6)?.and_then(Factor::parse),
     };
     Ok((contact != Contact::default()).then(|| Arc::new(contact)))
 }

@@ -5,7 +5,7 @@ macro_rules! account_columns {
     () => {
         "account.id, account.name, account.disabled, account.failures, account.last_failure, account.password_hash,
              account.member_of, account.display_name, account.first_name, account.last_name, account.mail,
-             account.phone, account.language, account.special"
+             account.phone, account.language, account.method, account.special"
     };
 }
 

@@ -9,6 +9,7 @@ use super::seat::{Expiry, Held, Rare, Seat, Tokens};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::{Account, Contact, TokenId, UserId};
+use crate::engine::methods::Factor;
 use crate::engine::question::UserAnswer;
 use crate::engine::record::Row;
 use crate::engine::special::Special;
@@ -79,7 +80,7 @@ pub(super) fn odd(column: usize) -> rusqlite::Error {
 pub(super) fn seat(connection: &Connection, user: &UserName) -> rusqlite::Result<Option<Seat>> {
     let mut statement = connection.prepare_cached(concat!(
         "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
-             display_name, first_name, last_name, mail, phone, language, special
+             display_name, first_name, last_name, mail, phone, language, method, special
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE name = ?1 AND ",
         visible!("batch")
     ))?;
@@ -105,13 +106,13 @@ pub(super) fn seats(
 ) -> rusqlite::Result<Vec<(String, Seat)>> {
     let mut statement = connection.prepare_cached(concat!(
         "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
-             display_name, first_name, last_name, mail, phone, language, special, name
+             display_name, first_name, last_name, mail, phone, language, method, special, name
          FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE user.id > ?1 AND ",
         visible!("batch"),
         " ORDER BY user.id LIMIT ?2"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(13)?, seat_of(row)?)))?;
+    let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(14)?, seat_of(row)?)))?;
     let mut users = users.collect::<Result<Vec<_>, _>>()?;
     let mut statement = connection.prepare_cached(concat!(
         "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step,
@@ -137,13 +138,13 @@ fn seat_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seat> {
         tokens: Tokens::default(),
         rare: Rare {
             groups: row.get_ref(5)?.as_str_or_null()?.and_then(groups_of),
-            special: special_of(row, 12)?,
+            special: special_of(row, 13)?,
         }
         .boxed(),
     })
 }
 
-/// Who the user is, from six columns starting at `first`.
+/// Who the user is, from seven columns starting at `first`.
 fn contact(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Option<Arc<Contact>>> {
     let text = |column: usize| -> rusqlite::Result<Option<Box<str>>> {
         Ok(row.get_ref(first + column)?.as_str_or_null()?.map(Into::into))
@@ -155,6 +156,7 @@ fn contact(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Option<Arc
         mail: text(3)?,
         phone: text(4)?,
         language: text(5)?,
+        asked_first: row.get_ref(first + 6)?.as_str_or_null()?.and_then(Factor::parse),
     };
     Ok((contact != Contact::default()).then(|| Arc::new(contact)))
 }
