@@ -19,19 +19,23 @@ use support::{User, code};
 
 #[test]
 fn a_user_lets_the_next_login_in_once_takes_it_back_and_arms_nothing_else() {
-    let house = House::open_with("me-arm", ",arm=120s", "");
+    let house = House::open_with("me-arm", ",arm=120s,display-name=Office-VPN", "");
     let refused = house.nas("alice", "");
     assert_ne!(refused.0, 0, "{}", refused.1);
     let mut browser = house.browser();
     browser.log_in("alice", &code::now(&User::named("alice").seed));
     let own = browser.get("/me");
-    assert!(own.body.contains("at nas, once, for 120 seconds"), "{}", own.body);
+    assert!(own.body.contains("at Office-VPN, once, for 120 seconds"), "{}", own.body);
     for client in ["portal", "admin", "other", ""] {
         assert_eq!(browser.post(&own, "/me/arm", &[("client", client)]).status, 400, "{client}");
     }
     assert_eq!(browser.post(&own, "/me/arm", &[("client", "nas")]).location.as_deref(), Some("/me"));
     let armed = browser.get("/me");
-    assert!(armed.body.contains("Log in at nas now") && armed.body.contains("/me/disarm"), "{}", armed.body);
+    assert!(
+        armed.body.contains("Log in at Office-VPN now") && armed.body.contains("/me/disarm"),
+        "{}",
+        armed.body
+    );
     browser.post(&armed, "/me/disarm", &[("client", "nas")]);
     let own = browser.get("/me");
     assert!(own.body.contains("action=\"/me/arm\""), "{}", own.body);
@@ -40,7 +44,12 @@ fn a_user_lets_the_next_login_in_once_takes_it_back_and_arms_nothing_else() {
     assert_eq!(let_in.0, 0, "{}", let_in.1);
     let again = house.nas("alice", "--code 000000");
     assert_ne!(again.0, 0, "once: {}", again.1);
-    assert!(browser.get("/me").body.contains("action=\"/me/arm\""));
+    let own = browser.get("/me");
+    assert!(
+        own.body.contains("action=\"/me/arm\"") && own.body.contains("<td>Office-VPN</td>"),
+        "{}",
+        own.body
+    );
     let trail = house.desk.ok("audit export --since 1d --format jsonl");
     for reason in ["armed", "disarmed", "armed-used"] {
         assert!(trail.contains(&format!("\"{reason}\"")), "no {reason} in {trail}");

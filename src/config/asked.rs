@@ -8,7 +8,7 @@ use super::origin::Findings;
 use super::reader::Reader;
 use super::surroundings::Surroundings;
 use super::tree::Table;
-use super::value::{choice, duration, integer};
+use super::value::{choice, display, duration, integer};
 use super::{lockout, policy, rule};
 use crate::base::name::Label;
 use crate::engine::delivery::Kind;
@@ -51,8 +51,11 @@ pub(super) fn decode(table: &Table, around: &dyn Surroundings) -> People {
     }
     let mut clients = Vec::new();
     for client in table.tables("client") {
-        let own = policy::decode(&mut Reader::new(client, "client", around, &mut aside));
+        let mut reader = Reader::new(client, "client", around, &mut aside);
+        let own = policy::decode(&mut reader);
+        let known = reader.find("display-name", display).map(|found| found.value.into());
         if let Some(name) = client.scalar("name").and_then(|name| Label::new(&name.text).ok()) {
+            people.called.extend(known.map(|known| (name.clone(), known)));
             clients.push((name, Policy::resolve(nobody(), people.lockout, &[&own])));
         }
     }

@@ -17,6 +17,8 @@ pub struct People {
     pub lockout: Lockout,
     /// What each client asks for, and each rule that says otherwise.
     pub asked: Vec<Asked>,
+    /// The clients that users know by something else than their name, and by what.
+    pub called: Vec<(Label, Arc<str>)>,
     /// The ways that messages can take.
     pub ways: Vec<Kind>,
     /// The channels, each with its `type` and `url` as they are written.
@@ -68,6 +70,12 @@ impl Asked {
 }
 
 impl People {
+    /// What users know the client called `name` by (`display-name`).
+    #[must_use]
+    pub fn called<'a>(&'a self, name: &'a str) -> &'a str {
+        self.called.iter().find(|(client, _)| client.as_str() == name).map_or(name, |(_, known)| known)
+    }
+
     /// How far a code may be off, in steps and counters: at this client, or at whichever takes the most. Rules may widen it.
     /// `None` where no client is called so.
     #[must_use]

@@ -62,7 +62,9 @@ pub(super) fn section(
     account: &Account,
     people: &People,
 ) -> Markup {
-    let clients = clients(&people.answers.people(), account, by(held, visitor));
+    let known = people.answers.people();
+    let clients = clients(&known, account, by(held, visitor));
+    let called = |client: &Label| known.called(client.as_str()).to_owned();
     let now = people.web.unix();
     let until = |client: &Label| {
         let special = account.special.as_deref()?;
@@ -81,18 +83,18 @@ pub(super) fn section(
                             input type="hidden" name="client" value=(client);
                             p.notice.good role="status" {
                                 (words.with("me.armed", &[
-                                    ("client", client.as_str()),
+                                    ("client", &called(client)),
                                     ("seconds", &until.since(now).as_secs().max(1).to_string()),
                                     ("until", &until.to_string()),
                                 ]))
                             }
-                            button.quiet type="submit" aria-label=(words.with("me.disarm-at", &[("client", client.as_str())])) {
+                            button.quiet type="submit" aria-label=(words.with("me.disarm-at", &[("client", &called(client))])) {
                                 (words.say("me.disarm"))
                             }
                         }
                     } @else if !taken {
                         p.notice {
-                            (words.with("me.arm-otherwise", &[("client", client.as_str())])) " "
+                            (words.with("me.arm-otherwise", &[("client", &called(client))])) " "
                             a href="/me/again" { (words.say("me.arm-again")) }
                         }
                     } @else {
@@ -101,7 +103,7 @@ pub(super) fn section(
                             input type="hidden" name="client" value=(client);
                             button type="submit" {
                                 (words.with("me.arm", &[
-                                    ("client", client.as_str()),
+                                    ("client", &called(client)),
                                     ("seconds", &span.as_secs().to_string()),
                                 ]))
                             }

@@ -17,6 +17,7 @@ use crate::portal::web::page::Column::Of;
 use crate::portal::web::page::{Column, table};
 use crate::portal::web::session::Held;
 use crate::portal::web::{Page, Words, with_cookie};
+use crate::server::people::People as Known;
 use crate::store::act::Act;
 use crate::store::admin::{Admin, AdminFault, AuditFilter, AuditRow};
 use crate::store::user_act::UserAct;
@@ -42,11 +43,11 @@ pub(super) fn newest(admin: &mut dyn Admin, user: &UserName) -> Result<Vec<Audit
 }
 
 /// The part of the page.
-pub(super) fn section(words: Words, held: &Held<Seat>, view: &View) -> Markup {
+pub(super) fn section(words: Words, held: &Held<Seat>, view: &View, known: &Known) -> Markup {
     let rows = html! {
         @for row in &view.logins { tr {
             td { (row.time) }
-            td { (row.client) }
+            td { (known.called(&row.client)) }
             td { (row.station.as_deref().unwrap_or("")) }
             td { @if row.verdict == "accepted" { (words.say("me.let-in")) } @else { (words.say("me.not-let-in")) } }
             td { details {

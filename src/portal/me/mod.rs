@@ -96,15 +96,16 @@ async fn own(State(people): State<People>, visitor: Visitor) -> Response<Body> {
     };
     let words = words(&visitor, &view.account);
     let title = words.say("me.title");
+    let known = people.answers.people();
     let body = html! {
         h1 { (title) }
         p { (words.with("me.hello", &[("user", view.details.fields.display_name.as_deref().unwrap_or(view.account.name.as_str()))])) }
         (arming::section(words, (&held, &visitor), &view.account, &people))
         (methods::section(words, &held, &view))
         (phone::section(words, &held, &view.account, &people))
-        (sessions::section(words, &held, &view.account, people.web.unix()))
+        (sessions::section(words, &held, &view.account, &known, people.web.unix()))
         (settings::section(words, &held, &view))
-        (logins::section(words, &held, &view))
+        (logins::section(words, &held, &view, &known))
         form method="post" action="/me/logout" {
             (form::token(held.token()))
             button.quiet type="submit" { (words.say("me.logout")) }

@@ -12,10 +12,17 @@ use crate::portal::people::Seat;
 use crate::portal::web::Words;
 use crate::portal::web::form;
 use crate::portal::web::session::Held;
+use crate::server::people::People as Known;
 use crate::store::user_act::UserAct;
 
 /// The part of the page; empty where nothing is remembered.
-pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, now: UnixTime) -> Markup {
+pub(super) fn section(
+    words: Words,
+    held: &Held<Seat>,
+    account: &Account,
+    known: &Known,
+    now: UnixTime,
+) -> Markup {
     let special = account.special.as_deref();
     let sessions: Vec<_> = special
         .iter()
@@ -32,11 +39,11 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, now: U
                         (form::token(held.token()))
                         input type="hidden" name="login" value=(session.id);
                         p { (words.with("me.session", &[
-                            ("client", session.client.as_str()),
+                            ("client", known.called(session.client.as_str())),
                             ("station", &session.station),
                             ("until", &session.until.to_string()),
                         ])) }
-                        button.quiet type="submit" aria-label=(words.with("me.session-end-at", &[("client", session.client.as_str())])) {
+                        button.quiet type="submit" aria-label=(words.with("me.session-end-at", &[("client", known.called(session.client.as_str()))])) {
                             (words.say("me.session-end"))
                         }
                     }
