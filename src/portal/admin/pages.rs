@@ -218,8 +218,7 @@ async fn reports(Sat(seated): Sat<Seated>) -> Response<Body> {
         let clients = read::sums(admin, &filter, By::Client)?;
         let mut reasons = read::sums(admin, &filter, By::Reason)?;
         reasons.retain(|line| line.rejected + line.retried > 0);
-        // The chart shows its last line first.
-        reasons.sort_by_key(|line: &SumLine| line.rejected + line.retried);
+        reasons.sort_by_key(|line: &SumLine| std::cmp::Reverse(line.rejected + line.retried));
         Ok((days, clients, reasons))
     });
     let (days, clients, reasons) = match read.await {
@@ -229,11 +228,11 @@ async fn reports(Sat(seated): Sat<Seated>) -> Response<Body> {
     let body = html! {
         h1 { (words.say("admin.reports")) }
         h2 { (words.say("admin.by-day")) }
-        (chart::bars(words, words.say("admin.by-day"), &days, chart::PLAIN))
+        (chart::days(words, words.say("admin.by-day"), &days))
         h2 { (words.say("admin.by-client")) }
-        (chart::bars(words, words.say("admin.by-client"), &clients, chart::PLAIN))
+        (chart::lines(words, words.say("admin.by-client"), &clients, chart::PLAIN))
         h2 { (words.say("admin.by-reason")) }
-        (chart::bars(words, words.say("admin.by-reason"), &reasons, chart::REASONS))
+        (chart::lines(words, words.say("admin.by-reason"), &reasons, chart::REASONS))
     };
     page(&seated, "/reports", words.say("admin.reports"), &body).show(words)
 }
