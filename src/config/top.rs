@@ -69,7 +69,7 @@ pub(super) const WORKERS: Top = plain(
     "RADMFA_WORKERS",
     Kind::One,
     "COUNT",
-    "Threads that serve requests, 1 to 64 (the machine's cores, at most 8)",
+    "Threads that serve requests, 1 to 64 (the machine's cores but one, 1 to 8)",
 );
 pub(super) const LOG_FORMAT: Top = plain(
     "log-format",

@@ -435,6 +435,12 @@ impl Row {
         }
     }
 
+    /// What the login took, but for the time that its user did.
+    #[must_use]
+    pub fn without_user(&self) -> Duration {
+        self.took.saturating_sub(self.durations.typing)
+    }
+
     /// Whether it changes what is special about its user.
     #[must_use]
     pub fn changes_special(&self) -> bool {

@@ -267,7 +267,11 @@ impl Hindrance {
                  radmfa user unlock"
             ),
             Hindrance::NoToken { since } => {
-                format!("owns no token{}: let in only where a client has unenrolled = allow", after(since))
+                format!(
+                    "owns nothing to be asked for{}: let in only where a client has unenrolled = allow, and led to the portal where it \
+                     has enrol; radmfa user invite",
+                    after(since)
+                )
             }
             Hindrance::NoUsableToken { since } => {
                 format!(

@@ -93,7 +93,7 @@ impl Journal {
             session: row.note.as_deref().filter(|_| row.reason == Reason::Remembered),
             owner: row.note.as_deref().filter(|_| names_owner(row.reason)),
             protocol: row.protocol,
-            took_ms: u64::try_from(row.took.as_millis()).unwrap_or(u64::MAX),
+            took_ms: u64::try_from(row.without_user().as_millis()).unwrap_or(u64::MAX),
             row: sequence,
         };
         let mut text = Vec::with_capacity(384);

@@ -255,7 +255,7 @@ fn decision(row: &Row) -> Value {
         "sentence": row.reason.sentence(),
         "method": row.method.code(),
         "device": row.device.as_deref(),
-        "took_ms": u64::try_from(row.took.as_millis()).unwrap_or(u64::MAX),
+        "took_ms": u64::try_from(row.without_user().as_millis()).unwrap_or(u64::MAX),
     })
 }
 
