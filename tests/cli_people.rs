@@ -429,3 +429,47 @@ fn what_works_once_works_once_at_two_servers_on_one_store() {
     assert_eq!(race(&support::code::now("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")), 1, "a token's code");
     desk.ok("audit verify");
 }
+
+#[test]
+fn an_invitation_is_sent_by_mail_or_text_and_one_that_nobody_takes_is_good_for_nothing() {
+    let desk = Desk::new("cli-invite");
+    desk.write("secret", "a long shared secret");
+    let take = |kind: &str| {
+        format!(
+            "[[channel]]\nname = \"{kind}\"\nkind = \"{kind}\"\ntype = \"command\"\nargv = [\"/usr/bin/tee\", \"-a\", \"{}\"]\n",
+            desk.scratch.join(kind).display()
+        )
+    };
+    let around = "server-name = \"mfa\"\n[portal]\nlisten = \"127.0.0.1:8443\"\npublic-url = \"https://mfa.example.com\"\n\
+         [[primary]]\nname = \"here\"\ntype = \"local\"\n\
+         [[client]]\nname = \"nas\"\naddress = \"127.0.0.1\"\nsecret = \"file:secret\"\n";
+    desk.write("radmfa.toml", &format!("{around}{}{}", take("email"), take("sms")));
+    desk.write(
+        "broken.toml",
+        &format!("{around}{}", take("email").replace("/usr/bin/tee", "/usr/bin/false")),
+    );
+    desk.ok("user add alice");
+    let nobody = desk.fails("user invite alice --send email --config radmfa.toml", 1);
+    assert!(nobody.contains("no mail address of alice is known"), "{nobody}");
+    assert!(!desk.ok("user show alice").contains("invited"));
+    desk.ok("user set alice --mail alice@example.com --phone +36301234567 --first-name Alice");
+
+    for (way, to) in [("email", "a···@example.com"), ("sms", "···67")] {
+        let said = desk.ok(&format!("user invite alice --for 1h --send {way} --config radmfa.toml"));
+        assert!(said.contains(&format!("alice was sent a link to {to}, good once until ")), "{said}");
+        assert!(!said.contains("/enrol/"), "the link goes to its user alone: {said}");
+        let sent = desk.read(way);
+        let link = sent.split_whitespace().find(|word| word.starts_with("https://mfa.example.com/enrol/"));
+        assert!(link.is_some(), "{sent}");
+        assert!(desk.ok("user show alice").contains("invited"));
+    }
+    let failed = desk.fails("user invite alice --send email --config broken.toml", 1);
+    assert!(
+        failed.contains("no channel took the message to a···@example.com; nothing is good now"),
+        "{failed}"
+    );
+    assert!(!desk.ok("user show alice").contains("invited"), "neither the one before");
+    let rows = desk.ok("audit export --since 1h --format jsonl");
+    let count = |reason: &str| rows.lines().filter(|row| row.contains(&format!("\"{reason}\""))).count();
+    assert_eq!((count("invited"), count("invite-revoked")), (3, 1), "{rows}");
+}

@@ -209,3 +209,45 @@ fn a_key_is_believed_that_twilio_signed() {
     });
     assert!(accepted.as_ref().is_some_and(Reply::accepts), "{accepted:?}");
 }
+
+#[test]
+fn a_program_brings_a_push_and_its_answer_is_signed_like_a_webhooks() {
+    const SECRET: &str = "secret-of-the-program";
+    let files = Scratch::new("push-command-files");
+    let (take, taken) = (files.join("take"), files.join("u1-phone"));
+    let directory = files.path().display();
+    // It is there when all of it is.
+    std::fs::write(&take, format!("cat > {directory}/part && mv {directory}/part {directory}/\"$1\"\n"))
+        .unwrap();
+    let program = format!(
+        "name=bot,kind=push,type=command,argv=/bin/sh,argv={},argv={{to}},secret={SECRET}",
+        take.display()
+    );
+    let texts =
+        format!("name=sink,kind=sms,type=http,method=POST,body={{to}}|{{text}},inbound-token={TOKEN}");
+    let site = Site::start("push-command", &texts, &["--channel", &program]);
+    site.command(&["device", "add", "u1", "--channel", "bot", "--address", "u1-phone"]);
+    let accepted = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| site.remote_desktop());
+        let text = support::process::poll("the question", std::time::Duration::from_secs(10), || {
+            std::fs::read_to_string(&taken).ok()
+        });
+        let question: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&question["user"], &question["client"]), (&"u1".into(), &"rdg".into()), "{text}");
+        assert_eq!((&question["match"], &question["server"]), (&"none".into(), &"mfa-a".into()), "{text}");
+        let callback = question["callback"].as_str().unwrap();
+        assert_eq!(callback, format!("{}/push/bot", site.portal));
+        let body = serde_json::json!({ "id": question["id"], "verdict": "approve" }).to_string();
+        let timestamp = seconds_now().to_string();
+        let says = |secret: &str| {
+            let signed = signature(secret, "in", &timestamp, &body);
+            let headers =
+                [("X-Radmfa-Timestamp", timestamp.as_str()), ("X-Radmfa-Signature", signed.as_str())];
+            post(callback, &headers, &body).0
+        };
+        assert_eq!((says("another"), says(SECRET)), (403, 204));
+        asked.join().unwrap()
+    });
+    assert!(accepted.as_ref().is_some_and(Reply::accepts), "{accepted:?}");
+    assert_eq!(site.provider.count(), 0, "nothing else was sent");
+}

@@ -39,16 +39,24 @@ struct Site {
 impl Site {
     /// One user with a password and a device; the clients are a VPN gateway at 127.0.0.1 and an RD Gateway at 127.0.0.2.
     fn start(name: &str, user: &User, more: &[&str]) -> Site {
+        Site::of(name, std::slice::from_ref(user), more)
+    }
+
+    /// The same for several users.
+    fn of(name: &str, users: &[User], more: &[&str]) -> Site {
         let scratch = Scratch::new(name);
-        let primary = FreeRadius::primary(&scratch, std::slice::from_ref(user));
+        let primary = FreeRadius::primary(&scratch, users);
         let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
         let webhook = Webhook::start();
         let ran = |arguments: &[&str]| {
             let arguments = [arguments, &["--store", &store]].concat();
             Radmfa::run(&scratch, &arguments).expect_success(&arguments.join(" "));
         };
-        ran(&["user", "add", &user.name]);
-        ran(&["device", "add", &user.name, "--channel", "hook", "--address", "u1-phone"]);
+        for user in users {
+            ran(&["user", "add", &user.name]);
+            let address = format!("{}-phone", user.name);
+            ran(&["device", "add", &user.name, "--channel", "hook", "--address", &address]);
+        }
         let server = primary.server();
         let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
         let channel =
@@ -214,6 +222,40 @@ fn the_number_at_the_prompt_is_typed_on_the_phone() {
     assert!(accept.accepts(), "{accept:?}");
     let reasons = site.reasons("answer-late");
     assert!(reasons.contains(&"phone-approved".to_owned()), "{reasons:?}");
+}
+
+#[test]
+fn an_answer_comes_by_its_own_channel_and_is_for_its_own_question() {
+    const OTHERS: &str = "another-secret-of-the-test";
+    let users = [User::named("u1"), User::named("u2")];
+    let other = format!("name=other,kind=push,type=webhook,url=http://127.0.0.1:9/push,secret={OTHERS}");
+    let site = Site::of("push-swapped", &users, &["--channel", &other]);
+    let challenges = users.each_ref().map(|user| site.gateway().password(&user.name, &user.password));
+    let numbers = challenges.each_ref().map(shown);
+    // They may have been brought in either order.
+    let asked = [0, 1].map(|place| site.webhook.question(place));
+    let of = |user: &str| asked.iter().find(|question| question.json()["user"] == user).unwrap();
+    let question = of("u1");
+    assert_eq!(question.header("x-radmfa-device"), "u1-phone");
+
+    let callback = question.json()["callback"].as_str().unwrap().to_owned();
+    let elsewhere = callback.replace("/push/hook", "/push/other");
+    let text = json!({ "id": question.json()["id"], "verdict": "approve", "number": numbers[0] }).to_string();
+    let timestamp = seconds_now().to_string();
+    for (url, secret) in [(&callback, OTHERS), (&elsewhere, SECRET), (&elsewhere, OTHERS)] {
+        let signed = signature(secret, "in", &timestamp, &text);
+        let headers = [("X-Radmfa-Timestamp", timestamp.as_str()), ("X-Radmfa-Signature", signed.as_str())];
+        assert_eq!(post(url, &headers, &text).0, 403, "{url} under {secret}");
+    }
+
+    // The number of somebody else's login is a wrong one, and theirs goes on.
+    let same = if numbers[0] == "10" { "11" } else { "10" };
+    let swapped = if numbers[0] == numbers[1] { same } else { numbers[1].as_str() };
+    assert_eq!(answer(question, "approve", Some(swapped)), 204);
+    assert!(site.gateway().answer("u1", "", &challenges[0]).rejects());
+    assert_eq!(answer(of("u2"), "approve", Some(&numbers[1])), 204);
+    assert!(site.gateway().answer("u2", "", &challenges[1]).accepts());
+    site.reasons("number-wrong");
 }
 
 #[test]
