@@ -68,9 +68,19 @@ pub(super) struct Asked {
 #[derive(Debug)]
 enum Expects {
     Approval,
-    Number(u8),
-    Code { code: Secret, pin: bool },
-    Key { pin: bool, fraud: Option<u8> },
+    /// The number that the gateway shows, typed on the phone or `chosen` there among three.
+    Number {
+        shown: u8,
+        chosen: bool,
+    },
+    Code {
+        code: Secret,
+        pin: bool,
+    },
+    Key {
+        pin: bool,
+        fraud: Option<u8>,
+    },
 }
 
 impl Asked {
@@ -150,14 +160,15 @@ pub(super) fn delivered(
 /// What the prompt says.
 fn line(asked: &Asked, policy: &LoginPolicy, language: Language) -> String {
     let (with_code, alone) = match &asked.expects {
-        Expects::Number(_) => (Line::Number, Line::NumberOnly),
+        Expects::Number { chosen: false, .. } => (Line::Number, Line::NumberOnly),
+        Expects::Number { chosen: true, .. } => (Line::Choice, Line::ChoiceOnly),
         Expects::Approval => (Line::Approve, Line::ApproveOnly),
         Expects::Code { .. } => (Line::Reply, Line::ReplyOnly),
         Expects::Key { .. } => (Line::Press, Line::PressOnly),
     };
     let line = if policy.takes_codes() { with_code } else { alone };
     match &asked.expects {
-        Expects::Number(number) => line.with(language, &[("number", &number.to_string())]),
+        Expects::Number { shown, .. } => line.with(language, &[("number", &shown.to_string())]),
         Expects::Approval => line.say(language).to_owned(),
         Expects::Code { .. } | Expects::Key { .. } => line.to(language, &asked.to, ""),
     }

@@ -63,6 +63,10 @@ lines! {
     Number = "prompt.number",
     /// The same, where no code is taken.
     NumberOnly = "prompt.number-only",
+    /// `{number}` is to be chosen on the phone, or a code typed here.
+    Choice = "prompt.choice",
+    /// The same, where no code is taken.
+    ChoiceOnly = "prompt.choice-only",
     /// A push is to be approved, or a code typed here.
     Approve = "prompt.approve",
     /// The same, where no code is taken.

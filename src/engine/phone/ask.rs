@@ -131,8 +131,8 @@ fn approval(push: PushWay, facts: &Facts, entropy: &mut dyn Entropy) -> (Expects
     let matching = if shown { push.matching } else { Matching::None };
     let number = two_digits(entropy);
     let (expects, choices) = match matching {
-        Matching::Type => (Expects::Number(number), None),
-        Matching::Choose => (Expects::Number(number), Some(among(number, entropy))),
+        Matching::Type => (Expects::Number { shown: number, chosen: false }, None),
+        Matching::Choose => (Expects::Number { shown: number, chosen: true }, Some(among(number, entropy))),
         Matching::None => (Expects::Approval, None),
     };
     (expects, Asks::Approval { matching, choices }, push.lifetime)

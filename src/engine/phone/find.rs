@@ -24,15 +24,19 @@ impl Asked {
             (Answer::Approved(_), _) if self.passkey => Finding::NoPasskey,
             (Answer::Asserted(_, shown), _) if !shown.answers(self.reference, account) => Finding::NoPasskey,
             (Answer::Approved(_) | Answer::Asserted(..), Expects::Approval) => Finding::Right,
-            (Answer::Approved(number) | Answer::Asserted(number, _), Expects::Number(shown)) => {
-                if *number == Some(u32::from(*shown)) { Finding::Right } else { Finding::OtherNumber }
+            (Answer::Approved(number) | Answer::Asserted(number, _), Expects::Number { shown, .. }) => {
+                if *number == Some(u32::from(*shown)) {
+                    Finding::Right
+                } else {
+                    Finding::OtherNumber
+                }
             }
             (Answer::Typed(text), Expects::Code { code, pin }) => code_back(text, code, *pin, account),
             (Answer::Typed(keys), Expects::Key { pin, fraud }) => key(keys, *pin, *fraud, account),
             // Or a contract that was not kept: nobody has said yes.
             (Answer::Denied, _)
             | (Answer::Approved(_) | Answer::Asserted(..), Expects::Code { .. } | Expects::Key { .. })
-            | (Answer::Typed(_), Expects::Approval | Expects::Number(_)) => Finding::Denied,
+            | (Answer::Typed(_), Expects::Approval | Expects::Number { .. }) => Finding::Denied,
         }
     }
 }
