@@ -87,13 +87,24 @@ impl House {
     }
 
     fn knock(&self, door: Door, user: &str, typed: &str, state: Option<&Question>) -> Said {
+        self.knock_in(Language::ENGLISH, door, user, typed, state)
+    }
+
+    fn knock_in(
+        &self,
+        language: Language,
+        door: Door,
+        user: &str,
+        typed: &str,
+        state: Option<&Question>,
+    ) -> Said {
         let knock = Knock {
             door,
             user: user.to_owned(),
             typed: Secret::from(typed),
             state: state.map(|question| question.state.clone()),
             from: "192.0.2.77".parse::<IpAddr>().unwrap(),
-            language: Language::ENGLISH,
+            language,
         };
         self.runtime.block_on(self.front.knock(knock))
     }
@@ -174,6 +185,23 @@ fn a_password_and_a_code_let_in_once_and_the_trail_says_from_where() {
         assert_eq!(row["user"], "alice");
     }
     assert_eq!(house.server.logins(), 1, "the last one waits for its code");
+}
+
+#[test]
+fn a_question_is_asked_in_the_language_of_its_page() {
+    let house = House::open("front-language", "", &[]);
+    let hungarian = Language::find("hu").unwrap();
+    let knock = |language, typed: &str, state: Option<&Question>| {
+        house.knock_in(language, Door::Portal, "alice", typed, state)
+    };
+    let question = asked(knock(hungarian, PASSWORD, None));
+    assert_eq!(question.text, "Írja be a hitelesítő alkalmazás kódját:");
+    let again = asked(knock(hungarian, &code::wrong(&seed()), Some(&question)));
+    assert_eq!(again.text, "Ez a kód nem jó. Írjon be egy újat:");
+    accepted(knock(hungarian, &code::now(&seed()), Some(&again)));
+    // The page goes before the user: its other words are in that language, too.
+    house.desk.ok("user set alice --language hu");
+    assert!(asked(knock(Language::ENGLISH, PASSWORD, None)).text.starts_with("Enter the code"));
 }
 
 #[test]

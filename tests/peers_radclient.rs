@@ -55,6 +55,20 @@ fn a_challenge_has_what_gateways_need_and_nothing_that_the_upstream_granted() {
 }
 
 #[test]
+fn a_prompt_in_the_users_language_arrives_as_it_is() {
+    let alice = User::named("alice");
+    let site = Site::start("language", std::slice::from_ref(&alice), &[]);
+    let store = format!("sqlite:{}", site.scratch.join("radmfa.db").display());
+    Radmfa::run(&site.scratch, &["user", "set", "alice", "--language", "hu", "--store", &store])
+        .expect_success("radmfa user set");
+    let challenge = gateway(&site).password("alice", &alice.password);
+    assert_eq!(challenge.one("Reply-Message"), "Írja be a hitelesítő alkalmazás kódját:");
+    let refused = gateway(&site).password("alice", "not hers");
+    assert!(refused.one("Reply-Message").starts_with("Login refused. Reference "), "{refused:?}");
+    assert!(gateway(&site).answer("alice", &alice.code(), &challenge).accepts());
+}
+
+#[test]
 fn a_wrong_password_is_rejected_without_the_attributes_of_the_upstreams_reject() {
     let alice = User::named("alice");
     let site = Site::start("password", std::slice::from_ref(&alice), &[]);

@@ -181,11 +181,17 @@ impl Facts {
     /// Learns what the user speaks, whose password was right. Not where a prompt must not tell that it was: there the client's language
     /// is everybody's.
     pub(super) fn learn_language(&mut self, account: Option<&Account>) {
-        if self.own_language.is_some() || self.policy.admission.uniform_prompt {
-            return;
-        }
         let contact = account.and_then(|account| account.contact.as_deref());
-        self.own_language = contact.and_then(|contact| contact.language.as_deref()).and_then(Language::find);
+        self.own_language = self.language_of(contact.and_then(|contact| contact.language.as_deref()));
+    }
+
+    /// What a user who speaks `tag` is spoken to in; `None`: the client's language.
+    pub fn language_of(&self, tag: Option<&str>) -> Option<Language> {
+        match self.own_language {
+            None if self.policy.admission.uniform_prompt => None,
+            None => tag.and_then(Language::find),
+            own => own,
+        }
     }
 
     /// Whether this login may come to an Accept on the password alone, by what is known of its groups so far.

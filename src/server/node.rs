@@ -183,12 +183,12 @@ impl Node {
         env: &mut Env<'_>,
         out: &mut Vec<Output>,
     ) -> Option<Ask> {
-        let Some((login, why)) = self.phones.refused(round) else {
+        let Some(denied) = self.phones.refused(round) else {
             return self.refuse(arrival, reason, env, out);
         };
-        let (round, facts, _) = self.open(arrival, env, out)?;
-        let facts = Facts { id: login, ..facts };
-        let step = match why {
+        let (round, mut facts, _) = self.open(arrival, env, out)?;
+        denied.put_into(&mut facts);
+        let step = match denied.why {
             Some(why) => refuse_at(&facts, &why.code(), reason, env),
             None => refuse(&facts, reason, env),
         };

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::affinity::RoundId;
 use super::intents::JOINED;
 use super::slot::Original;
+use crate::base::messages::Language;
 use crate::base::name::{Label, UserName};
 use crate::base::phone::Phone;
 use crate::base::time::{Tick, UnixTime};
@@ -96,6 +97,8 @@ struct Open {
     approval: Option<Approval>,
     /// Shared with its slot, while that is there.
     facts: Arc<Facts>,
+    /// What its prompt was in, where that is not the client's language.
+    language: Option<Language>,
     state: State,
     fate: Option<Reason>,
     /// Approvals that were not believed, as far as they were recorded.
@@ -110,6 +113,24 @@ struct Approval {
     passkey: bool,
     asked: UnixTime,
     expires: UnixTime,
+}
+
+/// A login that was refused for what its phone said.
+pub(super) struct Denied {
+    /// Its number.
+    pub(super) login: LoginId,
+    /// Why, as far as that is known.
+    pub(super) why: Option<Reason>,
+    /// What its prompt was in, where that is not the client's language.
+    pub(super) language: Option<Language>,
+}
+
+impl Denied {
+    /// Speaks of it in the facts of a request that came after it.
+    pub(super) fn put_into(&self, facts: &mut Facts) {
+        facts.id = self.login;
+        facts.language = self.language.unwrap_or(facts.language);
+    }
 }
 
 /// A question as whoever may answer it is shown it.
@@ -227,6 +248,7 @@ impl Phones {
                 }
                 Asks::CodeBack { .. } | Asks::Key { .. } => None,
             },
+            language: facts.language_of(delivery.language.as_deref()),
             facts,
             state: State::Live,
             fate: None,
@@ -321,11 +343,12 @@ impl Phones {
         past.map(|past| past.lately.clone()).unwrap_or_default()
     }
 
-    /// The login that had `round` and was refused for what its phone said: its number, and why as far as that is known.
-    pub(super) fn refused(&self, round: RoundId) -> Option<(LoginId, Option<Reason>)> {
+    /// The login that had `round` and was refused for what its phone said.
+    pub(super) fn refused(&self, round: RoundId) -> Option<Denied> {
         let inner = self.lock();
         let open = inner.questions.get(inner.rounds.get(&round)?)?;
-        (open.fate != Some(Reason::PhoneApproved)).then(|| (open.facts.id, open.fate))
+        let denied = || Denied { login: open.facts.id, why: open.fate, language: open.language };
+        (open.fate != Some(Reason::PhoneApproved)).then(denied)
     }
 
     /// What may be known of a question.

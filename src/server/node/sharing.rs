@@ -162,8 +162,8 @@ impl Node {
         let answer_by = arrival.answer_by();
         // Of a login of its own, should the other one be gone.
         let mut facts = Box::new(self.facts_of(RoundId(random(env.entropy)), &arrival));
-        if let Some((login, _)) = self.phones.refused(round) {
-            facts.id = login;
+        if let Some(denied) = self.phones.refused(round) {
+            denied.put_into(&mut facts);
         }
         let Brought { entered, packet, origin } = match self.slots.place(round) {
             Place::Taken(mut slot) => {
