@@ -14,7 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
 use super::hold::Hold;
-use super::{keyfile, keys, schema};
+use super::{keyfile, keys, schema, withdrawn};
 use crate::base::system::Entropy;
 use crate::base::text::escape;
 use crate::store::StoreFault;
@@ -115,6 +115,7 @@ impl StoreFile {
             self.migrated = (version > 0).then_some(version);
         }
         check_key(path, &connection, &self.key)?;
+        withdrawn::mark(&mut connection).map_err(|error| self.fault(&error))?;
         let wrapped = keys::wrapped(&connection).map_err(|error| self.fault(&error))?;
         self.key.learn(&wrapped);
         Ok(())

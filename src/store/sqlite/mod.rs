@@ -47,6 +47,7 @@ mod trail;
 mod user_act;
 mod verify;
 mod view;
+mod withdrawn;
 mod writer;
 
 use std::net::IpAddr;
