@@ -5,17 +5,30 @@
 
 use std::sync::{Arc, LazyLock};
 
+use axum::http::{HeaderMap, HeaderValue};
 use radmfa::base::name::{Label, UserName};
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Fixed;
-use radmfa::base::text::is_unprintable;
+use radmfa::base::text::{is_unprintable, unhex};
 use radmfa::base::time::{Tick, UnixTime};
+use radmfa::delivery::actions::{Act, Actions};
+use radmfa::delivery::answer::{self, Condition, Pointer};
+use radmfa::delivery::web_push::subscription::Subscription;
+use radmfa::delivery::webhook::{self, Direction};
 use radmfa::dictionary::Dictionary;
+use radmfa::engine::asking::Reference;
 use radmfa::factor::apps;
 use radmfa::factor::described::Described;
+use radmfa::factor::enrol_code::EnrolCode;
+use radmfa::factor::invite::Invitation;
 use radmfa::factor::pskc::{Pskc, Strength, Writer};
+use radmfa::factor::recovery::RecoveryCode;
 use radmfa::factor::token_csv::TokenCsv;
+use radmfa::portal::hostile::{self, Ceremony};
+use radmfa::portal::web::form::is_foreign;
+use radmfa::portal::web::{Visitor, Web, Words};
 use radmfa::server::affinity::{Mint, RoundId};
+use radmfa::store::api_tokens;
 use radmfa::wire::{
     AccessRequest, AttributeId, AttributeList, Attributes, Code, Credential, Forward, Hidden, MAX_ATTRIBUTES,
     MAX_PACKET, MaRule, Parsed, ReplyTo, RequestBuilder, SharedSecret, UpstreamReply, number,
@@ -41,6 +54,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dictionary", body: dictionary, seeds: dictionaries },
     Target { name: "pskc", body: pskc, seeds: containers },
     Target { name: "token_csv", body: token_csv, seeds: token_files },
+    Target { name: "pages", body: pages, seeds: sent_to_pages },
+    Target { name: "webauthn", body: webauthn, seeds: signed_by_passkeys },
     Target { name: "engine_script", body: engine_script::run, seeds: scripts },
 ];
 
@@ -339,6 +354,146 @@ fn token_files() -> Vec<Vec<u8>> {
     ]
     .map(String::into_bytes)
     .into()
+}
+
+/// What anybody sends to pages and for channels: forms, links, codes, cookies, JSON, signatures, a provider's answer.
+pub fn pages(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let pairs = hostile::form(octets);
+    assert!(pairs.len() <= 64, "{} pairs", pairs.len());
+    assert!(pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= 3 * octets.len());
+    let _taken = hostile::is_body(octets);
+    // Secrets: what reads as one is printed as one, in one form alone, and none of ours is among them.
+    if let Some(invitation) = Invitation::parse(&text) {
+        let path = invitation.path();
+        let again = Invitation::parse(path.rsplit('/').next().unwrap()).expect("our own link reads back");
+        assert!(invitation.is(&again.hash()));
+    }
+    if let Some(code) = EnrolCode::parse(&text) {
+        assert!(code.is(&EnrolCode::parse(&code.to_string()).expect("our own code reads back")));
+    }
+    if let Some(code) = RecoveryCode::parse(octets) {
+        let again = RecoveryCode::parse(code.to_string().as_bytes()).expect("our own code reads back");
+        assert_eq!(code.to_string(), again.to_string());
+    }
+    assert!(!api_tokens::is_shaped(&Secret::from(&*text)) || text.len() == 59);
+    assert!(Actions::new([7; 32]).read(&text).is_none(), "a token that nobody made");
+    let key = [4; 65];
+    assert!(!hostile::is_signed(&key, &[&text], &text), "no point of the curve signs anything");
+    let lines: Vec<&str> = text.lines().take(3).collect();
+    let secret = Secret::from("hook-secret");
+    let [timestamp, signature] = [0, 1].map(|place| lines.get(place).copied().unwrap_or_default());
+    assert!(!webhook::is_signed(&secret, Direction::In, timestamp, octets, signature));
+    if let [endpoint, key, auth] = lines[..]
+        && let Some(subscription) = Subscription::new(endpoint, key, auth)
+    {
+        assert!(Subscription::parse(&subscription.print()).is_some(), "{endpoint}");
+    }
+    // A provider's answer, and where the reference in it is.
+    if let Some(pointer) = Pointer::parse(lines.first().copied().unwrap_or_default()) {
+        let _reference = answer::reference(&pointer, &text);
+    }
+    if let Some(condition) = Condition::parse(lines.first().copied().unwrap_or_default()) {
+        let _holds = condition.holds(&text);
+    }
+    visit(octets);
+}
+
+/// A browser that says `octets` in each header that is read.
+fn visit(octets: &[u8]) {
+    static WEB: LazyLock<Web> = LazyLock::new(|| {
+        Web::new("portal", "https://localhost", Arc::new(entropy())).expect("the system's randomness")
+    });
+    let Ok(value) = HeaderValue::from_bytes(octets) else { return };
+    let mut headers = HeaderMap::new();
+    for name in ["cookie", "accept-language", "origin", "sec-fetch-site"] {
+        headers.insert(name, value.clone());
+    }
+    let words = Words::of(&headers);
+    let visitor = Visitor { address: [127, 0, 0, 1].into(), words, headers };
+    let slip = visitor.slip(&WEB);
+    assert!(!slip.token.chars().any(is_unprintable));
+    let cookie = slip.cookie.as_ref().map(|cookie| cookie.to_str().expect("plain").to_owned());
+    assert!(cookie.is_none_or(|cookie| cookie.starts_with("radmfa") || cookie.starts_with("__Host-")));
+    let _foreign = is_foreign(&WEB, &visitor.headers);
+}
+
+fn sent_to_pages() -> Vec<Vec<u8>> {
+    let reference = "0123456789abcdef".repeat(2);
+    let device = format!(
+        r#"{{"user":"u1","device":"9","id":"{reference}","verdict":"approve","number":"47","time":"1800000000","signature":"{}"}}"#,
+        "A".repeat(86)
+    );
+    let made = Invitation::generate(UserName::canonical(b"u1").unwrap(), &mut entropy());
+    vec![
+        b"form-token=00ff&user=alice&password=correct+horse%21&x=%zz%".to_vec(),
+        device.into_bytes(),
+        format!(r#"{{"id":"{reference}","verdict":"deny","number":47}}"#).into_bytes(),
+        made.path().rsplit('/').next().unwrap().as_bytes().to_vec(),
+        EnrolCode::generate(&mut entropy()).to_string().into_bytes(),
+        RecoveryCode::generate(&mut entropy()).to_string().into_bytes(),
+        format!("radmfa_{}a", "b".repeat(51)).into_bytes(),
+        Actions::new([8; 32]).token(Reference([1; 16]), Act::Approve).into_bytes(),
+        format!("https://push.example/a\n{}\n{}", "B".repeat(87), "A".repeat(22)).into_bytes(),
+        format!("1800000000\nsha256={}\n{{}}", "0".repeat(64)).into_bytes(),
+        b"/messages/0/status\n{\"messages\":[{\"status\":\"0\"}]}".to_vec(),
+        b"radmfa-portal-visit=0123456789abcdef0123456789abcdef; a=b; hu-HU,en;q=0.5".to_vec(),
+        b"https://localhost".to_vec(),
+    ]
+}
+
+/// What a browser sends of a passkey: octets of an authenticator, or the field of the form as it is.
+pub fn webauthn(octets: &[u8]) {
+    static CEREMONY: LazyLock<Ceremony> = LazyLock::new(|| Ceremony::begin().expect("a ceremony"));
+    let _made = CEREMONY.makes(&CREDENTIAL, octets);
+    let (data, signature) = octets.split_at(octets.len().min(37));
+    assert!(
+        !CEREMONY.shows(data, signature) && !CEREMONY.shows(octets, signature),
+        "nobody's key has signed"
+    );
+    if let Ok(text) = std::str::from_utf8(octets) {
+        assert!(!CEREMONY.takes(text), "our challenge is nowhere in it");
+    }
+}
+
+/// What an authenticator calls the passkey in [`attested`].
+const CREDENTIAL: [u8; 16] = [7; 16];
+
+/// An attestation object that makes a passkey (WebAuthn §6.5.4): no attestation, the base point of P-256 for a key.
+pub fn attested() -> Vec<u8> {
+    let mut data = authenticator_data(0x45);
+    data.extend([0; 16]);
+    data.extend([0, 16]);
+    data.extend(CREDENTIAL);
+    data.extend([0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20]);
+    data.extend(unhex("6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296").unwrap());
+    data.extend([0x22, 0x58, 0x20]);
+    data.extend(unhex("4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5").unwrap());
+    let length = u16::try_from(data.len()).unwrap().to_be_bytes();
+    [&b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x59"[..], &length, &data].concat()
+}
+
+/// SHA-256 of `localhost`, flags, a count (WebAuthn §6.1).
+fn authenticator_data(flags: u8) -> Vec<u8> {
+    let mut data = unhex("49960de5880e8c687434170f6476605b8fe4aeb9a28632c7995cf3ba831d9763").unwrap();
+    data.extend([flags, 0, 0, 0, 1]);
+    data
+}
+
+fn signed_by_passkeys() -> Vec<Vec<u8>> {
+    let der = [&[0x30, 0x44, 0x02, 0x20][..], &[1; 32], &[0x02, 0x20], &[2; 32]].concat();
+    let field = r#"{"id":"BwcH","rawId":"BwcH","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AA","signature":"AA","userHandle":null}}"#;
+    vec![
+        attested(),
+        [&authenticator_data(0x05)[..], &der].concat(),
+        [&authenticator_data(0x1d)[..], &der].concat(),
+        field.as_bytes().to_vec(),
+    ]
+}
+
+/// For the test that the mutations begin at something that is taken.
+pub fn makes_a_passkey(object: &[u8]) -> bool {
+    Ceremony::begin().expect("a ceremony").makes(&CREDENTIAL, object)
 }
 
 fn packets() -> Vec<Vec<u8>> {

@@ -14,6 +14,7 @@
     reason = "a test, bounded by the real clock; the bodies are shared with the fuzz targets"
 )]
 
+use std::collections::BTreeSet;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -135,6 +136,17 @@ fn any_token_file_can_be_taken() {
 }
 
 #[test]
+fn whatever_is_sent_to_pages_can_be_taken() {
+    fuzz("pages");
+}
+
+#[test]
+fn whatever_a_passkey_is_said_to_have_signed_can_be_taken() {
+    assert!(bodies::makes_a_passkey(&bodies::attested()), "what is mutated is right to begin with");
+    fuzz("webauthn");
+}
+
+#[test]
 fn any_engine_script_can_be_run() {
     fuzz("engine_script");
 }
@@ -147,6 +159,24 @@ fn every_target_is_run_by_a_test_here_and_under_libfuzzer() {
         assert!(here.contains(&format!("fuzz(\"{}\")", target.name)), "{}", target.name);
         assert!(there.contains(&format!("name = \"{}\"", target.name)), "{}", target.name);
     }
+}
+
+#[test]
+fn the_targets_are_built_of_what_the_product_is_built_of() {
+    let versions = |lock: &str| -> BTreeSet<(String, String)> {
+        let lock: toml::Table = lock.parse().unwrap();
+        let text = |package: &toml::Value, key: &str| package[key].as_str().unwrap().to_owned();
+        let packages = lock["package"].as_array().unwrap().iter();
+        packages.map(|package| (text(package, "name"), text(package, "version"))).collect()
+    };
+    let product = versions(include_str!("../Cargo.lock"));
+    let targets = versions(include_str!("../fuzz/Cargo.lock"));
+    let others: Vec<_> = targets.difference(&product).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        others,
+        ["arbitrary", "jobserver", "libfuzzer-sys", "radmfa-fuzz"],
+        "cp Cargo.lock fuzz/, then cargo metadata in fuzz/"
+    );
 }
 
 #[test]

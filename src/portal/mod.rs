@@ -17,6 +17,8 @@ pub mod device;
 mod enrol;
 mod factor;
 mod fate;
+#[doc(hidden)]
+pub mod hostile;
 mod inbound;
 pub mod invite;
 mod kept;

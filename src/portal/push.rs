@@ -50,6 +50,11 @@ impl Said {
     }
 }
 
+/// Whether `octets` are such an answer.
+pub(super) fn is_answer(octets: &[u8]) -> bool {
+    serde_json::from_slice::<Said>(octets).is_ok_and(|said| Reference::parse(&said.id).is_some())
+}
+
 /// `POST /push/CHANNEL`
 pub(super) async fn answer(
     State(answers): State<Answers>,

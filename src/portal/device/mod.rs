@@ -405,6 +405,18 @@ impl Devices {
     }
 }
 
+/// Whether `octets` are a body that one of these routes takes.
+pub(super) fn is_body(octets: &[u8]) -> bool {
+    serde_json::from_slice::<Registration>(octets).is_ok()
+        | serde_json::from_slice::<Asked>(octets).is_ok()
+        | serde_json::from_slice::<Answered>(octets).is_ok()
+}
+
+/// Whether a device with this key has signed `lines`.
+pub(super) fn is_signed(key: &[u8], lines: &[&str], signature: &str) -> bool {
+    is_signature(signature) && signed_by(key, &Signed(lines), signature)
+}
+
 /// A body of JSON; `None` for anything else, or one that is too long or too slow.
 async fn body<T: DeserializeOwned>(request: Request<Body>) -> Option<T> {
     serde_json::from_slice(&read(request).await?.body).ok()

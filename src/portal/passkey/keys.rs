@@ -62,7 +62,7 @@ const LENGTHS: [usize; 8] = [16, 20, 20, 32, 32, 64, 65, 65];
 const NOBODYS: &str = r#"{"type_":"ES256","key":{"EC_EC2":{"curve":"SECP256R1","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}}}"#;
 
 /// Credentials for a name that has none, the same each time: nobody is to see which names have some. `secret` is this installation's.
-pub(super) fn decoys(secret: &[u8; 32], name: &str) -> Vec<Credential> {
+pub(in crate::portal) fn decoys(secret: &[u8; 32], name: &str) -> Vec<Credential> {
     let drawn = |label: &str| {
         let mut octets = [0_u8; 66];
         #[expect(clippy::expect_used, reason = "66 octets are fewer than HKDF can draw (RFC 5869 §2.3)")]

@@ -34,6 +34,7 @@ use webauthn_rs::prelude::{PasskeyAuthentication, PasskeyRegistration, PublicKey
 
 pub(super) use self::approve::{Asserted, status};
 use self::ceremonies::Ceremonies;
+pub(in crate::portal) use self::keys::decoys;
 pub(super) use self::listed::listed;
 pub(super) use self::login::form as login_form;
 pub use self::relying::{Off, relying};
