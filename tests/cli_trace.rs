@@ -14,6 +14,7 @@ mod cli_support;
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -324,4 +325,59 @@ fn what_goes_to_a_password_server_and_comes_back_is_traced_without_the_password(
     for secret in [alice.password.as_str(), site.primary.server().secret, site.server().secret] {
         assert!(!log.contains(secret), "{secret} stands in\n{log}");
     }
+}
+
+#[test]
+fn packets_that_come_again_are_traced_for_what_they_are() {
+    use radmfa::base::secret::Secret;
+    use radmfa::wire::{AttributeList, Code, RequestBuilder, SharedSecret, number};
+    let desk = desk("cli-trace-again");
+    let port = free_port();
+    // A password server that says nothing.
+    let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
+    upstream.set_read_timeout(Some(START)).unwrap();
+    let _server = desk.serve(&format!(
+        "serve --server-name mfa-a --listen 127.0.0.1:{port} --primary name=up,type=radius,server={},secret=upstream \
+         --client name=nas,address=127.0.0.1,secret=file:secret,patience=3s",
+        upstream.local_addr().unwrap()
+    ));
+    let mut trace = trace(&desk, "again", "--client nas --format json --for 10m");
+    let mut attributes = AttributeList::new();
+    attributes.push_text(number::USER_NAME, "alice").unwrap();
+    let secret = SharedSecret::new(Secret::from(SECRET));
+    let password = radmfa::wire::AttributeId::Standard(number::USER_PASSWORD);
+    let hidden = radmfa::wire::HideKind::UserPassword;
+    attributes.push_held(password, hidden, &Secret::from("correct horse")).unwrap();
+    let mut entropy = radmfa::server::system::SystemEntropy::new().unwrap();
+    let builder = RequestBuilder {
+        code: Code::ACCESS_REQUEST,
+        attributes: &attributes,
+        proxy_state: None,
+        secret: &secret,
+    };
+    let request = builder.build(7, [5; 16], &mut entropy).unwrap().bytes;
+
+    let gateway = UdpSocket::bind("127.0.0.1:0").unwrap();
+    gateway.connect(("127.0.0.1", port)).unwrap();
+    gateway.set_read_timeout(Some(START)).unwrap();
+    gateway.send(&request).unwrap();
+    let mut buffer = [0; 4096];
+    upstream.recv(&mut buffer).unwrap();
+    // While it is worked on, and once it is answered.
+    gateway.send(&request).unwrap();
+    trace.wait_for("\"duplicate-pending\"");
+    let first = gateway.recv(&mut buffer).unwrap();
+    let reply = buffer[..first].to_vec();
+    gateway.send(&request).unwrap();
+    let second = gateway.recv(&mut buffer).unwrap();
+    assert_eq!(buffer[..second], reply, "the same reply");
+    trace.wait_for("\"repeated\"");
+    let log = trace.log();
+    let events: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |word: &str| events.iter().filter(|event| event["event"] == word).collect::<Vec<_>>();
+    assert_eq!((of("request").len(), of("decided").len()), (1, 1), "one login: {log}");
+    let [dropped, repeated] = ["dropped", "repeated"].map(|word| of(word)[0]);
+    let source = gateway.local_addr().unwrap().to_string();
+    assert_eq!((&dropped["source"], &repeated["source"]), (&source.clone().into(), &source.into()));
+    assert_eq!((&dropped["client"], &repeated["identifier"]), (&"nas".into(), &7.into()));
 }

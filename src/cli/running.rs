@@ -253,3 +253,62 @@ fn describe_primary(kind: &Kind) -> String {
         Kind::Local => "local passwords in the store".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::config::flags::ServeFlags;
+    use crate::config::{self, Machine};
+    use crate::portal::desk::{Fault, WAITING};
+    use crate::store::admin::UserFilter;
+
+    #[tokio::test]
+    async fn whoever_crowds_the_portal_holds_up_nobody_at_the_admins_pages() {
+        let directory = std::env::temp_dir().join(format!("radmfa-desks-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let file = directory.join("radmfa.toml");
+        let text = "server-name = 'a'\nlisten = '127.0.0.1:1'\nportal.listen = '127.0.0.1:2'\n\
+            admin.listen = '127.0.0.1:3'\n[[primary]]\nname = 'here'\ntype = 'local'\n\
+            [[client]]\nname = 'nas'\naddress = '127.0.0.1'\nsecret = 'a long shared secret'\n";
+        std::fs::write(&file, text).unwrap();
+        let Ok((effective, _)) = config::load(&ServeFlags::file(file), &Machine(clock())) else {
+            panic!("the file is not taken");
+        };
+        let settings = Settings::new(Place::Sqlite(directory.join("radmfa.db")));
+        let opened = crate::store::open(&settings, clock(), Box::new(entropy().unwrap())).unwrap();
+        let desks = Desks::open(&effective, &opened, &settings).unwrap();
+        let (portal, admin) = (desks.portal.unwrap(), desks.admin.unwrap());
+
+        let (go, released) = mpsc::channel::<()>();
+        let held = tokio::spawn({
+            let portal = portal.clone();
+            async move {
+                let wait = move |_: &mut dyn crate::store::admin::Admin| {
+                    released.recv().unwrap();
+                    Ok(())
+                };
+                portal.read(wait).await
+            }
+        });
+        let crowd: Vec<_> = (0..=WAITING)
+            .map(|_| {
+                let portal = portal.clone();
+                tokio::spawn(async move { portal.read(|_| Ok(())).await })
+            })
+            .collect();
+        // Somebody is turned away once as many wait as may.
+        while !matches!(portal.read(|_| Ok(())).await, Err(Fault::Busy)) {}
+        let users = admin.read(|admin| admin.users(&UserFilter::default())).await;
+        assert!(users.is_ok_and(|users| users.is_empty()));
+        assert!(!held.is_finished(), "the portal is as crowded as it was");
+        go.send(()).unwrap();
+        assert!(held.await.unwrap().is_ok());
+        for one in crowd {
+            let _served_or_turned_away = one.await.unwrap();
+        }
+        drop((portal, admin, opened));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
