@@ -15,7 +15,10 @@ mod browser_support;
 mod cli_support;
 mod support;
 
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use browser_support::{Browser, ENTER, SPACE, Scheme, TAB};
 use cli_support::Desk;
@@ -36,6 +39,7 @@ struct Site {
     subscriber: Subscriber,
     radius: Server,
     url: String,
+    network: Network,
     _server: Process,
 }
 
@@ -50,14 +54,15 @@ impl Site {
         desk.ok("token import tokens.csv");
         desk.ok("user set u1 --password-file password");
         let (radius, port) = (free_port(), free_port());
-        let url = format!("http://localhost:{port}");
+        let network = Network::before(port);
+        let url = format!("http://localhost:{}", network.port);
         let server = desk.serve(&format!(
             "serve --server-name mfa-a --listen 127.0.0.1:{radius} --primary name=here,type=local --push lifetime=5m \
              --portal listen=127.0.0.1:{port},public-url={url} --client name=nas,address=127.0.0.1,secret=file:secret \
              --channel name=web,kind=push,type=web,push-services=127.0.0.1,ca-file=push-ca.pem,from=mailto:it@example.com"
         ));
         let radius = Server { port: radius, secret: SECRET };
-        Site { desk, service, subscriber, radius, url, _server: server }
+        Site { desk, service, subscriber, radius, url, network, _server: server }
     }
 
     /// A browser whose subscription is the test's, and which looks for questions by itself until it is told to hold still.
@@ -152,18 +157,68 @@ fn notifications(browser: &Browser) -> Vec<Value> {
     shown.as_array().unwrap().clone()
 }
 
-/// What the browser shows of a message that is brought to its worker: again every ten seconds, as push services do, until it shows
-/// whose login it is.
-fn brought(browser: &Browser, origin: &str, message: &str) -> Vec<Value> {
-    let mut last = None;
-    poll("a notification that names the user", Duration::from_mins(1), || {
-        if last.is_none_or(|last: Instant| last.elapsed() > Duration::from_secs(10)) {
-            browser.push(origin, message);
-            last = Some(Instant::now());
-        }
-        let shown = notifications(browser);
-        Some(shown).filter(|shown| shown.iter().any(|one| one[1].to_string().contains("u1")))
+/// Has the page keep what the worker says that it has shown.
+fn listen(browser: &Browser) {
+    browser.run(
+        "window.shown = [];
+         navigator.serviceWorker.addEventListener('message', (event) => window.shown.push(event.data.shown));
+         navigator.serviceWorker.startMessages();",
+    );
+}
+
+/// Waits until the worker has shown something that says `part`; all that it has shown by then.
+///
+/// The list of notifications is not asked for meanwhile: Chromium compares it with what is on the screen, takes one that is about to be shown
+/// for one that was closed, and forgets it.
+fn wait_for_shown(browser: &Browser, part: &str) -> Vec<String> {
+    let mut last = Vec::new();
+    poll(part, Duration::from_secs(90), || {
+        let shown = browser.run("return window.shown");
+        last = shown.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect();
+        last.iter().any(|one| one.contains(part)).then(|| last.clone())
     })
+}
+
+/// Stands before a portal as a network does, and is gone when it is told so.
+struct Network {
+    port: u16,
+    /// The connections that stand; `None` while there is no network.
+    open: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Network {
+    fn before(portal: u16) -> Network {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = Arc::new(Mutex::new(Some(Vec::new())));
+        let known = Arc::clone(&open);
+        // It ends with the test binary: whoever waits for a connection cannot be told to stop.
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let mut known = known.lock().unwrap();
+                let Some(standing) = known.as_mut() else { continue };
+                let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, portal)) else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    thread::spawn(move || {
+                        // Either side may hang up at any time.
+                        let _copied = std::io::copy(&mut from, &mut to);
+                        let _closed = to.shutdown(Shutdown::Both);
+                    });
+                }
+                standing.push(near);
+            }
+        });
+        Network { port, open }
+    }
+
+    fn is_there(&self, there: bool) {
+        let standing = std::mem::replace(&mut *self.open.lock().unwrap(), there.then(Vec::new));
+        for connection in standing.into_iter().flatten() {
+            // It may be closed already.
+            let _closed = connection.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 #[test]
@@ -221,8 +276,12 @@ fn a_browser_becomes_a_device_with_a_key_that_cannot_be_taken_out_and_lets_its_o
     let pushed = site.service.message(0);
     let (_, signer) = pushed.vapid();
     let told = site.subscriber.open(&pushed.body);
-    let shown = brought(&browser, &site.url, &told.to_string());
-    assert_eq!(shown, [json!(["Login", "u1 · nas · 198.51.100.7", "radmfa-login"])]);
+    listen(&browser);
+    browser.push(&site.url, &told.to_string());
+    assert_eq!(wait_for_shown(&browser, "u1"), ["u1 · nas · 198.51.100.7"]);
+    let listed = notifications(&browser);
+    let right = json!(["Login", "u1 · nas · 198.51.100.7", "radmfa-login"]);
+    assert!(listed.iter().all(|one| *one == right), "{listed:?}");
 
     // Where the notification leads.
     browser.go(&format!("{}/device", site.url));
@@ -248,6 +307,30 @@ fn a_browser_becomes_a_device_with_a_key_that_cannot_be_taken_out_and_lets_its_o
     browser.reload();
     browser.wait_for_text("Nothing");
     site.is_clean(&browser);
+}
+
+#[test]
+fn a_push_that_comes_before_the_network_is_shown_without_a_name_at_once_and_with_it_later() {
+    let site = Site::open("device-network");
+    let browser = site.browser();
+    site.enrol(&browser);
+    let challenge = site.begin();
+    let told = site.subscriber.open(&site.service.message(0).body).to_string();
+    listen(&browser);
+    site.network.is_there(false);
+    browser.push(&site.url, &told);
+    assert_eq!(
+        wait_for_shown(&browser, "A login waits for you"),
+        ["A login waits for you. Open it to answer."]
+    );
+    site.network.is_there(true);
+    let shown = wait_for_shown(&browser, "u1");
+    assert_eq!(shown[1..], ["u1 · nas · 198.51.100.7"], "once each: {shown:?}");
+    browser.go(&format!("{}/device", site.url));
+    browser.fill("input.number", &number(&challenge));
+    browser.press(&[ENTER]);
+    browser.wait_for_text("Your answer was sent");
+    assert!(site.answer(&challenge, "").accepts());
 }
 
 #[test]

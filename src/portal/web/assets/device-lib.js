@@ -46,9 +46,15 @@ self.radmfaDevice = (() => {
     return base64url(await crypto.subtle.sign(algorithm, pair.privateKey, encoder.encode(lines.join("\n"))));
   };
 
-  const post = async (path, body) => {
+  // A request that nobody answers is given up: so many milliseconds for a look, and for an answer, which may wait for its login's end.
+  const LOOK = 10000;
+  const ANSWER = 30000;
+  const within = (milliseconds) => (AbortSignal.timeout ? AbortSignal.timeout(milliseconds) : undefined);
+
+  const post = async (path, body, patience) => {
     const response = await fetch(path, {
       method: "POST",
+      signal: within(patience),
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
       credentials: "omit",
@@ -63,7 +69,9 @@ self.radmfaDevice = (() => {
 
   // Signatures are good for a minute, by the server's clock: the phone's own may be wrong.
   const about = async () => {
-    const response = await fetch("/device/api/about", { credentials: "omit", cache: "no-store", redirect: "error" });
+    const response = await fetch("/device/api/about", {
+      signal: within(LOOK), credentials: "omit", cache: "no-store", redirect: "error",
+    });
     if (!response.ok) { throw new Error("status " + response.status); }
     return response.json();
   };
@@ -72,7 +80,7 @@ self.radmfaDevice = (() => {
     const time = String((await about()).now);
     const { user, device } = record;
     const signature = await sign(record.pair, ["radmfa questions", user, device, time]);
-    return post("/device/api/questions", { user, device, time, signature });
+    return post("/device/api/questions", { user, device, time, signature }, LOOK);
   };
 
   const answer = async (record, id, verdict, number) => {
@@ -80,7 +88,7 @@ self.radmfaDevice = (() => {
     const { user, device } = record;
     const lines = ["radmfa answer", user, device, id, verdict, number, time];
     const signature = await sign(record.pair, lines);
-    return post("/device/api/answer", { user, device, id, verdict, number, time, signature });
+    return post("/device/api/answer", { user, device, id, verdict, number, time, signature }, ANSWER);
   };
 
   // `ready` is for pages within the worker's scope, and the page that enrols need not be one.
@@ -119,7 +127,8 @@ self.radmfaDevice = (() => {
     const endpoint = subscription.endpoint;
     const signature = await sign(pair, ["radmfa register", secret, own, endpoint]);
     const { p256dh, auth } = subscription.keys;
-    const { status, said } = await post("/device/api/register", { secret, name, key: own, endpoint, p256dh, auth, signature });
+    const asked = { secret, name, key: own, endpoint, p256dh, auth, signature };
+    const { status, said } = await post("/device/api/register", asked, ANSWER);
     if (status !== 200) { throw new Error(said.error || "status " + status); }
     await keep({ device: said.device, user: said.user, name: said.name, pair, words });
     return said;
