@@ -103,10 +103,10 @@ fn a_user_looks_after_what_they_have_on_a_phone_without_scripts() {
 
     // "Was this you?" "No."
     browser.wait_for_text("Was this you?");
-    browser.click("#logins ~ .scroll details summary");
+    browser.click("#logins ~ ul details summary");
     browser.wait_for_text("blocked at once");
     assert!(!browser.overflows());
-    browser.click("#logins ~ .scroll details form button");
+    browser.click("#logins ~ ul details form button");
     browser.wait_for_text("Your account is blocked");
     assert!(house.desk.ok("user show alice").contains("blocked since"));
     assert!(house.desk.ok("audit export --since 1d --format jsonl").contains("\"login-disowned\""));

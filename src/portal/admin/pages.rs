@@ -16,7 +16,7 @@ use crate::portal::desk;
 use crate::portal::request;
 use crate::portal::web::form;
 use crate::portal::web::page::Column::{Figures, Of};
-use crate::portal::web::page::table;
+use crate::portal::web::page::{second, table};
 use crate::portal::web::sent::{Sat, logout};
 use crate::portal::web::{Page, Words};
 use crate::store::admin::{Admin, AdminFault};
@@ -326,7 +326,7 @@ pub(super) fn audit_table(words: Words, rows: &[AuditLine]) -> Markup {
     ];
     let rows = html! {
         @for row in rows { tr {
-            td { (row.time) }
+            td.time { (second(&row.time)) }
             td { @if let Some(user) = &row.user { (user_link(user)) } }
             td { (row.client) }
             td title=[words.reason(&row.reason)] { (row.reason) }

@@ -19,6 +19,7 @@ use crate::engine::role::Role;
 use crate::portal::invite::Way;
 use crate::portal::web::Words;
 use crate::portal::web::form::{self, Form};
+use crate::portal::web::page::moment;
 use crate::portal::web::sent::{Sat, Sent};
 use crate::store::report::Filter;
 
@@ -185,7 +186,7 @@ fn facts(words: Words, user: &UserView) -> Markup {
         ),
         (words.say("admin.bypasses"), joined(bypasses)),
         (words.say("admin.sessions"), joined(sessions)),
-        (words.say("admin.created"), Some(user.created.clone())),
+        (words.say("admin.created"), Some(moment(&user.created))),
     ];
     html! {
         div.card { dl.facts {

@@ -16,6 +16,7 @@ use crate::engine::arming::ArmedBy;
 use crate::engine::record::Method;
 use crate::portal::people::{People, Seat};
 use crate::portal::web::form;
+use crate::portal::web::page::moment;
 use crate::portal::web::session::Held;
 use crate::portal::web::{Visitor, Words};
 use crate::server::people::People as Asked;
@@ -85,7 +86,7 @@ pub(super) fn section(
                                 (words.with("me.armed", &[
                                     ("client", &called(client)),
                                     ("seconds", &until.since(now).as_secs().max(1).to_string()),
-                                    ("until", &until.to_string()),
+                                    ("until", &moment(until)),
                                 ]))
                             }
                             button.quiet type="submit" aria-label=(words.with("me.disarm-at", &[("client", &called(client))])) {

@@ -13,8 +13,7 @@ use crate::portal::factor;
 use crate::portal::people::{Seat, read};
 use crate::portal::person::Person;
 use crate::portal::web::form;
-use crate::portal::web::page::Column::Of;
-use crate::portal::web::page::{Column, table};
+use crate::portal::web::page::moment;
 use crate::portal::web::session::Held;
 use crate::portal::web::{Page, Words, with_cookie};
 use crate::server::people::People as Known;
@@ -26,8 +25,6 @@ use crate::store::user_act::UserAct;
 const LOGINS: usize = 10;
 /// How many rows of the trail they are looked for in.
 const ROWS: usize = 100;
-const COLUMNS: [Column; 5] =
-    [Of("me.when"), Of("me.where"), Of("me.from"), Of("me.result"), Of("me.was-it-you")];
 /// Why a user is blocked who said so on a page.
 const NOT_ME: &str = "somebody else's login, the user said on the portal";
 
@@ -44,27 +41,27 @@ pub(super) fn newest(admin: &mut dyn Admin, user: &UserName) -> Result<Vec<Audit
 
 /// The part of the page.
 pub(super) fn section(words: Words, held: &Held<Seat>, view: &View, known: &Known) -> Markup {
-    let rows = html! {
-        @for row in &view.logins { tr {
-            td { (row.time) }
-            td { (known.called(&row.client)) }
-            td { (row.station.as_deref().unwrap_or("")) }
-            td { @if row.verdict == "accepted" { (words.say("me.let-in")) } @else { (words.say("me.not-let-in")) } }
-            td { details {
-                summary { (words.say("me.not-me")) }
-                p { (words.say("me.not-me-means")) }
-                form method="post" action="/me/report" {
-                    (form::token(held.token()))
-                    input type="hidden" name="login" value=(row.login);
-                    button.danger type="submit" { (words.say("me.block")) }
-                }
-            } }
-        } }
-    };
     html! {
         section.card aria-labelledby="logins" {
             h2 #logins { (words.say("me.logins")) }
-            (table(words, COLUMNS, None, &rows))
+            @if !view.logins.is_empty() { p { (words.say("me.was-it-you")) } }
+            // No table: on a phone its last column would be out of sight, and that is the one that matters.
+            ul.lines {
+                @for row in &view.logins { li {
+                    p { strong { @if row.verdict == "accepted" { (words.say("me.let-in")) } @else { (words.say("me.not-let-in")) } }
+                        " " (moment(row.time)) }
+                    p.faint { (known.called(&row.client)) @if let Some(station) = &row.station { ", " (station) } }
+                    details {
+                        summary { (words.say("me.not-me")) }
+                        p { (words.say("me.not-me-means")) }
+                        form method="post" action="/me/report" {
+                            (form::token(held.token()))
+                            input type="hidden" name="login" value=(row.login);
+                            button.danger type="submit" { (words.say("me.block")) }
+                        }
+                    }
+                } }
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::portal::factor;
 use crate::portal::people::{People, Seat, read};
 use crate::portal::person::Person;
 use crate::portal::web::form;
+use crate::portal::web::page::moment;
 use crate::portal::web::sent::Sent;
 use crate::portal::web::session::Held;
 use crate::portal::web::{Page, Words, see_other};
@@ -102,7 +103,7 @@ pub(super) fn section(words: Words, held: &Held<Seat>, account: &Account, people
                 @if let Some(phone) = phone {
                     p { (words.with("me.phone-is", &[("phone", &redact(phone))])) }
                     @if let Some(until) = until {
-                        p.notice.warn { (words.with("me.phone-held", &[("until", &until.to_string())])) }
+                        p.notice.warn { (words.with("me.phone-held", &[("until", &moment(until))])) }
                     } @else {
                         form method="post" action="/me/phone" {
                             (form::token(held.token()))

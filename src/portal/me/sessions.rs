@@ -11,6 +11,7 @@ use crate::engine::record::LoginId;
 use crate::portal::people::Seat;
 use crate::portal::web::Words;
 use crate::portal::web::form;
+use crate::portal::web::page::moment;
 use crate::portal::web::session::Held;
 use crate::server::people::People as Known;
 use crate::store::user_act::UserAct;
@@ -41,7 +42,7 @@ pub(super) fn section(
                         p { (words.with("me.session", &[
                             ("client", known.called(session.client.as_str())),
                             ("station", &session.station),
-                            ("until", &session.until.to_string()),
+                            ("until", &moment(session.until)),
                         ])) }
                         button.quiet type="submit" aria-label=(words.with("me.session-end-at", &[("client", known.called(session.client.as_str()))])) {
                             (words.say("me.session-end"))

@@ -129,6 +129,25 @@ impl Page {
     }
 }
 
+/// A time for people to read: `2026-01-31 12:00 UTC`, of what RFC 3339 writes as `2026-01-31T12:00:00.000Z`.
+#[must_use]
+pub fn moment(time: impl std::fmt::Display) -> String {
+    cut(&time.to_string(), "12:00".len())
+}
+
+/// The same to the second.
+#[must_use]
+pub fn second(time: impl std::fmt::Display) -> String {
+    cut(&time.to_string(), "12:00:00".len())
+}
+
+fn cut(written: &str, length: usize) -> String {
+    match written.split_once('T').map(|(day, rest)| (day, rest.get(..length))) {
+        Some((day, Some(clock))) => format!("{day} {clock} UTC"),
+        _ => written.to_owned(),
+    }
+}
+
 /// A column of a table, by the words above it.
 #[derive(Clone, Copy, Debug)]
 pub enum Column {
@@ -177,4 +196,18 @@ pub(super) fn fault(words: Words, status: StatusCode, why: Option<String>) -> Re
         p.notice.bad role="alert" { (sentence) }
     };
     Page::new(title, body).show_as(words, status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::UnixTime;
+
+    #[test]
+    fn a_time_is_read_to_the_minute_or_the_second_and_whatever_is_none_stays() {
+        assert_eq!(moment(UnixTime(1_767_225_660_042)), "2026-01-01 00:01 UTC");
+        assert_eq!(second("2026-01-01T00:01:02.042Z"), "2026-01-01 00:01:02 UTC");
+        assert_eq!(moment("soon"), "soon");
+        assert_eq!(moment("T"), "T");
+    }
 }
