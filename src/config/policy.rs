@@ -250,7 +250,7 @@ fn language(scalar: &Scalar) -> Parsed<Language> {
     Language::find(&value::text(scalar)?).ok_or_else(|| {
         Bad::new(
             format!("there are no messages in {}", value::said(scalar)),
-            format!("there are {}", value::either(Language::all().map(Language::code))),
+            format!("there is {}", value::either(Language::all().map(Language::code))),
         )
     })
 }
