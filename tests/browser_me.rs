@@ -11,12 +11,12 @@
 
 mod browser_support;
 mod cli_support;
-mod page_support;
+mod pages_support;
 mod support;
 
 use browser_support::{Browser, ENTER, TAB};
 use cli_support::Desk;
-use page_support::House;
+use pages_support::House;
 use support::{User, code};
 
 /// A house whose users may let themselves in, with a way to send texts and to push.
@@ -25,14 +25,6 @@ fn house(name: &str, nas: &str) -> House {
     let texts = House::texts(&desk, "sms");
     let push = "--channel name=hook,kind=push,type=webhook,url=http://127.0.0.1:9/,secret=hook-secret";
     House::open_at(desk, nas, &format!("{texts} {push}"))
-}
-
-/// The newest code that was sent.
-fn sent_code(house: &House) -> String {
-    let sent = house.desk.read("sent");
-    let digits = |word: &&str| word.len() == 6 && word.bytes().all(|octet| octet.is_ascii_digit());
-    let mut words = sent.split(|letter: char| !letter.is_ascii_alphanumeric());
-    words.rfind(digits).unwrap_or_else(|| panic!("{sent}")).to_owned()
 }
 
 fn log_in(browser: &Browser, house: &House, user: &str, answer: &str) {
@@ -77,7 +69,7 @@ fn a_user_looks_after_what_they_have_on_a_phone_without_scripts() {
     browser.click("form[action='/me/phone'] button");
     browser.wait_for_text("A code is on its way");
     assert!(!browser.overflows());
-    let right = sent_code(&house);
+    let right = house.sent_code();
     browser.fill("#code", if right == "123456" { "654321" } else { "123456" });
     browser.press(&[ENTER]);
     browser.wait_for_text("That is not the code that was sent.");

@@ -18,7 +18,8 @@ mod support;
 use std::collections::BTreeSet;
 
 use browser_support::{Browser, ENTER, Scheme, TAB};
-use pages_support::{House, PASSWORD, SEED, sample};
+use pages_support::estate::{PASSWORD, sample};
+use pages_support::{Estate, SEED, by_name};
 use radmfa::portal::ways::{ADMIN, PORTAL, Way};
 use serde_json::Value;
 use support::code;
@@ -147,14 +148,14 @@ fn check(browser: &Browser, path: &str) {
 }
 
 /// The pages of `ways`, by their paths.
-fn pages<'a>(ways: &'static [Way], house: &'a House) -> impl Iterator<Item = (&'static Way, String)> + 'a {
+fn pages<'a>(ways: &'static [Way], estate: &'a Estate) -> impl Iterator<Item = (&'static Way, String)> + 'a {
     let pages = ways.iter().filter(|way| way.get.is_some() && !NO_PAGES.contains(&way.path));
-    pages.map(|way| (way, sample(way, house)))
+    pages.map(|way| (way, sample(way, estate)))
 }
 
 /// Goes to each page and looks at it; how many there were.
-fn walk(browser: &Browser, house: &House, ways: &'static [Way], base: &str, more: &[&str]) -> usize {
-    let mut paths: Vec<String> = pages(ways, house).map(|(_, path)| path).collect();
+fn walk(browser: &Browser, estate: &Estate, ways: &'static [Way], base: &str, more: &[&str]) -> usize {
+    let mut paths: Vec<String> = pages(ways, estate).map(|(_, path)| path).collect();
     paths.extend(more.iter().map(|path| (*path).to_owned()));
     for path in &paths {
         browser.go(&format!("{base}{path}"));
@@ -164,10 +165,6 @@ fn walk(browser: &Browser, house: &House, ways: &'static [Way], base: &str, more
         browser.picture(&format!("page-{}", if short.is_empty() { "front" } else { short }));
     }
     paths.len()
-}
-
-fn url(host: &str) -> String {
-    format!("http://localhost:{}", host.rsplit(':').next().unwrap())
 }
 
 fn log_in(browser: &Browser, base: &str, path: &str, user: &str) {
@@ -182,13 +179,13 @@ fn log_in(browser: &Browser, base: &str, path: &str, user: &str) {
 
 #[test]
 fn every_page_of_the_portal_fits_a_phone_and_whoever_cannot_see_or_has_keys_alone() {
-    let house = House::open("pages-portal");
-    let base = url(&house.portal);
-    let browser = Browser::open(&house.desk.scratch);
+    let estate = Estate::open("pages-portal");
+    let base = by_name(&estate.portal);
+    let browser = Browser::open(&estate.desk.scratch);
     // Nobody is known yet.
-    let strange = walk(&browser, &house, PORTAL, &base, &["/nowhere", "/enrol/AAAAAAAAAAAAAAAAAAAAAHUx"]);
+    let strange = walk(&browser, &estate, PORTAL, &base, &["/nowhere", "/enrol/AAAAAAAAAAAAAAAAAAAAAHUx"]);
     // By an invitation.
-    browser.go(&format!("{base}{}", house.invitation("ivy")));
+    browser.go(&format!("{base}{}", estate.invitation("ivy")));
     browser.click("main form button");
     browser.find("a[href='/setup/totp']");
     for path in ["/setup", "/setup/totp", "/setup/phone"] {
@@ -197,34 +194,34 @@ fn every_page_of_the_portal_fits_a_phone_and_whoever_cannot_see_or_has_keys_alon
     }
     // Logged in.
     log_in(&browser, &base, "/me", "alice");
-    let known = walk(&browser, &house, PORTAL, &base, &[]);
+    let known = walk(&browser, &estate, PORTAL, &base, &[]);
     assert!(strange > known && known >= 8, "{strange} {known}");
 }
 
 #[test]
 fn every_page_of_the_admins_fits_a_phone_and_whoever_cannot_see_or_has_keys_alone() {
-    let house = House::open("pages-admin");
-    let base = url(&house.admin);
-    let browser = Browser::open(&house.desk.scratch);
+    let estate = Estate::open("pages-admin");
+    let base = by_name(&estate.admin);
+    let browser = Browser::open(&estate.desk.scratch);
     browser.go(&base);
     check(&browser, "/ before a login");
     log_in(&browser, &base, "/", "olga");
-    house.desk.ok(
+    estate.desk.ok(
         "user block carol --for 1h --reason a-long-reason-that-does-not-fit-into-one-line-of-a-telephone",
     );
     let more = ["/user?name=alice", "/user?name=carol", "/user?name=petra", "/users?q=a", "/nowhere"];
-    let known = walk(&browser, &house, ADMIN, &base, &more);
+    let known = walk(&browser, &estate, ADMIN, &base, &more);
     assert!(known >= 10, "{known}");
 }
 
 #[test]
 fn nothing_but_an_answer_by_a_device_needs_a_script() {
-    let house = House::open("pages-plain");
-    let (portal, admin) = (url(&house.portal), url(&house.admin));
-    let browser = Browser::open(&house.desk.scratch);
+    let estate = Estate::open("pages-plain");
+    let (portal, admin) = (by_name(&estate.portal), by_name(&estate.admin));
+    let browser = Browser::open(&estate.desk.scratch);
     browser.scripts(false);
     // The page that a notification opens.
-    browser.go(&format!("{portal}{}", house.notification().0));
+    browser.go(&format!("{portal}{}", estate.notification().0));
     browser.click("button[value=deny]");
     browser.wait_for_text("Denied");
     browser.go(&format!("{portal}/device"));
@@ -248,7 +245,7 @@ fn nothing_but_an_answer_by_a_device_needs_a_script() {
     browser.fill("#reason", "no script");
     browser.press(&[ENTER]);
     browser.wait_for_text("Done.");
-    assert!(house.desk.ok("user show carol").contains("disabled"), "it is done");
+    assert!(estate.desk.ok("user show carol").contains("disabled"), "it is done");
     browser.click("form[action='/logout'] button");
     browser.find("#password");
 }

@@ -12,11 +12,11 @@
 
 mod browser_support;
 mod cli_support;
-mod page_support;
+mod pages_support;
 mod support;
 
 use browser_support::Browser;
-use page_support::House;
+use pages_support::{House, by_name};
 use serde_json::json;
 use support::webhook::Webhook;
 
@@ -50,7 +50,7 @@ fn a_passkey_is_made_by_invitation_logs_in_and_approves_a_push_when_its_user_is_
         House::open_pushing("browser-passkey", ",challenge=false,patience=5m,require=passkey", |_| {
             format!("--push lifetime=5m --channel name=ntfy,kind=push,type=ntfy,url=http://{}", ntfy.address)
         });
-    let url = format!("http://localhost:{}", house.portal.rsplit(':').next().unwrap());
+    let url = by_name(&house.portal);
     house.desk.ok("device add u1 --channel ntfy --address u1-phone");
     let browser = Browser::open(&house.desk.scratch);
     let authenticator = Authenticator::new(&browser);
@@ -87,13 +87,7 @@ fn a_passkey_is_made_by_invitation_logs_in_and_approves_a_push_when_its_user_is_
     browser.picture("passkey-me");
 
     std::thread::scope(|scope| {
-        let login = scope.spawn(|| {
-            let line = format!(
-                "login u1 --server 127.0.0.1:{} --secret file:secret --password-file password --timeout 5m",
-                house.radius
-            );
-            house.desk.run(&line).status.code()
-        });
+        let login = scope.spawn(|| house.nas_within("5m", "u1", "").0);
         let published = ntfy.question(0).json();
         browser.go(published["click"].as_str().unwrap());
         browser.wait_for_text("approved with your passkey");
@@ -105,7 +99,7 @@ fn a_passkey_is_made_by_invitation_logs_in_and_approves_a_push_when_its_user_is_
         authenticator.knows_its_user(true);
         browser.click("button[value=approve]");
         browser.wait_for_text("Go on where you are logging in");
-        assert_eq!(login.join().unwrap(), Some(0));
+        assert_eq!(login.join().unwrap(), 0);
     });
     let trail = house.desk.ok("audit export --since 1d --format jsonl");
     for reason in ["passkey-added", "passkey-accepted", "passkey-used", "phone-approved"] {

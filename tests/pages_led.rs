@@ -11,14 +11,15 @@
 )]
 
 mod cli_support;
-mod page_support;
+mod pages_support;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use cli_support::Desk;
-use page_support::{Browser, House, Shown, recovery_codes, seed};
+use pages_support::{Browser, House, recovery_codes, seed};
 use support::code;
+use support::http::Answer;
 
 const NEAR: &str = "--calling-station-id 198.51.100.7";
 
@@ -34,7 +35,7 @@ fn shown_code(house: &House) -> String {
     rest[..9].to_owned()
 }
 
-fn show(browser: &mut Browser<'_>, user: &str, code: &str) -> Shown {
+fn show(browser: &mut Browser, user: &str, code: &str) -> Answer {
     let page = browser.get("/enrol");
     assert_eq!(page.status, 200, "{}", page.body);
     browser.post(&page, "/enrol", &[("user", user), ("code", code)])
@@ -50,16 +51,16 @@ fn a_code_from_the_gateway_leads_to_a_first_factor_once() {
     let mut browser = house.browser();
     assert_eq!(show(&mut browser, "alice", &first).status, 403, "somebody else's");
     assert_eq!(show(&mut browser, "u1", "ABCD-EFGH").status, 403, "a guess");
-    assert_eq!(browser.get("/setup").location.as_deref(), Some("/me"));
+    assert_eq!(browser.get("/setup").location(), Some("/me"));
     let begun = show(&mut browser, "U1", &first.to_lowercase().replace('-', " "));
-    assert_eq!((begun.status, begun.location.as_deref()), (303, Some("/setup")));
+    assert_eq!((begun.status, begun.location()), (303, Some("/setup")));
     let mut thief = house.browser();
     for code in [&first, &second] {
         assert_eq!(show(&mut thief, "u1", code).status, 403, "a code that is used up, or its neighbour");
     }
     // Another login gives another code, and whoever is first has it.
     let third = shown_code(&house);
-    assert_eq!(show(&mut thief, "u1", &third).location.as_deref(), Some("/setup"));
+    assert_eq!(show(&mut thief, "u1", &third).location(), Some("/setup"));
     let page = browser.get("/setup/totp");
     let secret = seed(&page);
     assert!(!house.desk.ok("user show u1").contains("app-"), "nothing is active before it is confirmed");
@@ -128,10 +129,10 @@ fn of_two_that_confirm_at_the_same_moment_one_has_the_recovery_codes_and_the_oth
         }
         let page = browser.get("/setup/totp");
         let right = code::now(&seed(&page));
-        let answers: Vec<Shown> = std::thread::scope(|scope| {
+        let answers: Vec<Answer> = std::thread::scope(|scope| {
             let senders: Vec<_> = (0..4)
                 .map(|_| {
-                    let mut browser = Browser { house: &house, cookies: browser.cookies.clone() };
+                    let mut browser = browser.clone();
                     let (page, right) = (&page, &right);
                     scope.spawn(move || browser.post(page, "/setup/totp", &[("code", right)]))
                 })
@@ -140,7 +141,7 @@ fn of_two_that_confirm_at_the_same_moment_one_has_the_recovery_codes_and_the_oth
         });
         let with_codes = answers.iter().filter(|shown| !recovery_codes(shown).is_empty()).count();
         assert_eq!(with_codes, 1, "{user}: {answers:?}");
-        let told = |shown: &&Shown| matches!(shown.status, 303 | 404 | 409 | 403);
+        let told = |shown: &&Answer| matches!(shown.status, 303 | 404 | 409 | 403);
         assert_eq!(answers.iter().filter(told).count(), 3, "{user}: {answers:?}");
         let shown = house.desk.ok(&format!("user show {user}"));
         assert!(shown.matches("app-").count() == 1 && shown.contains("10 of 10 left"), "{shown}");

@@ -11,35 +11,26 @@
 )]
 
 mod cli_support;
-mod page_support;
+mod pages_support;
 #[path = "../src/portal/passkey/soft.rs"]
 mod soft;
 mod support;
 
 use std::cell::OnceCell;
 
-use page_support::{Browser, House, Shown, recovery_codes, token};
+use pages_support::{Browser, House, by_name, hidden, recovery_codes, token};
 use serde_json::Value;
 use soft::Soft;
+use support::http::Answer;
 use support::push_service::{Browser as PhoneBrowser, PushService};
 use support::webhook::{Webhook, post, seconds_now};
-
-/// Where browsers reach the portal of `house`.
-fn origin(house: &House) -> String {
-    format!("http://localhost:{}", house.portal.rsplit(':').next().unwrap())
-}
 
 fn open(name: &str) -> House {
     House::open_at_localhost(name, "")
 }
 
 /// What is asked of the authenticator, and the name of the challenge.
-fn challenge(
-    browser: &mut Browser<'_>,
-    page: &Shown,
-    path: &str,
-    fields: &[(&str, &str)],
-) -> (String, Value) {
+fn challenge(browser: &mut Browser, page: &Answer, path: &str, fields: &[(&str, &str)]) -> (String, Value) {
     let answer = browser.post(page, path, fields);
     assert_eq!(answer.status, 200, "{}", answer.body);
     let said: Value = serde_json::from_str(&answer.body).unwrap();
@@ -47,28 +38,19 @@ fn challenge(
 }
 
 /// Makes a passkey called `name` where the browser may set something up; what is shown then.
-fn make(browser: &mut Browser<'_>, soft: &mut Soft, name: &str) -> Shown {
+fn make(browser: &mut Browser, soft: &mut Soft, name: &str) -> Answer {
     let page = browser.get("/setup/passkey");
     let (ceremony, options) = challenge(browser, &page, "/setup/passkey/begin", &[("name", name)]);
-    let made = quoted(&soft.make(&options));
+    let made = soft.make(&options).to_string();
     browser.post(&page, "/setup/passkey", &[("ceremony", &ceremony), ("credential", &made)])
 }
 
 /// Shows a passkey at `/me`; what comes of it.
-fn log_in(browser: &mut Browser<'_>, user: &str, soft: &mut Soft) -> Shown {
+fn log_in(browser: &mut Browser, user: &str, soft: &mut Soft) -> Answer {
     let page = browser.get("/me");
     let (ceremony, options) = challenge(browser, &page, "/me/passkey/begin", &[("user", user)]);
-    let shown = quoted(&soft.show(&options));
+    let shown = soft.show(&options).to_string();
     browser.post(&page, "/me/passkey", &[("ceremony", &ceremony), ("credential", &shown)])
-}
-
-/// As a form carries it.
-fn quoted(value: &Value) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
-    let text = value.to_string();
-    text.chars()
-        .map(|letter| if plain(letter) { letter.into() } else { format!("%{:02X}", letter as u32) })
-        .collect()
 }
 
 fn trail(house: &House) -> Vec<Value> {
@@ -83,12 +65,12 @@ fn reasons(house: &House) -> Vec<String> {
 #[test]
 fn a_passkey_that_was_made_by_invitation_logs_in_at_me_and_is_taken_away() {
     let house = open("passkey-me");
-    let url = origin(&house);
+    let url = by_name(&house.portal);
     let mut soft = Soft::new(3, &url);
     let mut browser = house.browser();
     let invitation = house.invite("u1", "");
     browser.accept(&invitation);
-    let done = make(&mut browser, &mut soft, "blue+key");
+    let done = make(&mut browser, &mut soft, "blue key");
     assert_eq!(done.status, 200, "{}", done.body);
     assert_eq!(recovery_codes(&done).len(), 10);
     assert_eq!(house.browser().get(&invitation).status, 404, "used up");
@@ -98,7 +80,7 @@ fn a_passkey_that_was_made_by_invitation_logs_in_at_me_and_is_taken_away() {
 
     let mut browser = house.browser();
     let let_in = log_in(&mut browser, "u1", &mut soft);
-    assert_eq!((let_in.status, let_in.location.as_deref()), (303, Some("/me")), "{}", let_in.body);
+    assert_eq!((let_in.status, let_in.location()), (303, Some("/me")), "{}", let_in.body);
     let own = browser.get("/me");
     assert!(own.body.contains("blue key") && own.body.contains("last used"), "{}", own.body);
     let rows = trail(&house);
@@ -112,7 +94,7 @@ fn a_passkey_that_was_made_by_invitation_logs_in_at_me_and_is_taken_away() {
             && rows.iter().any(|row| row["reason"] == "passkey-used")
     );
 
-    let id = page_support::hidden(&own, "passkey");
+    let id = hidden(&own, "passkey");
     assert_eq!(browser.post(&own, "/me/passkey/remove", &[("passkey", &id)]).status, 303);
     assert!(!browser.get("/me").body.contains("blue key"), "and the user sits there still");
     let refused = log_in(&mut house.browser(), "u1", &mut soft);
@@ -123,7 +105,7 @@ fn a_passkey_that_was_made_by_invitation_logs_in_at_me_and_is_taken_away() {
 #[test]
 fn nobody_is_let_in_by_a_passkey_that_is_wrong_old_copied_or_somebody_elses() {
     let house = open("passkey-attacks");
-    let url = origin(&house);
+    let url = by_name(&house.portal);
     let mut soft = Soft::new(3, &url);
     let mut browser = house.browser();
     browser.accept(&house.invite("u1", ""));
@@ -156,15 +138,15 @@ fn nobody_is_let_in_by_a_passkey_that_is_wrong_old_copied_or_somebody_elses() {
     let mut browser = house.browser();
     let page = browser.get("/me");
     let (ceremony, options) = challenge(&mut browser, &page, "/me/passkey/begin", &[("user", "u1")]);
-    let shown = quoted(&soft.show(&options));
+    let shown = soft.show(&options).to_string();
     let fields = [("ceremony", ceremony.as_str()), ("credential", shown.as_str())];
     let mut thief = house.browser();
     let elsewhere = thief.get("/me");
     assert_eq!(thief.post(&elsewhere, "/me/passkey", &fields).status, 403, "another browser");
-    let without = browser.post_with("00", "/me/passkey", &fields, "");
+    let without = browser.post_with("00", "/me/passkey", &fields, &[]);
     assert_eq!(without.status, 403, "another form");
-    let foreign =
-        browser.post_with(&token(&page), "/me/passkey", &fields, "Origin: https://evil.example\r\n");
+    let evil = [("Origin", "https://evil.example")];
+    let foreign = browser.post_with(&token(&page), "/me/passkey", &fields, &evil);
     assert_eq!(foreign.status, 403, "another site");
     assert_eq!(browser.post(&page, "/me/passkey", &fields).status, 303);
     let mut again = house.browser();
@@ -196,13 +178,13 @@ fn a_name_that_is_nobodys_is_asked_for_a_passkey_like_any_other() {
         assert!((1..=2).contains(&names.len()), "{options}");
         names.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    for user in ["u1", "nobody", "Nobody", "%00", ""] {
+    for user in ["u1", "nobody", "Nobody", "\0", ""] {
         assert_eq!(asked(user), asked(user), "{user}");
     }
     assert_eq!(asked("nobody"), asked("NOBODY"), "one name");
     assert_ne!(asked("u1"), asked("nobody"));
     // And whatever is signed for it lets nobody in.
-    let mut soft = Soft::new(3, &origin(&house));
+    let mut soft = Soft::new(3, &by_name(&house.portal));
     assert_eq!(log_in(&mut house.browser(), "nobody", &mut soft).status, 403);
     assert_eq!(log_in(&mut house.browser(), "u1", &mut soft).status, 403);
 }
@@ -213,7 +195,7 @@ fn where_the_portal_has_an_address_for_a_name_there_are_no_passkeys_and_check_sa
     let mut browser = house.browser();
     browser.accept(&house.invite("u1", ""));
     assert!(!browser.get("/setup").body.contains("/setup/passkey"));
-    assert_eq!(browser.get("/setup/passkey").location.as_deref(), Some("/setup"));
+    assert_eq!(browser.get("/setup/passkey").location(), Some("/setup"));
     let page = house.browser().get("/me");
     assert!(!page.body.contains("/me/passkey"), "{}", page.body);
     let said = house.desk.run(
@@ -248,7 +230,7 @@ impl Phones {
                 address = ntfy.address
             )
         });
-        let url = origin(&house);
+        let url = by_name(&house.portal);
         let (mut own, mut others) = (Soft::new(3, &url), Soft::new(4, &url));
         for (user, soft) in [("u1", &mut own), ("alice", &mut others)] {
             let mut browser = house.browser();
@@ -270,21 +252,17 @@ impl Phones {
 
     /// How a login at the gateway ends: 0 for let in; waits as long as the gateway does.
     fn log_in(&self, user: &str) -> i32 {
-        let output = self.house.desk.run(&format!(
-            "login {user} --server 127.0.0.1:{} --secret file:secret --password-file password --timeout 5m",
-            self.house.radius
-        ));
-        output.status.code().unwrap()
+        self.house.nas_within("5m", user, "").0
     }
 }
 
 /// A yes with a passkey that is shown for it, as the script sends it.
-fn approve(browser: &mut Browser<'_>, page: &Shown, path: &str, number: &str, soft: &mut Soft) -> Shown {
+fn approve(browser: &mut Browser, page: &Answer, path: &str, number: &str, soft: &mut Soft) -> Answer {
     let (ceremony, options) = challenge(browser, page, &format!("{path}/passkey"), &[]);
-    yes(browser, page, path, (number, &ceremony, &quoted(&soft.show(&options))))
+    yes(browser, page, path, (number, &ceremony, &soft.show(&options).to_string()))
 }
 
-fn yes(browser: &mut Browser<'_>, page: &Shown, path: &str, signed: (&str, &str, &str)) -> Shown {
+fn yes(browser: &mut Browser, page: &Answer, path: &str, signed: (&str, &str, &str)) -> Answer {
     let (number, ceremony, credential) = signed;
     let mut fields = vec![("verdict", "approve"), ("ceremony", ceremony), ("credential", credential)];
     if !number.is_empty() {
@@ -315,7 +293,7 @@ fn a_push_is_approved_by_this_users_passkey_for_this_login_and_by_nothing_else()
         own.counter = counter;
         let front = browser.get("/me");
         let (ceremony, options) = challenge(&mut browser, &front, "/me/passkey/begin", &[("user", "u1")]);
-        let signed = quoted(&own.show(&options));
+        let signed = own.show(&options).to_string();
         let other_use = yes(&mut browser, &page, &path, ("", &ceremony, &signed));
         assert_eq!(other_use.status, 403, "made for a login at /me");
 
@@ -325,7 +303,7 @@ fn a_push_is_approved_by_this_users_passkey_for_this_login_and_by_nothing_else()
         let other_page = browser.get(&other_path);
         let begin = format!("{other_path}/passkey");
         let (ceremony, options) = challenge(&mut browser, &other_page, &begin, &[]);
-        let signed = quoted(&others.show(&options));
+        let signed = others.show(&options).to_string();
         assert_eq!(yes(&mut browser, &page, &path, ("", &ceremony, &signed)).status, 403, "another login's");
         let used_up = yes(&mut browser, &other_page, &other_path, ("", &ceremony, &signed));
         assert_eq!(used_up.status, 403, "used up by that");
@@ -403,7 +381,7 @@ fn a_device_alone_may_want_a_passkey_beside_the_number() {
         let line = asked.body.split("Type ").nth(1).unwrap_or_else(|| panic!("{}", asked.body));
         let number = line[..2].to_owned();
         let typed = if right { number } else { if number == "10" { "11" } else { "10" }.to_owned() };
-        let state = page_support::hidden(&asked, "state");
+        let state = hidden(&asked, "state");
         let (path, _) = phones.page(place);
         let mut browser = house.browser();
         let page = browser.get(&path);
@@ -413,7 +391,7 @@ fn a_device_alone_may_want_a_passkey_beside_the_number() {
         let answered = approve(&mut browser, &page, &path, &typed, &mut soft);
         assert_eq!(answered.body.contains("Approved"), right, "{}", answered.body);
         let ended = front.post(&asked, "/me/login", &[("user", "u1"), ("state", &state), ("code", "")]);
-        assert_eq!(ended.location.as_deref() == Some("/me"), right, "{}", ended.body);
+        assert_eq!(ended.location() == Some("/me"), right, "{}", ended.body);
     }
     assert!(reasons(house).contains(&"number-wrong".to_owned()));
 }

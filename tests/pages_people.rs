@@ -11,10 +11,10 @@
 )]
 
 mod cli_support;
-mod page_support;
+mod pages_support;
 mod support;
 
-use page_support::{House, recovery_codes, seed, token};
+use pages_support::{House, recovery_codes, seed, token};
 use support::{User, code};
 
 #[test]
@@ -46,7 +46,7 @@ fn a_link_sets_up_an_app_whose_codes_log_in_and_works_once() {
     // Others may be added until it is said to be finished.
     assert_eq!(browser.get("/setup").status, 200);
     assert!(browser.get("/me").body.contains("current-password"));
-    assert_eq!(browser.get("/setup").location.as_deref(), Some("/me"));
+    assert_eq!(browser.get("/setup").location(), Some("/me"));
 
     // Used up; so is the code that confirmed.
     let mut other = house.browser();
@@ -54,7 +54,7 @@ fn a_link_sets_up_an_app_whose_codes_log_in_and_works_once() {
     let refused = other.log_in("u1", &right);
     assert!(refused.body.contains("name=\"state\"") || refused.status == 403, "{}", refused.body);
     let let_in = house.browser().log_in("u1", &codes[0]);
-    assert_eq!((let_in.status, let_in.location.as_deref()), (303, Some("/me")));
+    assert_eq!((let_in.status, let_in.location()), (303, Some("/me")));
     let trail = house.desk.ok("audit export --since 1d --format jsonl");
     for reason in [
         "invited",
@@ -118,24 +118,24 @@ fn a_form_of_another_site_or_without_its_token_does_nothing() {
     let mut browser = house.browser();
     let page = browser.get(&link);
     let token = token(&page);
-    for headers in ["Origin: https://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n", "Origin: null\r\n"]
-    {
-        assert_eq!(browser.post_with(&token, &link, &[], headers).status, 403, "{headers}");
+    let cross = ("Sec-Fetch-Site", "cross-site");
+    for header in [("Origin", "https://evil.example"), cross, ("Origin", "null")] {
+        assert_eq!(browser.post_with(&token, &link, &[], &[header]).status, 403, "{header:?}");
     }
-    assert_eq!(browser.post_with("", &link, &[], "").status, 403);
-    assert_eq!(house.browser().post_with(&token, &link, &[], "").status, 403, "another browser's token");
+    assert_eq!(browser.post_with("", &link, &[], &[]).status, 403);
+    assert_eq!(house.browser().post_with(&token, &link, &[], &[]).status, 403, "another browser's token");
     browser.accept(&link);
     let page = browser.get("/setup/totp");
     let right = code::now(&seed(&page));
-    assert_eq!(browser.post_with(&token, "/setup/totp", &[("code", &right)], "").status, 403);
-    let cross = "Sec-Fetch-Site: cross-site\r\n";
-    assert_eq!(browser.post_with(&self::token(&page), "/setup/totp", &[("code", &right)], cross).status, 403);
+    let code = [("code", right.as_str())];
+    assert_eq!(browser.post_with(&token, "/setup/totp", &code, &[]).status, 403);
+    assert_eq!(browser.post_with(&self::token(&page), "/setup/totp", &code, &[cross]).status, 403);
     assert!(!house.desk.ok("user show u1").contains("app-"));
     for path in
         ["/me/login", "/me/codes", "/me/report", "/me/device", "/me/token", "/me/settings", "/me/logout"]
     {
-        let sent = house.browser().post_with("", path, &[], cross);
-        assert!(sent.status == 403 || sent.location.as_deref() == Some("/me"), "{path}: {sent:?}");
+        let sent = house.browser().post_with("", path, &[], &[cross]);
+        assert!(sent.status == 403 || sent.location() == Some("/me"), "{path}: {sent:?}");
     }
 }
 
@@ -144,7 +144,7 @@ fn only_a_password_and_a_second_factor_open_a_users_own_page() {
     let house = House::open("people-me", "");
     let mut browser = house.browser();
     for path in ["/setup", "/setup/totp"] {
-        assert_eq!(browser.get(path).location.as_deref(), Some("/me"), "{path}");
+        assert_eq!(browser.get(path).location(), Some("/me"), "{path}");
     }
     let page = browser.get("/me");
     assert!(page.body.contains("autocomplete=\"current-password\""));
@@ -155,11 +155,11 @@ fn only_a_password_and_a_second_factor_open_a_users_own_page() {
     }
     let seed = User::named("alice").seed;
     let let_in = browser.log_in("alice", &code::now(&seed));
-    assert_eq!((let_in.status, let_in.location.as_deref()), (303, Some("/me")), "{}", let_in.body);
+    assert_eq!((let_in.status, let_in.location()), (303, Some("/me")), "{}", let_in.body);
     let own = browser.get("/me?next=https://evil.example/");
     assert!(own.body.contains("T-1") && !own.body.contains("evil"), "{}", own.body);
     let changed = browser.post(&own, "/me/settings", &[("method", "totp"), ("language", "hu")]);
-    assert_eq!(changed.location.as_deref(), Some("/me"));
+    assert_eq!(changed.location(), Some("/me"));
     let own = browser.get("/me");
     assert!(
         own.body.contains("<html lang=\"hu\"") && own.body.contains("Legutóbbi belépések"),
@@ -182,7 +182,7 @@ fn only_a_password_and_a_second_factor_open_a_users_own_page() {
     assert!(house.desk.ok("token show T-1 --format json").contains("\"enabled\": false"));
     assert!(browser.get("/me").body.contains("/me/logout"), "what they take away themselves ends no seat");
     let out = browser.post(&own, "/me/logout", &[]);
-    assert_eq!(out.location.as_deref(), Some("/me"));
+    assert_eq!(out.location(), Some("/me"));
     assert!(browser.get("/me").body.contains("current-password"));
 }
 
@@ -195,14 +195,14 @@ fn a_seat_ends_with_the_password_or_a_factor_that_was_taken_away() {
     for (user, taken) in [("alice", "user set alice --password-file other"), ("u1", "token disable T-2")] {
         let mut browser = house.browser();
         let let_in = browser.log_in(user, &code::now(&User::named(user).seed));
-        assert_eq!(let_in.location.as_deref(), Some("/me"), "{}", let_in.body);
+        assert_eq!(let_in.location(), Some("/me"), "{}", let_in.body);
         let own = browser.get("/me");
         assert_eq!(browser.get("/setup").status, 200);
         house.desk.ok(taken);
         let late = browser.post(&own, "/me/codes", &[]);
-        assert_eq!((late.status, late.location.as_deref()), (303, Some("/me")), "{user}");
+        assert_eq!((late.status, late.location()), (303, Some("/me")), "{user}");
         assert!(browser.get("/me").body.contains("current-password"), "{user}");
-        assert_eq!(browser.get("/setup").location.as_deref(), Some("/me"), "{user}");
+        assert_eq!(browser.get("/setup").location(), Some("/me"), "{user}");
     }
 }
 
@@ -211,7 +211,7 @@ fn whoever_says_that_a_login_was_not_theirs_is_blocked_and_sits_no_more() {
     let house = House::open("people-report", "");
     let mut browser = house.browser();
     let let_in = browser.log_in("alice", &code::now(&User::named("alice").seed));
-    assert_eq!(let_in.location.as_deref(), Some("/me"), "{}", let_in.body);
+    assert_eq!(let_in.location(), Some("/me"), "{}", let_in.body);
     let own = browser.get("/me");
     let said = browser.post(&own, "/me/report", &[]);
     assert_eq!(said.status, 200);

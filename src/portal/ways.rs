@@ -4,8 +4,8 @@
 //! request ─ router ─ matched path ─ is it a way of this listener, with this method? ─ handler
 //! ```
 //! What stands here is served, and nothing else: a route that is not declared answers 404, a method 405 (`web::guard`). So a test that
-//! goes through these tables (`tests/pages_attacks.rs`) has been everywhere, and a new page is attacked like all others before anybody
-//! sees it. `/api/v1` has a table of its own (`admin/api/routes.rs`), from which its router and its description are made.
+//! goes through these tables (`tests/pages_attacks.rs`, `pages_secrets.rs`) has been everywhere, and a new page is attacked like all others
+//! before anybody sees it. `/api/v1` has a table of its own (`admin/api/routes.rs`), from which its router and its description are made.
 
 use axum::http::Method;
 

@@ -71,13 +71,17 @@ impl Caller {
         answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
     }
 
-    /// The same, and keeps the cookies that are set.
+    /// The same, and keeps the cookies that are set; one without a value is taken back.
     pub fn visit(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let answer = self.send(method, path, headers, body);
         for (name, value) in answer.head.lines().filter_map(|line| line.split_once(": ")) {
             if name.eq_ignore_ascii_case("set-cookie") {
                 let (name, value) = value.split(';').next().unwrap().split_once('=').unwrap();
-                self.cookies.insert(name.to_owned(), value.to_owned());
+                if value.is_empty() {
+                    self.cookies.remove(name);
+                } else {
+                    self.cookies.insert(name.to_owned(), value.to_owned());
+                }
             }
         }
         answer

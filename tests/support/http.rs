@@ -23,6 +23,11 @@ impl Answer {
             .unwrap_or("")
     }
 
+    /// Where it leads, if anywhere.
+    pub fn location(&self) -> Option<&str> {
+        Some(self.header("location")).filter(|place| !place.is_empty())
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|fault| panic!("{fault}: {self:?}"))
     }
