@@ -1,4 +1,4 @@
-//! The interface for programs, and the admins' pages, over HTTP.
+//! The interface for programs, over HTTP.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,73 +10,17 @@
 )]
 
 mod cli_support;
+mod pages_support;
 mod support;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use cli_support::Desk;
+use pages_support::Office;
 use serde_json::{Value, json};
-use support::http::{Answer, get, request};
+use support::http::{get, request};
 use support::process::run;
-use support::{Process, code, free_port};
-
-const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-
-/// A server with users, and a token of each role.
-struct Office {
-    desk: Desk,
-    host: String,
-    _server: Process,
-}
-
-impl Office {
-    fn open(name: &str) -> Office {
-        let desk = Desk::new(name);
-        desk.write("password", "correct horse\n");
-        desk.write("secret", "a long shared secret");
-        desk.write(
-            "tokens.csv",
-            &format!("user,serial,secret\nalice,T-1,{SEED}\nolga,T-2,{SEED}\nned,T-3,{SEED}\n"),
-        );
-        desk.ok("token import tokens.csv");
-        desk.ok("user set alice --password-file password --phone +36301234567");
-        desk.ok("admin add olga --role admin --password-file password");
-        desk.ok("admin add ned --role helpdesk --password-file password");
-        for role in ["admin", "helpdesk", "auditor"] {
-            let secret = desk.ok(&format!("admin token add {role} --role {role}"));
-            desk.write(role, secret.trim());
-        }
-        let (port, admin, portal) = (free_port(), free_port(), free_port());
-        desk.write("take", &format!("cat >> {}\n", desk.scratch.path().join("sent").display()));
-        let take = desk.scratch.path().join("take").display().to_string();
-        let server = desk.serve(&format!(
-            "serve --server-name test --listen 127.0.0.1:{port} --client name=nas,address=127.0.0.1,secret=file:secret \
-             --primary name=here,type=local --admin {admin} --portal 127.0.0.1:{portal} \
-             --channel name=mail,kind=email,type=command,argv=/bin/sh,argv={take}"
-        ));
-        Office { desk, host: format!("127.0.0.1:{admin}"), _server: server }
-    }
-
-    fn ask(&self, role: &str, method: &str, path: &str, body: &str) -> Answer {
-        let bearer = format!("Bearer {}", self.desk.read(role));
-        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-        let answer = request(&self.host, method, &format!("/api/v1{path}"), &headers, body);
-        assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        answer
-    }
-
-    fn read(&self, role: &str, path: &str) -> Value {
-        let answer = self.ask(role, "GET", path, "");
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        answer.json()
-    }
-
-    fn act(&self, role: &str, path: &str, body: &Value) -> u16 {
-        self.ask(role, "POST", path, &body.to_string()).status
-    }
-}
 
 fn why() -> Value {
     json!({ "reason": "ticket 4711" })
@@ -374,179 +318,6 @@ fn lists_come_a_page_at_a_time() {
     let next = first["next"].as_str().unwrap();
     let second = office.read("auditor", &format!("/audit?limit=3&cursor={next}"));
     assert!(second["items"][0]["row"].as_u64() < first["items"][2]["row"].as_u64());
-}
-
-/// A browser without scripts: cookies, and the tokens of forms.
-struct Browser<'a> {
-    office: &'a Office,
-    cookies: Vec<(String, String)>,
-}
-
-impl Browser<'_> {
-    fn send(&mut self, method: &str, path: &str, body: &str) -> Answer {
-        let cookies: Vec<String> =
-            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let (cookies, origin) = (cookies.join("; "), format!("http://{}", self.office.host));
-        let headers = [
-            ("Cookie", cookies.as_str()),
-            ("Origin", &origin),
-            ("Accept", "text/html"),
-            ("Content-Type", "application/x-www-form-urlencoded"),
-        ];
-        let answer = request(&self.office.host, method, path, &headers, body);
-        for line in answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: ")) {
-            let (name, rest) = line.split_once('=').unwrap();
-            self.cookies.retain(|(known, _)| known != name);
-            let value = rest.split(';').next().unwrap();
-            if !value.is_empty() {
-                self.cookies.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        answer
-    }
-
-    fn login(&mut self, user: &str) -> Answer {
-        let shown = self.send("GET", "/", "");
-        let token = value(&shown.body, "form-token");
-        let asked =
-            self.send("POST", "/login", &format!("form-token={token}&user={user}&password=correct%20horse"));
-        if !asked.body.contains("name=\"state\"") {
-            return asked;
-        }
-        let (state, code) = (value(&asked.body, "state"), code::now(SEED));
-        let answer =
-            self.send("POST", "/login", &format!("form-token={token}&user={user}&state={state}&code={code}"));
-        if answer.status == 303 { self.send("GET", "/", "") } else { answer }
-    }
-}
-
-fn value(page: &str, name: &str) -> String {
-    let at = page.find(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("no {name} in {page}"));
-    page[at..].split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
-#[test]
-fn the_pages_let_in_whoever_has_a_role_and_do_what_the_role_allows() {
-    let office = Office::open("api-pages-roles");
-    let mut ned = Browser { office: &office, cookies: Vec::new() };
-    let shown = ned.login("ned");
-    assert!(shown.body.contains("Logins under way"), "{shown:?}");
-    let page = ned.send("GET", "/user?name=alice", "");
-    assert!(page.body.contains("Why can they not log in?") && page.body.contains("T-1"), "{page:?}");
-    let token = value(&page.body, "form-token");
-    let act = |ned: &mut Browser<'_>, user: &str, rest: &str| {
-        ned.send("POST", "/user", &format!("form-token={token}&name={user}&reason=ticket%204711&{rest}"))
-    };
-    let done = act(&mut ned, "alice", "act=block&for=1h");
-    assert!(done.status == 200 && done.body.contains("Blocked since"), "{done:?}");
-    for (user, rest) in [("olga", "act=unlock"), ("ned", "act=unlock"), ("alice", "act=role:admin")] {
-        let refused = act(&mut ned, user, rest);
-        assert_eq!(refused.status, 403, "{user} {rest}");
-        assert!(refused.body.contains("You may not do this"), "{refused:?}");
-    }
-    let bare = ned.send("POST", "/user", &format!("form-token={token}&name=alice&act=unblock"));
-    assert_eq!(bare.status, 422, "without a reason");
-    for forged in ["", "form-token=00&"] {
-        let answer = ned.send("POST", "/user", &format!("{forged}name=alice&reason=x&act=unblock"));
-        assert_eq!(answer.status, 403, "{forged}");
-    }
-    for path in ["/reports", "/clients", "/audit?user=alice", "/users?q=a"] {
-        let page = ned.send("GET", path, "");
-        assert_eq!(page.status, 200, "{path}");
-        assert!(page.header("content-security-policy").contains("frame-ancestors 'none'"));
-    }
-    let rows = office.read("auditor", "/audit?user=alice&result=noted");
-    assert!(
-        rows["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|row| row["actor"] == "ned" && row["reason"] == "blocked")
-    );
-
-    // The role is looked at anew each time.
-    office.desk.ok("admin remove ned");
-    assert_eq!(ned.send("GET", "/users", "").status, 303);
-    assert!(ned.send("GET", "/users", "").body.contains("name=\"password\""));
-
-    // No role, no page; and no word about why.
-    let mut alice = Browser { office: &office, cookies: Vec::new() };
-    let refused = alice.login("alice");
-    assert!(refused.status == 403 && refused.body.contains("The login was refused."), "{refused:?}");
-    let mut stranger = Browser { office: &office, cookies: Vec::new() };
-    let unknown = stranger.login("mallory");
-    assert!(unknown.status == 403 && unknown.body.contains("The login was refused."), "{unknown:?}");
-}
-
-#[test]
-fn a_seat_ends_with_the_password_or_a_factor_it_was_taken_by_and_reloads_by_itself_keep_it_no_longer() {
-    let office = Office::open("api-seat-ends");
-    let mut olga = Browser { office: &office, cookies: Vec::new() };
-    let shown = olga.login("olga");
-    assert!(shown.body.contains("content=\"30;url=/?auto\""), "{shown:?}");
-    assert!(olga.send("GET", "/?auto", "").body.contains("Logins under way"));
-    office.desk.ok("token disable T-2");
-    assert_eq!(olga.send("GET", "/users", "").status, 303);
-    assert!(olga.send("GET", "/users", "").body.contains("name=\"password\""));
-
-    let mut ned = Browser { office: &office, cookies: Vec::new() };
-    assert!(ned.login("ned").body.contains("Logins under way"));
-    office.desk.write("other", "another horse\n");
-    office.desk.ok("user set alice --password-file other");
-    assert_eq!(ned.send("GET", "/users", "").status, 200, "somebody else's");
-    office.desk.ok("user set ned --password-file other");
-    assert_eq!(ned.send("GET", "/users", "").status, 303);
-    assert!(ned.send("GET", "/users", "").body.contains("name=\"password\""));
-}
-
-#[test]
-fn too_many_logins_from_one_place_are_not_even_looked_at() {
-    let office = Office::open("api-brute-force");
-    let mut browser = Browser { office: &office, cookies: Vec::new() };
-    let shown = browser.send("GET", "/", "");
-    let token = value(&shown.body, "form-token");
-    let mut statuses = Vec::new();
-    for number in 0..33 {
-        let body = format!("form-token={token}&user=u{number}&password=");
-        statuses.push(browser.send("POST", "/login", &body).status);
-    }
-    assert_eq!(statuses.iter().position(|status| *status == 429), Some(30), "{statuses:?}");
-}
-
-#[test]
-fn nobody_is_sent_anywhere_else_and_no_page_is_framed() {
-    let office = Office::open("api-redirects");
-    let mut browser = Browser { office: &office, cookies: Vec::new() };
-    for path in [
-        "//evil.example",
-        "/login?next=https://evil.example",
-        "/user?name=//evil.example",
-        "/%0d%0aX:1",
-        "/\\evil",
-    ] {
-        let answer = browser.send("GET", path, "");
-        assert!(matches!(answer.header("location"), "" | "/"), "{path}: {answer:?}");
-        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
-        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
-    }
-    let shown = browser.send("GET", "/", "");
-    let token = value(&shown.body, "form-token");
-    let body = format!("form-token={token}&user=x&password=y&next=https://evil.example");
-    let answer = browser.send("POST", "/login", &body);
-    assert_eq!((answer.status, answer.header("location")), (403, ""));
-    // Somebody else's page sends the form: neither its word nor a browser's without one is taken.
-    for origin in ["https://evil.example", "null"] {
-        let cookies: Vec<String> =
-            browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let headers = [
-            ("Cookie", cookies.join("; ")),
-            ("Origin", origin.to_owned()),
-            ("Content-Type", "application/x-www-form-urlencoded".to_owned()),
-        ];
-        let headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        assert_eq!(request(&office.host, "POST", "/login", &headers, &body).status, 403, "{origin}");
-    }
 }
 
 /// Schemathesis makes requests of the description, right ones and wrong ones, and holds every answer to it: the status is described, the

@@ -11,28 +11,20 @@
 
 mod browser_support;
 mod cli_support;
+mod pages_support;
 mod support;
 
 use browser_support::{Browser, ENTER, Scheme, TAB};
 use cli_support::Desk;
+use pages_support::SEED;
+use pages_support::office::staff;
 use serde_json::json;
 use support::{Process, code, free_port};
-
-const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 /// A server with an admin, a help desk and a user who is blocked; the pages' URL.
 fn serve(name: &str) -> (Desk, Process, String) {
     let desk = Desk::new(name);
-    desk.write("password", "correct horse\n");
-    desk.write("secret", "a long shared secret");
-    desk.write(
-        "tokens.csv",
-        &format!("user,serial,secret\nalice,T-1,{SEED}\nolga,T-2,{SEED}\nned,T-3,{SEED}\n"),
-    );
-    desk.ok("token import tokens.csv");
-    desk.ok("user set alice --password-file password --phone +36301234567");
-    desk.ok("admin add olga --role admin --password-file password");
-    desk.ok("admin add ned --role helpdesk --password-file password");
+    staff(&desk);
     desk.ok("user block alice --for 90d --reason holiday");
     let (port, admin) = (free_port(), free_port());
     let server = desk.serve(&format!(

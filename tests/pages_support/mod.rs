@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! House    the portal, two users: what most tests of its pages want
+//! Office   the admins' pages and the interface for programs, a token of each role
 //! Estate   everything that has a page, at once: what holds for all of them is tried here
 //! Browser  cookies and forms as they stand in the pages, no scripts (a real one: `browser_support`)
 //! rules    what holds for every answer and every page
@@ -17,13 +18,15 @@
 pub mod browser;
 pub mod estate;
 pub mod house;
+pub mod office;
 pub mod rules;
 
 pub use browser::{Browser, hidden, recovery_codes, seed, token};
 pub use estate::Estate;
 pub use house::House;
+pub use office::Office;
 
-/// The TOTP seed of everybody in an [`Estate`] who has a token.
+/// The TOTP seed of everybody in an [`Office`] and an [`Estate`] who has a token.
 pub const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 /// Where browsers reach `host` by a name; passkeys are for names.
