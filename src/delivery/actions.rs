@@ -1,7 +1,7 @@
 //! What a button in a message is worth: one act on one question, for whoever holds the token behind it.
 //!
 //! A token names its question and its act under a MAC of a key that this process drew, so there is no table to fill: it is good as long as
-//! its question is open, and used with it, since a question is answered once (`server/phones.rs`). Invariants: nobody makes a token from
+//! its question is open, and used with it, since a question is answered once (`server/phones/`). Invariants: nobody makes a token from
 //! another, nor from what a channel or a page was told; a token of one process means nothing to another.
 
 use base64::Engine as _;
