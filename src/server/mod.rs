@@ -9,10 +9,10 @@
 //! at all.
 
 pub mod affinity;
+mod alarms;
 pub mod answers;
 mod aside;
 pub mod auditor;
-pub mod budget;
 pub mod clients;
 pub mod control;
 mod drives;
@@ -52,7 +52,6 @@ mod simulation;
 pub mod sink;
 mod slot;
 mod socket;
-pub mod sprays;
 pub mod syslog;
 pub mod system;
 pub mod tracer;
@@ -82,9 +81,9 @@ use crate::primary;
 use crate::store::admin::Admin;
 use crate::store::{Logins, StoreFault};
 use affinity::Mint;
+use alarms::{Budget, Sprays};
 use answers::Answers;
 use auditor::{Audit, Auditor, Bell};
-use budget::Budget;
 use clients::Ratchet;
 use control::Control;
 use drops::Drops;
@@ -98,7 +97,6 @@ use pulse::counts::Counts;
 use receipts::Receipts;
 use record::Journal;
 use settings::{Affinity, Settings};
-use sprays::Sprays;
 use system::{EntropyFault, SystemEntropy};
 use tracer::Tracer;
 use worker::{Command, Live, Opener, Shared, Worker};

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::affinity::{Mint, RoundId, StateFault};
+use super::alarms::sprays;
 use super::clients::Gateway;
 use super::driving::{At, Coming, Driving, Question, Waiting};
 use super::duplicates::{PacketKey, Seen};
 use super::node::{Arrival, Ask, Awaits, Node, Origin, Output, Ticket};
 use super::peers::{Answering, Carried, Peers};
-use super::sprays;
 use super::tracer::Traced;
 use super::worker::Worker;
 use crate::base::name::UserName;

@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use super::alarms::{Budget, Sprays};
 use super::answers::Brought;
-use super::budget::Budget;
 use super::clients::{Clients, Gateway, Ratchet};
 use super::drives::Drives;
 use super::drops::Drops;
@@ -26,7 +26,6 @@ use super::people::People;
 use super::pulse::counts::Counts;
 use super::record::Journal;
 use super::socket::{Letter, Listening};
-use super::sprays::Sprays;
 use super::system::SystemEntropy;
 use super::tracer::Tracer;
 use super::{Fault, STOP_WITHIN, settings as server};

@@ -7,57 +7,52 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
+use super::{Quiet, alarm};
 use crate::base::system::Clock;
 use crate::base::time::Tick;
 use crate::engine::policy::Lockout;
 use crate::engine::reason::Reason;
-use crate::engine::record::{Method, Record, Row, Tally, Verdict};
+use crate::engine::record::{Record, Row, Verdict};
 
 /// Who failed lately.
 #[derive(Default)]
-pub struct Sprays {
+pub(in crate::server) struct Sprays {
     hasher: RandomState,
-    watch: Mutex<Watch>,
-}
-
-#[derive(Default)]
-struct Watch {
     /// When each user failed last, by a keyed hash of the name.
-    failed: HashMap<u64, Tick>,
-    quiet_until: Tick,
+    failed: Mutex<HashMap<u64, Tick>>,
+    quiet: Quiet,
 }
 
 impl Sprays {
     /// Looks at what is about to be recorded; answers the alarm's record where this failure reaches the figure.
-    pub fn look(&self, row: &Row, lockout: &Lockout, clock: &dyn Clock) -> Option<Record> {
+    pub(in crate::server) fn look(&self, row: &Row, lockout: &Lockout, clock: &dyn Clock) -> Option<Record> {
         if !is_failure(row) || lockout.spray_users == 0 {
             return None;
         }
         let now = clock.mono();
         let user = self.hasher.hash_one(row.user.as_ref()?.as_str());
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if now < watch.quiet_until {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.quiet.lasts(now) {
             return None;
         }
-        watch.failed.insert(user, now);
+        failed.insert(user, now);
         let figure = usize::try_from(lockout.spray_users).unwrap_or(usize::MAX);
-        if watch.failed.len() < figure {
+        if failed.len() < figure {
             return None;
         }
-        watch.failed.retain(|_, last| now.since(*last) < lockout.spray_window);
-        if watch.failed.len() < figure {
+        failed.retain(|_, last| now.since(*last) < lockout.spray_window);
+        if failed.len() < figure {
             return None;
         }
-        *watch = Watch { failed: HashMap::new(), quiet_until: now + lockout.spray_window };
-        Some(alarm(row))
+        *failed = HashMap::new();
+        self.quiet.begin(now, lockout.spray_window).then(|| alarm(row, Reason::SpraySuspected))
     }
 }
 
 /// Whether a row is a failure that counts here.
-pub(super) fn is_failure(row: &Row) -> bool {
+pub(in crate::server) fn is_failure(row: &Row) -> bool {
     let wrong = matches!(
         row.reason,
         Reason::PrimaryRejected
@@ -72,31 +67,10 @@ pub(super) fn is_failure(row: &Row) -> bool {
     wrong && matches!(row.verdict, Verdict::Rejected | Verdict::Retried)
 }
 
-/// Of the login that brought it about, and of no user.
-fn alarm(row: &Row) -> Record {
-    let row = Row {
-        user: None,
-        user_id: None,
-        contact: None,
-        station: None,
-        verdict: Verdict::Noted,
-        reason: Reason::SpraySuspected,
-        method: Method::None,
-        device: None,
-        spent: None,
-        drift: None,
-        sends: None,
-        consumed: None,
-        remembers: None,
-        tally: Tally::Keep,
-        took: Duration::ZERO,
-        ..row.clone()
-    };
-    Record { guards: Vec::new(), row: Arc::new(row) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::base::name::{Label, UserName};
     use crate::base::system::Fixed;
@@ -146,7 +120,7 @@ mod tests {
             let now = START + Duration::from_secs(67) * u32::try_from(user).unwrap();
             assert_eq!(alarms(&sprays, user..user + 1, now), 0, "nine in ten minutes at most");
         }
-        assert!(sprays.watch.lock().unwrap().failed.len() <= 10);
+        assert!(sprays.failed.lock().unwrap().len() <= 10);
     }
 
     #[test]

@@ -3,58 +3,27 @@
 //! The store counts, and marks each row that sends one of the last; one row in the trail and one line in the log say so, then
 //! this server is quiet for a day. Where servers share a store each says it for itself.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::{Quiet, alarm};
 use crate::base::time::Tick;
 use crate::engine::reason::Reason;
-use crate::engine::record::{Method, Record, Recorded, Row, Tally, Verdict};
+use crate::engine::record::{Record, Recorded, Row};
 
 /// For so long after an alarm there is no other: the time that the budget is for.
-const QUIET: Duration = Duration::from_hours(24);
+const QUIET_FOR: Duration = Duration::from_hours(24);
 
 /// When the alarm may be raised again.
 #[derive(Debug, Default)]
-pub struct Budget {
-    quiet_until: AtomicU64,
+pub(in crate::server) struct Budget {
+    quiet: Quiet,
 }
 
 impl Budget {
     /// Looks at a row that was `recorded`; answers the alarm's record where it is due.
-    pub fn look(&self, row: &Row, recorded: &Recorded, now: Tick) -> Option<Record> {
-        let quiet_until = self.quiet_until.load(Ordering::Relaxed);
-        if !recorded.is_budget_low() || now.0 < quiet_until {
-            return None;
-        }
-        let next = (now + QUIET).0;
-        // Of several workers one says it.
-        let first =
-            self.quiet_until.compare_exchange(quiet_until, next, Ordering::Relaxed, Ordering::Relaxed);
-        first.ok().map(|_| alarm(row))
+    pub(in crate::server) fn look(&self, row: &Row, recorded: &Recorded, now: Tick) -> Option<Record> {
+        (recorded.is_budget_low() && self.quiet.begin(now, QUIET_FOR)).then(|| alarm(row, Reason::BudgetLow))
     }
-}
-
-/// Of the login that brought it about, and of no user.
-fn alarm(row: &Row) -> Record {
-    let row = Row {
-        user: None,
-        user_id: None,
-        contact: None,
-        station: None,
-        verdict: Verdict::Noted,
-        reason: Reason::BudgetLow,
-        method: Method::None,
-        device: None,
-        spent: None,
-        drift: None,
-        sends: None,
-        consumed: None,
-        remembers: None,
-        tally: Tally::Keep,
-        took: Duration::ZERO,
-        ..row.clone()
-    };
-    Record { guards: Vec::new(), row: std::sync::Arc::new(row) }
 }
 
 #[cfg(test)]
@@ -62,7 +31,7 @@ mod tests {
     use super::*;
     use crate::base::name::Label;
     use crate::base::time::UnixTime;
-    use crate::engine::record::LoginId;
+    use crate::engine::record::{LoginId, Verdict};
     use crate::store::memory::certified;
 
     #[test]
