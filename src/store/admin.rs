@@ -432,6 +432,10 @@ impl AdminFault {
         AdminFault::Missing(format!("token {serial}"))
     }
 
+    pub(super) fn seed_damaged(serial: &str) -> AdminFault {
+        AdminFault::Invalid(format!("the seed of token {serial} is damaged"))
+    }
+
     pub(super) fn nobodys(serial: &str) -> AdminFault {
         AdminFault::Invalid(format!("token {serial} belongs to nobody, so nobody needs another in its place"))
     }

@@ -11,6 +11,7 @@ pub mod api_tokens;
 mod battery;
 mod budget;
 mod chain;
+mod changes;
 mod columns;
 mod fold;
 pub mod keyring;

@@ -200,8 +200,7 @@ impl Admin for MemoryStore {
             return Err(AdminFault::somebodys(serial));
         }
         let opened = state.key.open(Purpose::TokenSeed, serial, &held.sealed);
-        let seed =
-            opened.map_err(|_| AdminFault::Invalid(format!("the seed of token {serial} is damaged")))?;
+        let seed = opened.map_err(|_| AdminFault::seed_damaged(serial))?;
         let Some(step) = judge(&token_details(known, held), &seed) else { return Ok(()) };
         if let Some(held) = state.tokens.get_mut(serial) {
             held.last_step = held.last_step.max(Some(step));

@@ -3,10 +3,12 @@
 //!
 //! Nobody remembers users between logins, so what has returned is seen at the next one, by every server.
 
+mod change;
 mod commands;
 
 use std::sync::Arc;
 
+use self::change::Change;
 use super::commit::Author;
 use super::link::Remedy;
 use super::rows::Odd;
@@ -113,6 +115,15 @@ impl PostgresAdmin {
                 done => return self.blame(done),
             }
         }
+    }
+
+    /// One change of users or tokens.
+    fn alter<T>(
+        &mut self,
+        mut body: impl FnMut(&mut Change<'_, '_>) -> Result<T, Trouble>,
+    ) -> Result<T, AdminFault> {
+        let (now, key) = (self.clock.unix(), self.key.clone());
+        self.change(|tx, pen| body(&mut Change { tx, pen, key: &key, now }))
     }
 
     fn try_change<T>(

@@ -35,7 +35,6 @@ mod sql;
 mod store;
 mod tables;
 mod tls;
-mod tokens;
 mod trail;
 
 use std::sync::Arc;

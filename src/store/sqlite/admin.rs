@@ -3,6 +3,7 @@
 //! Every change leaves a row in the trail, in its own transaction, and goes into the `change` log under the name of the user it concerns, in the transaction that makes it;
 //! the call returns [`FRESH`] later, when no running server's last look at the log is still good.
 
+mod change;
 mod commands;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use self::change::Change;
 use super::failures;
 use super::file::StoreFile;
 use super::hot::Hot;
@@ -116,6 +118,23 @@ impl SqliteAdmin {
             std::thread::sleep(FRESH);
         }
         self.blame(result)
+    }
+
+    /// One change of users or tokens.
+    fn alter<T>(
+        &mut self,
+        body: impl FnOnce(&mut Change<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, AdminFault> {
+        let (now, key, mut hot) = (self.clock.unix(), self.file.key.clone(), self.hot.take());
+        let done = self
+            .change(|transaction, pen| body(&mut Change { transaction, pen, key: &key, hot: &mut hot, now }));
+        self.hot = hot;
+        done
+    }
+
+    /// Folds the newest rows, so that a change which needs them holds the lock only for what came in since.
+    fn catch_up(&mut self) -> Result<(), AdminFault> {
+        self.read(|_, _| Ok(()))
     }
 
     /// Reads in one transaction, with the fold brought up to it.

@@ -42,7 +42,6 @@ mod sent;
 mod sessions;
 mod strangers;
 mod tables;
-mod tokens;
 mod trail;
 mod user_act;
 mod verify;

@@ -298,7 +298,11 @@ pub(super) fn restore_steps(
 
 /// Tells running servers that `user` has changed, or with `None` that anybody may have.
 pub(super) fn log_change(connection: &Connection, user: Option<&UserName>) -> rusqlite::Result<()> {
-    log_text(connection, user.map(UserName::as_str))
+    let user = user.map(UserName::as_str);
+    connection.prepare_cached("INSERT INTO change (user) VALUES (?1)")?.execute([user])?;
+    let newest = connection.last_insert_rowid();
+    connection.prepare_cached("DELETE FROM change WHERE seq <= ?1")?.execute([newest - CHANGES_KEPT])?;
+    Ok(())
 }
 
 /// The user with number `owner`.
@@ -310,18 +314,4 @@ pub(super) fn owner_of(
     let mut statement = connection.prepare_cached("SELECT name FROM user WHERE id = ?1")?;
     let name = statement.query_row([id], |row| row.get::<_, String>(0)).optional()?;
     Ok(name.and_then(|name| Some((UserName::canonical(name.as_bytes()).ok()?, UserId(id)))))
-}
-
-pub(super) fn log_owner(connection: &Connection, owner: Option<i64>) -> rusqlite::Result<()> {
-    let Some(owner) = owner else { return Ok(()) };
-    let name: Option<String> =
-        connection.query_row("SELECT name FROM user WHERE id = ?1", [owner], |row| row.get(0)).optional()?;
-    name.map_or(Ok(()), |name| log_text(connection, Some(&name)))
-}
-
-fn log_text(connection: &Connection, user: Option<&str>) -> rusqlite::Result<()> {
-    connection.prepare_cached("INSERT INTO change (user) VALUES (?1)")?.execute([user])?;
-    let newest = connection.last_insert_rowid();
-    connection.prepare_cached("DELETE FROM change WHERE seq <= ?1")?.execute([newest - CHANGES_KEPT])?;
-    Ok(())
 }

@@ -7,11 +7,8 @@ use super::super::commit::{self, Author, Outcome, Task};
 use super::super::link::Remedy;
 use super::super::rows::{self, Odd};
 use super::super::store::{resembles, suspect};
-use super::super::tables::{
-    delete_user, insert_token, insert_user, keep_steps, owner_of, postures, restore_steps, serials_of,
-    take_ids, token_details, token_id, update_user, user_details, user_fields, user_id,
-};
-use super::super::{import, people, sessions, sql, tables, tokens, trail};
+use super::super::tables::{postures, token_details, user_details, user_id};
+use super::super::{import, people, sessions, sql, tables, trail};
 use super::PostgresAdmin;
 use crate::base::name::{Label, UserName};
 use crate::base::secret::Secret;
@@ -26,28 +23,18 @@ use crate::store::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, Having, ImportReport, NewToken, Posture, Replacement,
     TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
+use crate::store::changes;
 use crate::store::columns::{int, nat};
 use crate::store::fold::{COUNTED_DAYS, day_of};
 use crate::store::paged::{exported, paged};
 use crate::store::report::Reports;
-use crate::store::seal::Purpose;
-use crate::store::session::Ends;
 use crate::store::trail::Trail;
 use crate::store::user_act::{UserAct, hash_keys};
 
 impl Admin for PostgresAdmin {
     fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
-        let now = self.clock.unix();
-        self.change(|tx, pen| {
-            if user_id(tx, name)?.is_some() {
-                return Err(AdminFault::user_exists(name).into());
-            }
-            let id = take_ids(tx, "account", 1)?;
-            tables::taken(insert_user(tx, id, name, fields, now), || AdminFault::user_exists(name))?;
-            pen.act(tx, Act::new(Reason::UserAdded).on(name, UserId(id)))?;
-            Ok(UserId(id))
-        })
-        .map_err(|fault| under_way(fault, &format!("user {name}")))
+        let added = self.alter(|tables| changes::add_user(tables, name, fields));
+        added.map_err(|fault| under_way(fault, &format!("user {name}")))
     }
 
     fn user(&mut self, name: &UserName) -> Result<UserDetails, AdminFault> {
@@ -61,25 +48,11 @@ impl Admin for PostgresAdmin {
     }
 
     fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
-        self.change(|tx, pen| {
-            let id = user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?;
-            let (before, _) = user_fields(tx, id)?;
-            let mut fields = before.clone();
-            edit(&mut fields);
-            update_user(tx, id, &fields)?;
-            sessions::end(tx, Some(id), Ends::Change(&before, &fields))?;
-            pen.act(tx, Act::new(Reason::UserChanged).on(name, UserId(id)).note(before.changes(&fields)))
-        })
+        self.alter(|tables| changes::set_user(tables, name, edit))
     }
 
     fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault> {
-        self.change(|tx, pen| {
-            let id = user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?;
-            let serials = serials_of(tx, id)?;
-            delete_user(tx, id)?;
-            pen.act(tx, Act::new(Reason::UserRemoved).on(name, UserId(id)))?;
-            Ok(serials)
-        })
+        self.alter(|tables| changes::remove_user(tables, name))
     }
 
     fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault> {
@@ -117,25 +90,8 @@ impl Admin for PostgresAdmin {
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
         token.check()?;
-        let now = self.clock.unix();
-        let sealed = self.key.seal(Purpose::TokenSeed, &token.serial, &token.seed, &mut *self.entropy);
-        self.change(|tx, pen| {
-            if token_id(tx, &token.serial)?.is_some() {
-                return Err(AdminFault::token_exists(&token.serial).into());
-            }
-            let user = match &token.user {
-                Some(name) => Some(user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?),
-                None => None,
-            };
-            let id = take_ids(tx, "token", 1)?;
-            let inserted = insert_token(tx, id, token, &sealed, user, now);
-            tables::taken(inserted, || AdminFault::token_exists(&token.serial))?;
-            restore_steps(tx, id, id)?;
-            let act = Act::new(Reason::TokenAdded).token(&token.serial);
-            pen.act(tx, act.on_any(token.user.as_ref().zip(user.map(UserId))))?;
-            Ok(TokenId(id))
-        })
-        .map_err(|fault| under_way(fault, &format!("token {}", token.serial)))
+        let added = self.alter(|tables| changes::add_token(tables, token));
+        added.map_err(|fault| under_way(fault, &format!("token {}", token.serial)))
     }
 
     fn token(&mut self, serial: &str) -> Result<TokenDetails, AdminFault> {
@@ -170,39 +126,15 @@ impl Admin for PostgresAdmin {
     }
 
     fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
-        self.change(|tx, pen| {
-            let (id, before) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            let after = match user {
-                Some(name) => Some(user_id(tx, name)?.ok_or_else(|| AdminFault::no_user(name))?),
-                None => None,
-            };
-            sessions::end(tx, before.filter(|_| before != after), Ends::Gone(TokenId(id)))?;
-            tx.run("UPDATE token SET account = $2 WHERE id = $1", &[&id, &after])?;
-            let act = match user.zip(after) {
-                Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
-                None => Act::new(Reason::TokenUnassigned).on_any(owner_of(tx, before)?),
-            };
-            pen.act(tx, act.token(serial))
-        })
+        self.alter(|tables| changes::assign_token(tables, serial, user))
     }
 
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
-        self.change(|tx, pen| {
-            let (id, owner) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            if !enabled {
-                sessions::end(tx, owner, Ends::Token(TokenId(id)))?;
-            }
-            tx.run("UPDATE token SET enabled = $2 WHERE id = $1", &[&id, &enabled])?;
-            let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
-            pen.act(tx, Act::new(reason).token(serial).on_any(owner_of(tx, owner)?))
-        })
+        self.alter(|tables| changes::enable_token(tables, serial, enabled))
     }
 
     fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault> {
-        self.change(|tx, pen| {
-            let owner = tokens::set(tx, serial, edit)?;
-            pen.act(tx, Act::new(Reason::TokenChanged).token(serial).on_any(owner_of(tx, owner)?))
-        })
+        self.alter(|tables| changes::set_token(tables, serial, edit))
     }
 
     fn verify_stock(
@@ -210,54 +142,20 @@ impl Admin for PostgresAdmin {
         serial: &str,
         judge: &mut dyn FnMut(&TokenDetails, &Secret) -> Option<u64>,
     ) -> Result<(), AdminFault> {
-        let key = self.key.clone();
-        self.change(|tx, pen| {
-            let (seed, owner) = tokens::seed(tx, serial, &key)?;
-            if owner.is_some() {
-                return Err(AdminFault::somebodys(serial).into());
-            }
-            let sql = format!("{} WHERE serial = $1", tables::TOKEN);
-            let row = tx.row(&sql, &[&serial])?.ok_or_else(|| AdminFault::no_token(serial))?;
-            let token = token_details(&row)?;
-            let Some(step) = judge(&token, &seed) else { return Ok(()) };
-            tx.run(
-                "UPDATE token SET last_step = greatest(coalesce(last_step, $2), $2) WHERE id = $1",
-                &[&token.id.0, &int(step)],
-            )?;
-            pen.act(tx, Act::new(Reason::TokenVerified).token(serial))
-        })
+        self.alter(|tables| changes::verify_stock(tables, serial, judge))
     }
 
     fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
         check_serial(new)?;
-        let key = self.key.clone();
-        self.change(|tx, pen| {
-            let owner = tokens::rename(tx, (serial, new), &key, pen.entropy)?;
-            let act = Act::new(Reason::TokenRenamed).token(new).on_any(owner_of(tx, owner)?);
-            pen.act(tx, act.note(format!("was {serial}")))
-        })
+        self.alter(|tables| changes::rename_token(tables, serial, new))
     }
 
     fn replace_token(&mut self, serial: &str, by: &Replacement) -> Result<UserName, AdminFault> {
-        let now = self.clock.unix();
-        let key = self.key.clone();
-        self.change(|tx, pen| {
-            let user = tokens::replace(tx, serial, by, (&key, pen.entropy), now)?;
-            let whose = user_id(tx, &user)?.map(|id| (&user, UserId(id)));
-            let act = Act::new(Reason::TokenReplaced).token(serial).on_any(whose);
-            pen.act(tx, act.note(format!("by {}", by.serial())))?;
-            Ok(user)
-        })
+        self.alter(|tables| changes::replace_token(tables, serial, by))
     }
 
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
-        self.change(|tx, pen| {
-            let (id, owner) = token_id(tx, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            sessions::end(tx, owner, Ends::Gone(TokenId(id)))?;
-            keep_steps(tx, id)?;
-            tx.run("DELETE FROM token WHERE id = $1", &[&id])?;
-            pen.act(tx, Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(tx, owner)?))
-        })
+        self.alter(|tables| changes::remove_token(tables, serial))
     }
 
     fn import(
@@ -284,18 +182,8 @@ impl Admin for PostgresAdmin {
         serials: &[Arc<str>],
         take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
     ) -> Result<(), AdminFault> {
-        let key = self.key.clone();
         let record = |admin: &mut PostgresAdmin, serials: &[Arc<str>]| {
-            admin.change(|tx, pen| {
-                let mut seeds = Vec::with_capacity(serials.len());
-                for serial in serials {
-                    let (seed, owner) = tokens::seed(tx, serial, &key)?;
-                    let act = Act::new(Reason::TokenExported).token(serial);
-                    pen.act(tx, act.on_any(owner_of(tx, owner)?))?;
-                    seeds.push(seed);
-                }
-                Ok(seeds)
-            })
+            admin.alter(|tables| changes::export(tables, serials))
         };
         exported(self, serials, record, take)
     }

@@ -3,17 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::super::rows::{self, visible};
-use super::super::tables::{
-    delete_token, delete_user, insert_token, insert_user, log_change, log_owner, owner_of, postures,
-    restore_steps, seal, serials_of, token_columns, token_details, token_id, update_user, user_details,
-    user_fields, user_id,
-};
+use super::super::tables::{postures, token_columns, token_details, user_details, user_id};
 use super::super::view::FRESH;
-use super::super::{clocks, failures, import, pen::Pen, people, sessions, tokens, user_act};
-use super::{SqliteAdmin, Trouble, fold, under_way};
+use super::super::{clocks, failures, import, people, sessions, user_act};
+use super::{SqliteAdmin, Trouble, under_way};
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::secret::Secret;
 use crate::base::time::UnixTime;
@@ -27,29 +23,19 @@ use crate::store::admin::{
     Admin, AdminFault, AuditFilter, AuditRow, Having, ImportReport, NewToken, Posture, Replacement,
     TokenDetails, TokenFields, TokenFilter, UserDetails, UserFields, UserFilter, UserRow, check_serial,
 };
+use crate::store::changes;
 use crate::store::paged::{exported, paged};
 use crate::store::report::Reports;
-use crate::store::seal::Purpose;
-use crate::store::session::Ends;
 use crate::store::trail::Trail;
 use crate::store::user_act::UserAct;
 
 impl Admin for SqliteAdmin {
     fn add_user(&mut self, name: &UserName, fields: &UserFields) -> Result<UserId, AdminFault> {
-        let now = self.clock.unix();
-        let add = |transaction: &Transaction<'_>, pen: &mut Pen| {
-            if user_id(transaction, name)?.is_some() {
-                return Err(AdminFault::user_exists(name).into());
-            }
-            let id = insert_user(transaction, name, fields, now, None)?;
-            pen.act(transaction, Act::new(Reason::UserAdded).on(name, id))?;
-            log_change(transaction, Some(name))?;
-            Ok(id)
-        };
-        match self.change(add) {
+        match self.alter(|tables| changes::add_user(tables, name, fields)) {
             Err(AdminFault::Store(_)) if self.is_hidden("user", "name", name.as_str()) => {
                 self.sweep()?;
-                self.change(add).map_err(|fault| under_way(fault, &format!("user {name}")))
+                let added = self.alter(|tables| changes::add_user(tables, name, fields));
+                added.map_err(|fault| under_way(fault, &format!("user {name}")))
             }
             done => done,
         }
@@ -97,28 +83,11 @@ impl Admin for SqliteAdmin {
     }
 
     fn set_user(&mut self, name: &UserName, edit: &mut dyn FnMut(&mut UserFields)) -> Result<(), AdminFault> {
-        self.change(|transaction, pen| {
-            let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
-            let before = user_fields(transaction, id)?.0;
-            let mut fields = before.clone();
-            edit(&mut fields);
-            update_user(transaction, id, &fields)?;
-            sessions::end(transaction, Some(id), Ends::Change(&before, &fields))?;
-            let act = Act::new(Reason::UserChanged).on(name, UserId(id)).note(before.changes(&fields));
-            pen.act(transaction, act)?;
-            Ok(log_change(transaction, Some(name))?)
-        })
+        self.alter(|tables| changes::set_user(tables, name, edit))
     }
 
     fn remove_user(&mut self, name: &UserName) -> Result<Vec<Arc<str>>, AdminFault> {
-        self.change(|transaction, pen| {
-            let id = user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?;
-            let serials = serials_of(transaction, id)?;
-            delete_user(transaction, id)?;
-            pen.act(transaction, Act::new(Reason::UserRemoved).on(name, UserId(id)))?;
-            log_change(transaction, Some(name))?;
-            Ok(serials)
-        })
+        self.alter(|tables| changes::remove_user(tables, name))
     }
 
     fn failures_of_late(&mut self, name: &UserName) -> Result<u32, AdminFault> {
@@ -139,29 +108,11 @@ impl Admin for SqliteAdmin {
 
     fn add_token(&mut self, token: &NewToken) -> Result<TokenId, AdminFault> {
         token.check()?;
-        let now = self.clock.unix();
-        let sealed = seal(&self.file.key, token, &mut *self.pen.entropy);
-        let add = |transaction: &Transaction<'_>, pen: &mut Pen| {
-            if token_id(transaction, &token.serial)?.is_some() {
-                return Err(AdminFault::token_exists(&token.serial).into());
-            }
-            let user = match &token.user {
-                Some(name) => Some(user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?),
-                None => None,
-            };
-            let id = insert_token(transaction, token, &sealed, user, now, None)?;
-            restore_steps(transaction, id, None)?;
-            let act = Act::new(Reason::TokenAdded).token(&token.serial);
-            pen.act(transaction, act.on_any(token.user.as_ref().zip(user.map(UserId))))?;
-            if let Some(name) = &token.user {
-                log_change(transaction, Some(name))?;
-            }
-            Ok(id)
-        };
-        match self.change(add) {
+        match self.alter(|tables| changes::add_token(tables, token)) {
             Err(AdminFault::Store(_)) if self.is_hidden("token", "serial", &token.serial) => {
                 self.sweep()?;
-                self.change(add).map_err(|fault| under_way(fault, &format!("token {}", token.serial)))
+                let added = self.alter(|tables| changes::add_token(tables, token));
+                added.map_err(|fault| under_way(fault, &format!("token {}", token.serial)))
             }
             done => done,
         }
@@ -204,44 +155,15 @@ impl Admin for SqliteAdmin {
     }
 
     fn assign_token(&mut self, serial: &str, user: Option<&UserName>) -> Result<(), AdminFault> {
-        self.change(|transaction, pen| {
-            let (id, before) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            let after = match user {
-                Some(name) => Some(user_id(transaction, name)?.ok_or_else(|| AdminFault::no_user(name))?),
-                None => None,
-            };
-            transaction.execute("UPDATE token SET user = ?2 WHERE id = ?1", params![id, after])?;
-            sessions::end(transaction, before.filter(|_| before != after), Ends::Gone(TokenId(id)))?;
-            let act = match user.zip(after) {
-                Some((name, id)) => Act::new(Reason::TokenAssigned).on(name, UserId(id)),
-                None => Act::new(Reason::TokenUnassigned).on_any(owner_of(transaction, before)?),
-            };
-            pen.act(transaction, act.token(serial))?;
-            log_owner(transaction, before)?;
-            Ok(log_owner(transaction, after)?)
-        })
+        self.alter(|tables| changes::assign_token(tables, serial, user))
     }
 
     fn enable_token(&mut self, serial: &str, enabled: bool) -> Result<(), AdminFault> {
-        self.change(|transaction, pen| {
-            let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            transaction.execute("UPDATE token SET enabled = ?2 WHERE id = ?1", params![id, enabled])?;
-            if !enabled {
-                sessions::end(transaction, owner, Ends::Token(TokenId(id)))?;
-            }
-            let reason = if enabled { Reason::TokenEnabled } else { Reason::TokenDisabled };
-            pen.act(transaction, Act::new(reason).token(serial).on_any(owner_of(transaction, owner)?))?;
-            Ok(log_owner(transaction, owner)?)
-        })
+        self.alter(|tables| changes::enable_token(tables, serial, enabled))
     }
 
     fn set_token(&mut self, serial: &str, edit: &mut dyn FnMut(&mut TokenFields)) -> Result<(), AdminFault> {
-        self.change(|transaction, pen| {
-            let owner = tokens::set(transaction, serial, edit)?;
-            let act = Act::new(Reason::TokenChanged).token(serial).on_any(owner_of(transaction, owner)?);
-            pen.act(transaction, act)?;
-            Ok(log_owner(transaction, owner)?)
-        })
+        self.alter(|tables| changes::set_token(tables, serial, edit))
     }
 
     fn verify_stock(
@@ -249,74 +171,23 @@ impl Admin for SqliteAdmin {
         serial: &str,
         judge: &mut dyn FnMut(&TokenDetails, &Secret) -> Option<u64>,
     ) -> Result<(), AdminFault> {
-        let key = self.file.key.clone();
-        // The long part before the lock is taken; the rest of it is what came in between.
-        self.read(|_, _| Ok(()))?;
-        let mut recent = self.hot.take();
-        let done = self.change(|transaction, pen| {
-            let hot = fold(&mut recent, transaction)?;
-            let Some((token, seed)) = tokens::stock(transaction, serial, &key, hot)? else {
-                return Err(AdminFault::somebodys(serial).into());
-            };
-            let Some(step) = judge(&token, &seed) else { return Ok(()) };
-            tokens::use_up(transaction, token.id, step)?;
-            pen.act(transaction, Act::new(Reason::TokenVerified).token(serial))?;
-            Ok(())
-        });
-        self.hot = recent;
-        done
+        self.catch_up()?;
+        self.alter(|tables| changes::verify_stock(tables, serial, judge))
     }
 
     fn rename_token(&mut self, serial: &str, new: &Arc<str>) -> Result<(), AdminFault> {
         check_serial(new)?;
-        let key = self.file.key.clone();
-        // The long part before the lock is taken; the rest of it is what came in between.
-        let (id, seed) = self.read(|connection, _| tokens::seed(connection, serial, &key))?;
-        let sealed = key.seal(Purpose::TokenSeed, new, &seed, &mut *self.pen.entropy);
-        let mut recent = self.hot.take();
-        let done = self.change(|transaction, pen| {
-            let hot = fold(&mut recent, transaction)?;
-            let recent = hot.tokens.get(&id).map(|spent| spent.step);
-            let owner = tokens::rename(transaction, id, (serial, new), &sealed, recent)?;
-            let act = Act::new(Reason::TokenRenamed).token(new).on_any(owner_of(transaction, owner)?);
-            pen.act(transaction, act.note(format!("was {serial}")))?;
-            Ok(log_owner(transaction, owner)?)
-        });
-        self.hot = recent;
-        done
+        self.catch_up()?;
+        self.alter(|tables| changes::rename_token(tables, serial, new))
     }
 
     fn replace_token(&mut self, serial: &str, by: &Replacement) -> Result<UserName, AdminFault> {
-        let now = self.clock.unix();
-        let sealed = match by {
-            Replacement::Stock(_) => Box::default(),
-            Replacement::Made(token) => seal(&self.file.key, token, &mut *self.pen.entropy),
-        };
-        self.change(|transaction, pen| {
-            let user = tokens::replace(transaction, serial, by, &sealed, now)?;
-            let whose = user_id(transaction, &user)?.map(|id| (&user, UserId(id)));
-            let act = Act::new(Reason::TokenReplaced).token(serial).on_any(whose);
-            pen.act(transaction, act.note(format!("by {}", by.serial())))?;
-            log_change(transaction, Some(&user))?;
-            Ok(user)
-        })
+        self.alter(|tables| changes::replace_token(tables, serial, by))
     }
 
     fn remove_token(&mut self, serial: &str) -> Result<(), AdminFault> {
-        // The long part before the lock is taken; the rest of it is what came in between.
-        self.read(|_, _| Ok(()))?;
-        let mut recent = self.hot.take();
-        let done = self.change(|transaction, pen| {
-            let (id, owner) = token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-            let hot = fold(&mut recent, transaction)?;
-            delete_token(transaction, id, hot.tokens.get(&id).map(|spent| spent.step))?;
-            sessions::end(transaction, owner, Ends::Gone(TokenId(id)))?;
-            let act = Act::new(Reason::TokenRemoved).token(serial).on_any(owner_of(transaction, owner)?);
-            pen.act(transaction, act)?;
-            Ok(log_owner(transaction, owner)?)
-        });
-        self.hot = recent;
-        done
+        self.catch_up()?;
+        self.alter(|tables| changes::remove_token(tables, serial))
     }
 
     fn import(
@@ -359,19 +230,8 @@ impl Admin for SqliteAdmin {
         serials: &[Arc<str>],
         take: &mut dyn FnMut(&TokenDetails, &Secret) -> bool,
     ) -> Result<(), AdminFault> {
-        let key = self.file.key.clone();
         let record = |admin: &mut SqliteAdmin, serials: &[Arc<str>]| {
-            admin.change(|transaction, pen| {
-                let mut seeds = Vec::with_capacity(serials.len());
-                for serial in serials {
-                    seeds.push(tokens::seed(transaction, serial, &key)?.1);
-                    let (_, owner) =
-                        token_id(transaction, serial)?.ok_or_else(|| AdminFault::no_token(serial))?;
-                    let act = Act::new(Reason::TokenExported).token(serial);
-                    pen.act(transaction, act.on_any(owner_of(transaction, owner)?))?;
-                }
-                Ok(seeds)
-            })
+            admin.alter(|tables| changes::export(tables, serials))
         };
         exported(self, serials, record, take)
     }
