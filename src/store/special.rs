@@ -1,4 +1,4 @@
-//! [`Special`] in a database: JSON in one column that is empty for almost everybody. Hashes are hexadecimal.
+//! [`Special`] in a database: JSON in one column that is empty for almost everybody. Hashes are hexadecimal, times milliseconds since 1970.
 
 use std::net::IpAddr;
 
@@ -49,37 +49,77 @@ struct Written {
     phone_held: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     invite: Option<WrittenInvite>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     withdrawn: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde wants")]
-fn is_false(flag: &bool) -> bool {
-    !flag
+/// For the database; `None` where there is nothing to say.
+pub(super) fn write(special: &Special) -> Option<String> {
+    if *special == Special::default() {
+        return None;
+    }
+    let written = Written {
+        block: special.block.as_ref().map(WrittenBlock::of),
+        bypasses: special.bypasses.iter().map(WrittenBypass::of).collect(),
+        armed: special.armed.iter().map(WrittenArmed::of).collect(),
+        recovery: special.recovery.iter().map(WrittenRecovery::of).collect(),
+        pin: special.pin.as_ref().map(WrittenPin::of),
+        pins_before: special.pins_before.iter().map(|hash| hex(&hash.0)).collect(),
+        sessions: special.sessions.iter().map(WrittenSession::of).collect(),
+        devices: special.devices.iter().map(WrittenDevice::of).collect(),
+        passkeys: special.passkeys.iter().map(WrittenPasskey::of).collect(),
+        unlocked: special.unlocked.map(|time| time.0),
+        role: special.role.map(|role| role.code().to_owned()),
+        phone_held: special.phone_held.map(|time| time.0),
+        invite: special.invite.as_ref().map(WrittenInvite::of),
+        withdrawn: special.withdrawn,
+    };
+    #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
+    Some(serde_json::to_string(&written).expect("JSON"))
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenInvite {
-    hash: String,
-    since: u64,
-    until: u64,
+/// Back from [`write`]; `None` for anything else.
+pub(super) fn read(text: &str) -> Option<Special> {
+    let written: Written = serde_json::from_str(text).ok()?;
+    let mut special = Special {
+        block: written.block.map(WrittenBlock::read),
+        bypasses: all(written.bypasses, WrittenBypass::read)?,
+        armed: all(written.armed, WrittenArmed::read)?,
+        recovery: all(written.recovery, WrittenRecovery::read)?,
+        pin: any(written.pin, WrittenPin::read)?,
+        pins_before: all(written.pins_before, |hash| keyed(&hash))?,
+        sessions: all(written.sessions, WrittenSession::read)?,
+        devices: all(written.devices, WrittenDevice::read)?,
+        passkeys: all(written.passkeys, WrittenPasskey::read)?,
+        unlocked: written.unlocked.map(UnixTime),
+        role: any(written.role, |role| Role::parse(&role))?,
+        phone_held: written.phone_held.map(UnixTime),
+        invite: any(written.invite, WrittenInvite::read)?,
+        withdrawn: written.withdrawn,
+    };
+    // A hundred thousand users may have a device each, and room for three more is most of what that takes.
+    special.devices.shrink_to_fit();
+    special.recovery.shrink_to_fit();
+    special.sessions.shrink_to_fit();
+    Some(special)
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenSession {
-    login: u64,
-    client: String,
-    station: String,
-    since: u64,
-    until: u64,
-    method: String,
-    token: Option<i64>,
-    #[serde(skip_serializing_if = "is_false", default)]
-    pin: bool,
-    #[serde(skip_serializing_if = "is_false", default)]
-    passkey: bool,
+/// All of them, or none where one is damaged.
+fn all<W, T>(written: Vec<W>, read: impl Fn(W) -> Option<T>) -> Option<Vec<T>> {
+    written.into_iter().map(read).collect()
+}
+
+/// What is there, if anything is; `None` where it is damaged.
+#[expect(clippy::option_option, reason = "nothing there, and what is there is nothing that can be read")]
+fn any<W, T>(written: Option<W>, read: impl FnOnce(W) -> Option<T>) -> Option<Option<T>> {
+    match written {
+        None => Some(None),
+        Some(written) => read(written).map(Some),
+    }
+}
+
+fn keyed(text: &str) -> Option<KeyedHash> {
+    Some(KeyedHash(unhex(text)?.try_into().ok()?))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +128,16 @@ struct WrittenBlock {
     since: u64,
     until: u64,
     why: String,
+}
+
+impl WrittenBlock {
+    fn of(block: &Block) -> WrittenBlock {
+        WrittenBlock { since: block.since.0, until: block.until.0, why: block.why.as_ref().to_owned() }
+    }
+
+    fn read(self) -> Block {
+        Block { since: UnixTime(self.since), until: UnixTime(self.until), why: self.why.into() }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,6 +149,30 @@ struct WrittenBypass {
     since: u64,
     until: u64,
     why: String,
+}
+
+impl WrittenBypass {
+    fn of(bypass: &Bypass) -> WrittenBypass {
+        WrittenBypass {
+            id: bypass.id,
+            client: bypass.client.to_string(),
+            station: bypass.station.map(|net| net.to_string()),
+            since: bypass.since.0,
+            until: bypass.until.0,
+            why: bypass.why.as_ref().to_owned(),
+        }
+    }
+
+    fn read(self) -> Option<Bypass> {
+        Some(Bypass {
+            id: self.id,
+            client: Label::new(&self.client).ok()?,
+            station: any(self.station, |net| net.parse().ok())?,
+            since: UnixTime(self.since),
+            until: UnixTime(self.until),
+            why: self.why.into(),
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +192,34 @@ struct WrittenArmed {
 /// Who armed a login, where its user did not; no method is called so.
 const HELP_DESK: &str = "help-desk";
 
+impl WrittenArmed {
+    fn of(armed: &Armed) -> WrittenArmed {
+        let (by, from) = match armed.by {
+            ArmedBy::Desk => (HELP_DESK, None),
+            ArmedBy::User { method, from } => (method.code(), from),
+        };
+        WrittenArmed {
+            id: armed.id,
+            client: armed.client.to_string(),
+            since: armed.since.0,
+            until: armed.until.0,
+            by: Some(by.to_owned()),
+            from,
+        }
+    }
+
+    fn read(self) -> Option<Armed> {
+        let by = match self.by.as_deref() {
+            Some(HELP_DESK) => ArmedBy::Desk,
+            // What nobody knows lets nobody in.
+            None => ArmedBy::User { method: Method::None, from: self.from },
+            Some(method) => ArmedBy::User { method: Method::parse(method)?, from: self.from },
+        };
+        let (since, until) = (UnixTime(self.since), UnixTime(self.until));
+        Some(Armed { id: self.id, client: Label::new(&self.client).ok()?, since, until, by })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenRecovery {
@@ -125,6 +227,80 @@ struct WrittenRecovery {
     hash: String,
     since: u64,
     used: bool,
+}
+
+impl WrittenRecovery {
+    fn of(code: &Recovery) -> WrittenRecovery {
+        WrittenRecovery { id: code.id, hash: hex(&code.hash.0), since: code.since.0, used: code.used }
+    }
+
+    fn read(self) -> Option<Recovery> {
+        let (hash, since) = (keyed(&self.hash)?, UnixTime(self.since));
+        Some(Recovery { id: self.id, hash, since, used: self.used })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPin {
+    hash: String,
+    since: u64,
+}
+
+impl WrittenPin {
+    fn of(pin: &Pin) -> WrittenPin {
+        WrittenPin { hash: hex(&pin.hash.0), since: pin.since.0 }
+    }
+
+    fn read(self) -> Option<Pin> {
+        Some(Pin { hash: keyed(&self.hash)?, since: UnixTime(self.since) })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSession {
+    login: u64,
+    client: String,
+    station: String,
+    since: u64,
+    until: u64,
+    method: String,
+    token: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pin: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    passkey: bool,
+}
+
+impl WrittenSession {
+    fn of(session: &Session) -> WrittenSession {
+        WrittenSession {
+            login: session.id.number(),
+            client: session.client.to_string(),
+            station: session.station.as_ref().to_owned(),
+            since: session.since.0,
+            until: session.until.0,
+            method: session.method.code().to_owned(),
+            token: session.token.map(|token| token.0),
+            pin: session.pin,
+            passkey: session.passkey,
+        }
+    }
+
+    fn read(self) -> Option<Session> {
+        Some(Session {
+            id: LoginId::from_number(self.login),
+            client: Label::new(&self.client).ok()?,
+            station: self.station.into(),
+            since: UnixTime(self.since),
+            until: UnixTime(self.until),
+            method: Method::parse(&self.method)?,
+            token: self.token.map(TokenId),
+            pin: self.pin,
+            passkey: self.passkey,
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,6 +319,34 @@ struct WrittenDevice {
     revoked: Option<u64>,
 }
 
+impl WrittenDevice {
+    fn of(device: &Device) -> WrittenDevice {
+        WrittenDevice {
+            id: device.id,
+            name: device.name.as_ref().to_owned(),
+            channel: device.channel.to_string(),
+            address: device.address.as_ref().to_owned(),
+            key: device.key.as_deref().map(hex),
+            passkey: device.passkey,
+            since: device.since.0,
+            revoked: device.revoked.map(|moment| moment.0),
+        }
+    }
+
+    fn read(self) -> Option<Device> {
+        Some(Device {
+            id: self.id,
+            name: self.name.into(),
+            channel: Label::new(&self.channel).ok()?,
+            address: self.address.into(),
+            key: any(self.key, |key| unhex(&key))?.map(Into::into),
+            passkey: self.passkey,
+            since: UnixTime(self.since),
+            revoked: self.revoked.map(UnixTime),
+        })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenPasskey {
@@ -159,271 +363,52 @@ struct WrittenPasskey {
     used: Option<u64>,
 }
 
+impl WrittenPasskey {
+    fn of(passkey: &Passkey) -> WrittenPasskey {
+        WrittenPasskey {
+            id: passkey.id,
+            name: passkey.name.as_ref().to_owned(),
+            credential: URL_SAFE_NO_PAD.encode(&passkey.credential),
+            // What is no JSON stays a text.
+            key: serde_json::from_str(&passkey.key).unwrap_or_else(|_| passkey.key.as_ref().into()),
+            counter: passkey.counter,
+            synced: passkey.synced,
+            since: passkey.since.0,
+            used: passkey.used.map(|time| time.0),
+        }
+    }
+
+    fn read(self) -> Option<Passkey> {
+        Some(Passkey {
+            id: self.id,
+            name: self.name.into(),
+            credential: URL_SAFE_NO_PAD.decode(self.credential).ok()?.into(),
+            key: self.key.to_string().into(),
+            counter: self.counter,
+            synced: self.synced,
+            since: UnixTime(self.since),
+            used: self.used.map(UnixTime),
+        })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenPin {
+struct WrittenInvite {
     hash: String,
     since: u64,
+    until: u64,
 }
 
-/// For the database; `None` where there is nothing to say.
-pub(super) fn write(special: &Special) -> Option<String> {
-    if *special == Special::default() {
-        return None;
+impl WrittenInvite {
+    fn of(invite: &Invite) -> WrittenInvite {
+        WrittenInvite { hash: hex(&invite.hash), since: invite.since.0, until: invite.until.0 }
     }
-    let Special {
-        block,
-        bypasses,
-        armed,
-        recovery,
-        pin,
-        pins_before,
-        sessions,
-        devices,
-        passkeys,
-        unlocked,
-        role,
-        phone_held,
-        invite,
-        withdrawn,
-    } = special;
-    let text = |hash: &KeyedHash| hex(&hash.0);
-    let written = Written {
-        block: block.as_ref().map(|block| WrittenBlock {
-            since: block.since.0,
-            until: block.until.0,
-            why: block.why.as_ref().to_owned(),
-        }),
-        bypasses: bypasses
-            .iter()
-            .map(|bypass| WrittenBypass {
-                id: bypass.id,
-                client: bypass.client.to_string(),
-                station: bypass.station.map(|net| net.to_string()),
-                since: bypass.since.0,
-                until: bypass.until.0,
-                why: bypass.why.as_ref().to_owned(),
-            })
-            .collect(),
-        armed: armed
-            .iter()
-            .map(|armed| WrittenArmed {
-                id: armed.id,
-                client: armed.client.to_string(),
-                since: armed.since.0,
-                until: armed.until.0,
-                by: Some(match armed.by {
-                    ArmedBy::Desk => HELP_DESK.to_owned(),
-                    ArmedBy::User { method, .. } => method.code().to_owned(),
-                }),
-                from: match armed.by {
-                    ArmedBy::Desk => None,
-                    ArmedBy::User { from, .. } => from,
-                },
-            })
-            .collect(),
-        recovery: recovery
-            .iter()
-            .map(|code| WrittenRecovery {
-                id: code.id,
-                hash: text(&code.hash),
-                since: code.since.0,
-                used: code.used,
-            })
-            .collect(),
-        pin: pin.as_ref().map(|pin| WrittenPin { hash: text(&pin.hash), since: pin.since.0 }),
-        pins_before: pins_before.iter().map(text).collect(),
-        sessions: sessions.iter().map(write_session).collect(),
-        devices: devices
-            .iter()
-            .map(|device| WrittenDevice {
-                id: device.id,
-                name: device.name.as_ref().to_owned(),
-                channel: device.channel.to_string(),
-                address: device.address.as_ref().to_owned(),
-                key: device.key.as_deref().map(hex),
-                passkey: device.passkey,
-                since: device.since.0,
-                revoked: device.revoked.map(|moment| moment.0),
-            })
-            .collect(),
-        passkeys: passkeys.iter().map(write_passkey).collect(),
-        unlocked: unlocked.map(|time| time.0),
-        role: role.map(|role| role.code().to_owned()),
-        phone_held: phone_held.map(|time| time.0),
-        invite: invite.as_ref().map(|invite| WrittenInvite {
-            hash: hex(&invite.hash),
-            since: invite.since.0,
-            until: invite.until.0,
-        }),
-        withdrawn: *withdrawn,
-    };
-    #[expect(clippy::expect_used, reason = "structs of numbers and texts have a JSON form")]
-    Some(serde_json::to_string(&written).expect("JSON"))
-}
 
-/// Back from [`write`]; `None` for anything else.
-pub(super) fn read(text: &str) -> Option<Special> {
-    let Written {
-        block,
-        bypasses,
-        armed,
-        recovery,
-        pin,
-        pins_before,
-        sessions,
-        devices,
-        passkeys,
-        unlocked,
-        role,
-        phone_held,
-        invite,
-        withdrawn,
-    } = serde_json::from_str(text).ok()?;
-    let hash = |text: &str| Some(KeyedHash(unhex(text)?.try_into().ok()?));
-    let mut special = Special {
-        block: block.map(|block| Block {
-            since: UnixTime(block.since),
-            until: UnixTime(block.until),
-            why: block.why.into(),
-        }),
-        bypasses: bypasses
-            .into_iter()
-            .map(|bypass| {
-                Some(Bypass {
-                    id: bypass.id,
-                    client: Label::new(&bypass.client).ok()?,
-                    station: match bypass.station {
-                        None => None,
-                        Some(net) => Some(net.parse().ok()?),
-                    },
-                    since: UnixTime(bypass.since),
-                    until: UnixTime(bypass.until),
-                    why: bypass.why.into(),
-                })
-            })
-            .collect::<Option<_>>()?,
-        armed: armed
-            .into_iter()
-            .map(|armed| {
-                let (since, until) = (UnixTime(armed.since), UnixTime(armed.until));
-                let by = match armed.by.as_deref() {
-                    Some(HELP_DESK) => ArmedBy::Desk,
-                    // What nobody knows lets nobody in.
-                    None => ArmedBy::User { method: Method::None, from: armed.from },
-                    Some(method) => ArmedBy::User { method: Method::parse(method)?, from: armed.from },
-                };
-                Some(Armed { id: armed.id, client: Label::new(&armed.client).ok()?, since, until, by })
-            })
-            .collect::<Option<_>>()?,
-        recovery: recovery
-            .into_iter()
-            .map(|code| {
-                let since = UnixTime(code.since);
-                Some(Recovery { id: code.id, hash: hash(&code.hash)?, since, used: code.used })
-            })
-            .collect::<Option<_>>()?,
-        pin: match pin {
-            None => None,
-            Some(pin) => Some(Pin { hash: hash(&pin.hash)?, since: UnixTime(pin.since) }),
-        },
-        pins_before: pins_before.iter().map(|text| hash(text)).collect::<Option<_>>()?,
-        sessions: sessions.into_iter().map(read_session).collect::<Option<_>>()?,
-        devices: devices
-            .into_iter()
-            .map(|device| {
-                Some(Device {
-                    id: device.id,
-                    name: device.name.into(),
-                    channel: Label::new(&device.channel).ok()?,
-                    address: device.address.into(),
-                    key: match device.key {
-                        None => None,
-                        Some(key) => Some(unhex(&key)?.into()),
-                    },
-                    passkey: device.passkey,
-                    since: UnixTime(device.since),
-                    revoked: device.revoked.map(UnixTime),
-                })
-            })
-            .collect::<Option<_>>()?,
-        passkeys: passkeys.into_iter().map(read_passkey).collect::<Option<_>>()?,
-        unlocked: unlocked.map(UnixTime),
-        role: match role {
-            None => None,
-            Some(role) => Some(Role::parse(&role)?),
-        },
-        phone_held: phone_held.map(UnixTime),
-        invite: match invite {
-            None => None,
-            Some(invite) => Some(Invite {
-                hash: unhex(&invite.hash)?.try_into().ok()?,
-                since: UnixTime(invite.since),
-                until: UnixTime(invite.until),
-            }),
-        },
-        withdrawn,
-    };
-    // A hundred thousand users may have a device each, and room for three more is most of what that takes.
-    special.devices.shrink_to_fit();
-    special.recovery.shrink_to_fit();
-    special.sessions.shrink_to_fit();
-    Some(special)
-}
-
-fn write_passkey(passkey: &Passkey) -> WrittenPasskey {
-    WrittenPasskey {
-        id: passkey.id,
-        name: passkey.name.as_ref().to_owned(),
-        credential: URL_SAFE_NO_PAD.encode(&passkey.credential),
-        // What is no JSON stays a text.
-        key: serde_json::from_str(&passkey.key).unwrap_or_else(|_| passkey.key.as_ref().into()),
-        counter: passkey.counter,
-        synced: passkey.synced,
-        since: passkey.since.0,
-        used: passkey.used.map(|time| time.0),
+    fn read(self) -> Option<Invite> {
+        let hash = unhex(&self.hash)?.try_into().ok()?;
+        Some(Invite { hash, since: UnixTime(self.since), until: UnixTime(self.until) })
     }
-}
-
-fn read_passkey(passkey: WrittenPasskey) -> Option<Passkey> {
-    Some(Passkey {
-        id: passkey.id,
-        name: passkey.name.into(),
-        credential: URL_SAFE_NO_PAD.decode(passkey.credential).ok()?.into(),
-        key: passkey.key.to_string().into(),
-        counter: passkey.counter,
-        synced: passkey.synced,
-        since: UnixTime(passkey.since),
-        used: passkey.used.map(UnixTime),
-    })
-}
-
-fn write_session(session: &Session) -> WrittenSession {
-    WrittenSession {
-        login: session.id.number(),
-        client: session.client.to_string(),
-        station: session.station.as_ref().to_owned(),
-        since: session.since.0,
-        until: session.until.0,
-        method: session.method.code().to_owned(),
-        token: session.token.map(|token| token.0),
-        pin: session.pin,
-        passkey: session.passkey,
-    }
-}
-
-fn read_session(session: WrittenSession) -> Option<Session> {
-    Some(Session {
-        id: LoginId::from_number(session.login),
-        client: Label::new(&session.client).ok()?,
-        station: session.station.into(),
-        since: UnixTime(session.since),
-        until: UnixTime(session.until),
-        method: Method::parse(&session.method)?,
-        token: session.token.map(TokenId),
-        pin: session.pin,
-        passkey: session.passkey,
-    })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ impl State {
         }
         let opened = self.key.open(Purpose::TokenSeed, serial, &held.sealed);
         let seed =
-            opened.map_err(|_| AdminFault::Invalid(format!("the seed of token {serial} is damaged")))?;
+            opened.map_err(|_| AdminFault::seed_damaged(serial))?;
         let Some((old, mut held)) = self.tokens.remove_entry(serial) else { return Ok(()) };
         held.sealed = self.key.seal(Purpose::TokenSeed, new, &seed, &mut *self.entropy);
         if let Some(step) = held.last_step {
