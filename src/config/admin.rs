@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::listener;
 use super::origin::Origin;
-use super::portal;
 use super::reader::Reader;
 use super::schema::{Key, Kind, key};
 use super::value::{self, duration};
@@ -18,14 +18,9 @@ pub(super) const KEYS: &[Key] = &[
         "URL",
         "how browsers reach it, without a path (http:// or https:// and the address it listens on)",
     ),
-    key("tls-certificate", Kind::One, "FILE", "its certificate and those above it, PEM (plain HTTP)"),
-    key("tls-key", Kind::One, "FILE", "the certificate's key, PEM"),
-    key(
-        "proxies",
-        Kind::List,
-        "ADDRESS[/LENGTH]",
-        "reverse proxies whose X-Forwarded-For says where a request came from (none)",
-    ),
+    listener::TLS_CERTIFICATE,
+    listener::TLS_KEY,
+    listener::PROXIES,
     key(
         "phone-hold",
         Kind::One,
@@ -41,7 +36,7 @@ const HOLD: Duration = Duration::from_hours(24);
 pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Settings> {
     let hold = reader.find("phone-hold", duration(Duration::ZERO..=HOLD_MOST));
     let phone_hold = hold.map_or(HOLD, |found| found.value);
-    let listener = portal::decode_listener(reader, value::local)?;
+    let listener = listener::decode(reader, value::local)?;
     reader.record("phone-hold", &phone_hold, &Origin::Default);
     Some(Settings { listener, phone_hold, portal_url: None })
 }

@@ -27,6 +27,7 @@ mod file;
 pub mod flags;
 mod front;
 mod limits;
+mod listener;
 mod lockout;
 mod metrics;
 mod origin;
