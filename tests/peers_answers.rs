@@ -12,59 +12,24 @@
 
 mod support;
 
-use support::radclient::{Radclient, Reply, Signing};
+use support::radclient::Reply;
+use support::site::RD_GATEWAY;
 use support::webhook::{Webhook, post, seconds_now, signature};
-use support::{FreeRadius, Radmfa, Scratch, User, free_port};
+use support::{Ground, Scratch, Site, User, free_port};
 
 const TOKEN: &str = "inbound-token-of-the-test";
 const PHONE: &str = "+36301234567";
 
-struct Site {
-    radmfa: Radmfa,
-    provider: Webhook,
-    portal: String,
-    store: String,
-    _primary: FreeRadius,
-    scratch: Scratch,
-}
-
-impl Site {
-    /// One user with a password and a phone; a VPN gateway at 127.0.0.1, an RD Gateway at 127.0.0.2.
-    fn start(name: &str, channel: &str, more: &[&str]) -> Site {
-        let user = User::named("u1");
-        let scratch = Scratch::new(name);
-        let primary = FreeRadius::primary(&scratch, std::slice::from_ref(&user));
-        let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
-        let provider = Webhook::start();
-        let add = ["user", "add", "u1", "--phone", PHONE, "--store", &store];
-        Radmfa::run(&scratch, &add).expect_success("radmfa user add");
-        let server = primary.server();
-        let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
-        let channel = format!("{channel},url=http://{}/send", provider.address);
-        let portal = format!("127.0.0.1:{}", free_port());
-        let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
-        arguments.extend(["--portal", &portal, "--channel", &channel]);
-        let gateway = "name=rdg,address=127.0.0.2,secret=testing123,profile=rd-gateway,primary=none";
-        arguments.extend(["--client", gateway]);
-        arguments.extend(more);
-        let radmfa = Radmfa::serve(&scratch, &arguments);
-        Site { radmfa, provider, portal: format!("http://{portal}"), store, _primary: primary, scratch }
-    }
-
-    fn gateway(&self) -> Radclient<'_> {
-        Radclient::new(&self.scratch, self.radmfa.server(), Signing::Signed)
-    }
-
-    /// What an RD Gateway sends.
-    fn remote_desktop(&self) -> Option<Reply> {
-        let attributes = ["User-Name = \"u1\"".to_owned(), "Packet-Src-IP-Address = 127.0.0.2".to_owned()];
-        self.gateway().try_send("auth", &attributes, 25)
-    }
-
-    fn command(&self, arguments: &[&str]) -> String {
-        let arguments = [arguments, &["--store", &self.store]].concat();
-        Radmfa::run(&self.scratch, &arguments).expect_success(&arguments.join(" ")).stdout
-    }
+/// One user with a password and a phone, a provider that reaches it, and the portal's URL; a VPN gateway at 127.0.0.1, an RD Gateway at
+/// 127.0.0.2.
+fn start(name: &str, channel: &str, more: &[&str]) -> (Site, Webhook, String) {
+    let ground = Ground::new(Scratch::new(name), &[User::named("u1")]);
+    let provider = Webhook::start();
+    ground.command(&["user", "add", "u1", "--phone", PHONE]);
+    let channel = format!("{channel},url=http://{}/send", provider.address);
+    let portal = format!("127.0.0.1:{}", free_port());
+    let arguments = ["--portal", &portal, "--channel", &channel, "--client", RD_GATEWAY];
+    (ground.serve(&[&arguments, more].concat()), provider, format!("http://{portal}"))
 }
 
 /// The six digits in a message.
@@ -77,16 +42,16 @@ fn code(message: &str) -> String {
 fn a_text_message_is_answered_with_its_code_from_its_own_number() {
     let channel =
         format!("name=sink,kind=sms,type=http,method=POST,body={{to}}|{{text}},inbound-token={TOKEN}");
-    let site = Site::start("sms-two-way", &channel, &["--sms", "two-way=true,gap=0s"]);
-    let url = format!("{}/sms/sink", site.portal);
+    let (site, provider, portal) = start("sms-two-way", &channel, &["--sms", "two-way=true,gap=0s"]);
+    let url = format!("{portal}/sms/sink");
     let bearer = format!("Bearer {TOKEN}");
     let says = |from: &str, text: &str| {
         let body = serde_json::json!({ "from": from, "text": text }).to_string();
         post(&url, &[("Authorization", &bearer)], &body).0
     };
     let accepted = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| site.remote_desktop());
-        let message = site.provider.question(0);
+        let asked = scope.spawn(|| site.remote_desktop("", 25));
+        let message = provider.question(0);
         let (to, text) = message.body.split_once('|').unwrap();
         assert_eq!(to, PHONE);
         assert!(text.starts_with("Reply ") && text.contains("rdg"), "{text}");
@@ -117,17 +82,17 @@ fn a_text_message_is_answered_with_its_code_from_its_own_number() {
 fn a_prompt_waits_for_the_text_message_and_three_wrong_ones_end_it() {
     let channel =
         format!("name=sink,kind=sms,type=http,method=POST,body={{to}}|{{text}},inbound-token={TOKEN}");
-    let site = Site::start("sms-two-way-prompt", &channel, &["--sms", "two-way=true,gap=0s"]);
-    let url = format!("{}/sms/sink?token={TOKEN}", site.portal);
+    let (site, provider, portal) = start("sms-two-way-prompt", &channel, &["--sms", "two-way=true,gap=0s"]);
+    let url = format!("{portal}/sms/sink?token={TOKEN}");
     let says = |text: &str| post(&url, &[], &format!("msisdn=36301234567&Body={text}")).0;
     let user = User::named("u1");
     let challenge = site.gateway().password("u1", &user.password);
     assert!(challenge.one("Reply-Message").contains("67, then press OK here."), "{challenge:?}");
-    assert_eq!(says(&code(&site.provider.question(0).body)), 204);
+    assert_eq!(says(&code(&provider.question(0).body)), 204);
     assert!(site.gateway().answer("u1", "", &challenge).accepts());
 
     let challenge = site.gateway().password("u1", &user.password);
-    let right = code(&site.provider.question(1).body);
+    let right = code(&provider.question(1).body);
     let wrong = if right == "000000" { "000001" } else { "000000" };
     for _ in 0..3 {
         assert_eq!(says(wrong), 204);
@@ -142,24 +107,21 @@ fn a_prompt_waits_for_the_text_message_and_three_wrong_ones_end_it() {
 #[test]
 fn a_call_waits_for_the_key_and_a_digit_reports_fraud() {
     let channel = "name=phone,kind=voice,type=http,method=POST,body={to}|{reference}|{callback}|{text},secret=secret-of-the-calls";
-    let site = Site::start(
-        "voice-key",
-        channel,
-        &["--voice", "answer=key,caller-id=+3612345678", "--sms", "gap=0s"],
-    );
+    let (site, provider, portal) =
+        start("voice-key", channel, &["--voice", "answer=key,caller-id=+3612345678", "--sms", "gap=0s"]);
     let key = |call: &str, digits: &str| {
         let parts: Vec<&str> = call.split('|').collect();
         let body = serde_json::json!({ "id": parts[1], "digits": digits }).to_string();
         let timestamp = seconds_now().to_string();
         let signed = signature("secret-of-the-calls", "in", &timestamp, &body);
         let headers = [("X-Radmfa-Timestamp", timestamp.as_str()), ("X-Radmfa-Signature", signed.as_str())];
-        assert_eq!(parts[2], format!("{}/voice/phone", site.portal));
+        assert_eq!(parts[2], format!("{portal}/voice/phone"));
         assert_eq!(post(parts[2], &[], &body).0, 403);
         post(parts[2], &headers, &body).0
     };
     let accepted = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| site.remote_desktop());
-        let call = site.provider.question(0);
+        let asked = scope.spawn(|| site.remote_desktop("", 25));
+        let call = provider.question(0);
         assert!(call.body.starts_with(PHONE) && call.body.contains("press the hash key"), "{}", call.body);
         assert!(call.body.contains("press 0"), "{}", call.body);
         assert_eq!(key(&call.body, "#"), 204);
@@ -167,14 +129,14 @@ fn a_call_waits_for_the_key_and_a_digit_reports_fraud() {
     });
     assert!(accepted.as_ref().is_some_and(Reply::accepts), "{accepted:?}");
     let refused = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| site.remote_desktop());
-        assert_eq!(key(&site.provider.question(1).body, "0"), 204);
+        let asked = scope.spawn(|| site.remote_desktop("", 25));
+        assert_eq!(key(&provider.question(1).body, "0"), 204);
         asked.join().unwrap()
     });
     assert!(refused.as_ref().is_some_and(Reply::rejects), "{refused:?}");
     assert!(site.radmfa.process.says("fraud-reported"));
-    assert!(site.remote_desktop().is_some_and(|reply| reply.rejects()));
-    assert_eq!(site.provider.count(), 2, "a call to somebody who is blocked");
+    assert!(site.remote_desktop("", 25).is_some_and(|reply| reply.rejects()));
+    assert_eq!(provider.count(), 2, "a call to somebody who is blocked");
 }
 
 /// As Twilio's documentation says: the URL as it was called, then the form's fields by name, each with its value.
@@ -193,11 +155,12 @@ fn twilio(token: &str, url: &str, fields: &[(&str, &str)]) -> String {
 fn a_key_is_believed_that_twilio_signed() {
     let channel = "name=calls,kind=voice,type=http,preset=twilio,username=AC1,password=the-auth-token,from=+3612345678,\
                    ok-status=204,body-type=raw,body={reference}|{to}|{text}";
-    let site = Site::start("voice-twilio", channel, &["--voice", "answer=key", "--sms", "gap=0s"]);
+    let (site, provider, portal) =
+        start("voice-twilio", channel, &["--voice", "answer=key", "--sms", "gap=0s"]);
     let accepted = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| site.remote_desktop());
-        let reference = site.provider.question(0).body.split_once('|').unwrap().0.to_owned();
-        let url = format!("{}/voice/calls?id={reference}", site.portal);
+        let asked = scope.spawn(|| site.remote_desktop("", 25));
+        let reference = provider.question(0).body.split_once('|').unwrap().0.to_owned();
+        let url = format!("{portal}/voice/calls?id={reference}");
         let fields = [("To", PHONE), ("Digits", "#"), ("CallSid", "CA1")];
         let body = "To=%2B36301234567&Digits=%23&CallSid=CA1";
         let presses = |signature: &str| post(&url, &[("X-Twilio-Signature", signature)], body).0;
@@ -225,10 +188,10 @@ fn a_program_brings_a_push_and_its_answer_is_signed_like_a_webhooks() {
     );
     let texts =
         format!("name=sink,kind=sms,type=http,method=POST,body={{to}}|{{text}},inbound-token={TOKEN}");
-    let site = Site::start("push-command", &texts, &["--channel", &program]);
+    let (site, provider, portal) = start("push-command", &texts, &["--channel", &program]);
     site.command(&["device", "add", "u1", "--channel", "bot", "--address", "u1-phone"]);
     let accepted = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| site.remote_desktop());
+        let asked = scope.spawn(|| site.remote_desktop("", 25));
         let text = support::process::poll("the question", std::time::Duration::from_secs(10), || {
             std::fs::read_to_string(&taken).ok()
         });
@@ -236,7 +199,7 @@ fn a_program_brings_a_push_and_its_answer_is_signed_like_a_webhooks() {
         assert_eq!((&question["user"], &question["client"]), (&"u1".into(), &"rdg".into()), "{text}");
         assert_eq!((&question["match"], &question["server"]), (&"none".into(), &"mfa-a".into()), "{text}");
         let callback = question["callback"].as_str().unwrap();
-        assert_eq!(callback, format!("{}/push/bot", site.portal));
+        assert_eq!(callback, format!("{portal}/push/bot"));
         let body = serde_json::json!({ "id": question["id"], "verdict": "approve" }).to_string();
         let timestamp = seconds_now().to_string();
         let says = |secret: &str| {
@@ -249,5 +212,5 @@ fn a_program_brings_a_push_and_its_answer_is_signed_like_a_webhooks() {
         asked.join().unwrap()
     });
     assert!(accepted.as_ref().is_some_and(Reply::accepts), "{accepted:?}");
-    assert_eq!(site.provider.count(), 0, "nothing else was sent");
+    assert_eq!(provider.count(), 0, "nothing else was sent");
 }

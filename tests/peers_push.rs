@@ -23,88 +23,31 @@ use radmfa::wire::{
 use serde_json::json;
 use support::process::poll;
 use support::radclient::{Radclient, Reply, Signing};
+use support::site::RD_GATEWAY;
 use support::webhook::{Posted, Webhook, answer_at, post, seconds_now, signature};
-use support::{FreeRadius, Radmfa, Scratch, Server, User, free_port};
+use support::{Ground, Radmfa, Scratch, Server, Site, User, free_port};
 
 const SECRET: &str = "hook-secret-of-the-test";
 
-struct Site {
-    radmfa: Radmfa,
-    webhook: Webhook,
-    store: String,
-    _primary: FreeRadius,
-    scratch: Scratch,
+/// One user with a password and a device; the clients are a VPN gateway at 127.0.0.1 and an RD Gateway at 127.0.0.2.
+fn start(name: &str, user: &User, more: &[&str]) -> (Site, Webhook) {
+    start_for(name, std::slice::from_ref(user), more)
 }
 
-impl Site {
-    /// One user with a password and a device; the clients are a VPN gateway at 127.0.0.1 and an RD Gateway at 127.0.0.2.
-    fn start(name: &str, user: &User, more: &[&str]) -> Site {
-        Site::of(name, std::slice::from_ref(user), more)
+/// The same for several users.
+fn start_for(name: &str, users: &[User], more: &[&str]) -> (Site, Webhook) {
+    let ground = Ground::new(Scratch::new(name), users);
+    let webhook = Webhook::start();
+    for user in users {
+        ground.command(&["user", "add", &user.name]);
+        let address = format!("{}-phone", user.name);
+        ground.command(&["device", "add", &user.name, "--channel", "hook", "--address", &address]);
     }
-
-    /// The same for several users.
-    fn of(name: &str, users: &[User], more: &[&str]) -> Site {
-        let scratch = Scratch::new(name);
-        let primary = FreeRadius::primary(&scratch, users);
-        let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
-        let webhook = Webhook::start();
-        let ran = |arguments: &[&str]| {
-            let arguments = [arguments, &["--store", &store]].concat();
-            Radmfa::run(&scratch, &arguments).expect_success(&arguments.join(" "));
-        };
-        for user in users {
-            ran(&["user", "add", &user.name]);
-            let address = format!("{}-phone", user.name);
-            ran(&["device", "add", &user.name, "--channel", "hook", "--address", &address]);
-        }
-        let server = primary.server();
-        let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
-        let channel =
-            format!("name=hook,kind=push,type=webhook,url=http://{}/push,secret={SECRET}", webhook.address);
-        let portal = format!("127.0.0.1:{}", free_port());
-        let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
-        arguments.extend(["--portal", &portal, "--channel", &channel]);
-        arguments.extend([
-            "--client",
-            "name=rdg,address=127.0.0.2,secret=testing123,profile=rd-gateway,primary=none",
-        ]);
-        arguments.extend(more);
-        let radmfa = Radmfa::serve(&scratch, &arguments);
-        Site { radmfa, webhook, store, _primary: primary, scratch }
-    }
-
-    fn gateway(&self) -> Radclient<'_> {
-        Radclient::new(&self.scratch, self.radmfa.server(), Signing::Signed)
-    }
-
-    /// What an RD Gateway sends: no credential; the station as it says.
-    fn remote_desktop(&self, station: &str, patience: u32) -> Option<Reply> {
-        let mut attributes = vec![
-            "User-Name = \"u1\"".to_owned(),
-            "Packet-Src-IP-Address = 127.0.0.2".to_owned(),
-            "NAS-Port-Type = Virtual".to_owned(),
-        ];
-        if !station.is_empty() {
-            attributes.push(format!("Calling-Station-Id = \"{station}\""));
-        }
-        self.gateway().try_send("auth", &attributes, patience)
-    }
-
-    fn command(&self, arguments: &[&str]) -> String {
-        let arguments = [arguments, &["--store", &self.store]].concat();
-        Radmfa::run(&self.scratch, &arguments).expect_success(&arguments.join(" ")).stdout
-    }
-
-    /// The reasons in the trail, newest first, waited for until one of them is `reason`.
-    fn reasons(&self, reason: &str) -> Vec<String> {
-        poll(reason, Duration::from_secs(10), || {
-            let printed = self.command(&["report", "auth", "--format", "json"]);
-            let rows: Vec<serde_json::Value> = serde_json::from_str(&printed).unwrap();
-            let reasons: Vec<String> =
-                rows.iter().map(|row| row["reason"].as_str().unwrap().to_owned()).collect();
-            reasons.iter().any(|found| found == reason).then_some(reasons)
-        })
-    }
+    let channel =
+        format!("name=hook,kind=push,type=webhook,url=http://{}/push,secret={SECRET}", webhook.address);
+    let portal = format!("127.0.0.1:{}", free_port());
+    let arguments = ["--portal", &portal, "--channel", &channel, "--client", RD_GATEWAY];
+    (ground.serve(&[&arguments, more].concat()), webhook)
 }
 
 /// An RD Gateway at 127.0.0.2 that asks the same in new packets, from one port.
@@ -124,7 +67,7 @@ impl Bare {
         Bare { socket, secret, entropy: SystemEntropy::new().unwrap(), sent: 0 }
     }
 
-    /// What `remote_desktop` has radclient send.
+    /// What `Site::remote_desktop` has radclient send.
     fn send(&mut self, station: &str) -> UpstreamRequest {
         const NAS_PORT_TYPE: u8 = 61;
         let mut attributes = AttributeList::new();
@@ -174,13 +117,13 @@ fn shown(challenge: &Reply) -> String {
 #[test]
 fn the_number_at_the_prompt_is_typed_on_the_phone() {
     let user = User::named("u1");
-    let site = Site::start("push", &user, &[]);
+    let (site, webhook) = start("push", &user, &[]);
     assert!(site.gateway().password("u1", "wrong").rejects());
-    assert_eq!(site.webhook.count(), 0, "a push for a wrong password");
+    assert_eq!(webhook.count(), 0, "a push for a wrong password");
 
     let challenge = site.gateway().password("u1", &user.password);
     let number = shown(&challenge);
-    let question = site.webhook.question(0);
+    let question = webhook.question(0);
     let signed = signature(SECRET, "out", question.header("x-radmfa-timestamp"), &question.body);
     assert_eq!(question.header("x-radmfa-signature"), signed);
     let stamp: u64 = question.header("x-radmfa-timestamp").parse().unwrap();
@@ -229,11 +172,11 @@ fn an_answer_comes_by_its_own_channel_and_is_for_its_own_question() {
     const OTHERS: &str = "another-secret-of-the-test";
     let users = [User::named("u1"), User::named("u2")];
     let other = format!("name=other,kind=push,type=webhook,url=http://127.0.0.1:9/push,secret={OTHERS}");
-    let site = Site::of("push-swapped", &users, &["--channel", &other]);
+    let (site, webhook) = start_for("push-swapped", &users, &["--channel", &other]);
     let challenges = users.each_ref().map(|user| site.gateway().password(&user.name, &user.password));
     let numbers = challenges.each_ref().map(shown);
     // They may have been brought in either order.
-    let asked = [0, 1].map(|place| site.webhook.question(place));
+    let asked = [0, 1].map(|place| webhook.question(place));
     let of = |user: &str| asked.iter().find(|question| question.json()["user"] == user).unwrap();
     let question = of("u1");
     assert_eq!(question.header("x-radmfa-device"), "u1-phone");
@@ -261,10 +204,10 @@ fn an_answer_comes_by_its_own_channel_and_is_for_its_own_question() {
 #[test]
 fn a_prompt_waits_for_the_phone_and_a_wrong_number_or_a_denial_ends_the_login() {
     let user = User::named("u1");
-    let site = Site::start("push-waits", &user, &[]);
+    let (site, webhook) = start("push-waits", &user, &[]);
     let challenge = site.gateway().password("u1", &user.password);
     let number = shown(&challenge);
-    let question = site.webhook.question(0);
+    let question = webhook.question(0);
     let accept = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| site.gateway().answer("u1", "", &challenge));
         // Whether it comes before or after OK was pressed, it counts.
@@ -275,13 +218,13 @@ fn a_prompt_waits_for_the_phone_and_a_wrong_number_or_a_denial_ends_the_login() 
 
     let challenge = site.gateway().password("u1", &user.password);
     let wrong = if shown(&challenge) == "10" { "11" } else { "10" };
-    let question = site.webhook.question(1);
+    let question = webhook.question(1);
     assert_eq!(answer(&question, "approve", Some(wrong)), 204, "a wrong number is taken, as a denial");
     assert!(site.gateway().answer("u1", "", &challenge).rejects());
     site.reasons("number-wrong");
 
     let challenge = site.gateway().password("u1", &user.password);
-    let question = site.webhook.question(2);
+    let question = webhook.question(2);
     assert_eq!(answer(&question, "deny", None), 204);
     assert!(site.gateway().answer("u1", "", &challenge).rejects());
     assert_eq!(answer(&question, "approve", Some(&shown(&challenge))), 409, "late");
@@ -291,10 +234,10 @@ fn a_prompt_waits_for_the_phone_and_a_wrong_number_or_a_denial_ends_the_login() 
 #[test]
 fn an_rd_gateway_is_held_until_the_phone_has_spoken_and_makes_one_push_whatever_it_repeats() {
     let user = User::named("u1");
-    let site = Site::start("push-rdg", &user, &[]);
+    let (site, webhook) = start("push-rdg", &user, &[]);
     let first = std::thread::scope(|scope| {
         let first = scope.spawn(|| site.remote_desktop("198.51.100.7", 20));
-        let question = site.webhook.question(0);
+        let question = webhook.question(0);
         assert_eq!(question.json()["match"], "none");
         assert_eq!(question.json()["client"], "rdg");
         assert_eq!(question.json()["station"], "198.51.100.7");
@@ -307,17 +250,17 @@ fn an_rd_gateway_is_held_until_the_phone_has_spoken_and_makes_one_push_whatever_
         first.join().unwrap()
     });
     assert!(first.as_ref().is_some_and(Reply::accepts), "{first:?}");
-    assert_eq!(site.webhook.count(), 1);
+    assert_eq!(webhook.count(), 1);
     site.reasons("login-pending");
 }
 
 #[test]
 fn fraud_blocks_the_user_and_a_revoked_device_says_so() {
     let user = User::named("u1");
-    let site = Site::start("push-fraud", &user, &[]);
+    let (site, webhook) = start("push-fraud", &user, &[]);
     let refused = std::thread::scope(|scope| {
         let asked = scope.spawn(|| site.remote_desktop("", 20));
-        let question = site.webhook.question(0);
+        let question = webhook.question(0);
         site.command(&["device", "revoke", "u1", "u1-phone"]);
         let (status, body) = answer_at(&question, SECRET, seconds_now(), "approve", None);
         assert_eq!((status, body.trim()), (409, r#"{"error":"device-not-active"}"#));
@@ -332,7 +275,7 @@ fn fraud_blocks_the_user_and_a_revoked_device_says_so() {
     assert!(shown.contains("u1-phone by hook") && !shown.contains("cannot log in"), "{shown}");
     let refused = std::thread::scope(|scope| {
         let asked = scope.spawn(|| site.remote_desktop("", 20));
-        assert_eq!(answer(&site.webhook.question(1), "fraud", None), 204);
+        assert_eq!(answer(&webhook.question(1), "fraud", None), 204);
         asked.join().unwrap()
     });
     assert!(refused.is_some_and(|reply| reply.rejects()));
@@ -340,22 +283,22 @@ fn fraud_blocks_the_user_and_a_revoked_device_says_so() {
     let blocked = site.remote_desktop("", 20);
     assert!(blocked.is_some_and(|reply| reply.rejects()));
     assert!(site.command(&["user", "show", "u1"]).contains("somebody else's login"));
-    assert_eq!(site.webhook.count(), 2, "a push to somebody who is blocked");
+    assert_eq!(webhook.count(), 2, "a push to somebody who is blocked");
 }
 
 #[test]
 fn a_webhook_that_fails_is_followed_by_a_refusal_in_time_and_its_question_is_over() {
     let user = User::named("u1");
-    let site = Site::start("push-fails", &user, &[]);
-    site.webhook.answers("503 Service Unavailable");
+    let (site, webhook) = start("push-fails", &user, &[]);
+    webhook.answers("503 Service Unavailable");
     let refused = site.remote_desktop("", 20);
     assert!(refused.is_some_and(|reply| reply.rejects()));
-    assert_eq!(answer(&site.webhook.question(0), "approve", None), 409);
+    assert_eq!(answer(&webhook.question(0), "approve", None), 409);
     site.reasons("delivery-failed");
     let unsigned = Radclient::new(&site.scratch, site.radmfa.server(), Signing::Unsigned);
     let bare = ["User-Name = \"u1\"".to_owned(), "Packet-Src-IP-Address = 127.0.0.2".to_owned()];
     assert_eq!(unsigned.try_send("auth", &bare, 1), None, "a bare name without a signature is no request");
-    assert_eq!(site.webhook.count(), 1);
+    assert_eq!(webhook.count(), 1);
 }
 
 /// NPS that has no policy for what comes from radmfa, and sends it back there, as it may: with every Proxy-State as it was.
@@ -446,7 +389,7 @@ fn a_request_that_nps_sends_back_is_refused_and_named() {
 fn an_armed_login_passes_once_and_nobody_is_ever_asked() {
     let user = User::named("u1");
     let armed = "name=armed,address=127.0.0.5,secret=testing123,profile=rd-gateway,primary=none,arm=120s";
-    let site = Site::start("push-armed", &user, &["--client", armed]);
+    let (site, webhook) = start("push-armed", &user, &["--client", armed]);
     let asks = || {
         let attributes = ["User-Name = \"u1\"".to_owned(), "Packet-Src-IP-Address = 127.0.0.5".to_owned()];
         site.gateway().try_send("auth", &attributes, 20).unwrap()
@@ -458,16 +401,16 @@ fn an_armed_login_passes_once_and_nobody_is_ever_asked() {
     assert!(asks().accepts());
     assert!(asks().rejects());
     site.reasons("armed-used");
-    assert_eq!(site.webhook.count(), 0, "somebody was asked");
+    assert_eq!(webhook.count(), 0, "somebody was asked");
 }
 
 #[test]
 fn attack_14_fifty_copies_and_the_same_again_from_other_ports_make_one_push_and_share_its_verdict() {
     let user = User::named("u1");
-    let site = Site::start("push-copies", &user, &[]);
+    let (site, webhook) = start("push-copies", &user, &[]);
     let mut first = Bare::new(site.radmfa.server());
     let request = first.send("198.51.100.7");
-    let question = site.webhook.question(0);
+    let question = webhook.question(0);
     for _ in 0..50 {
         first.socket.send(&request.bytes).unwrap();
     }
@@ -488,10 +431,10 @@ fn attack_14_fifty_copies_and_the_same_again_from_other_ports_make_one_push_and_
     for (gateway, request) in &again {
         assert_eq!(gateway.hear(request), Code::ACCESS_ACCEPT);
     }
-    assert_eq!(site.webhook.count(), 1);
+    assert_eq!(webhook.count(), 1);
     first.socket.send(&request.bytes).unwrap();
     assert_eq!(first.hear(&request), Code::ACCESS_ACCEPT, "the same reply again, and no other push");
-    assert_eq!(site.webhook.count(), 1);
+    assert_eq!(webhook.count(), 1);
     let accepted = site.reasons("phone-approved").iter().filter(|reason| *reason == "phone-approved").count();
     assert_eq!(accepted, 1, "one login");
 }

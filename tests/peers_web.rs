@@ -12,50 +12,41 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::caller::{Caller, FORM, fields, hidden};
+use support::http::Answer;
 use support::process::poll;
 use support::push_service::{Browser, PushService};
-use support::radclient::{Radclient, Reply, Signing};
+use support::radclient::{Radclient, Reply};
 use support::webhook::{Webhook, get, post, seconds_now};
-use support::{FreeRadius, Radmfa, Scratch, User, free_port};
+use support::{Ground, Radmfa, Scratch, Site, User, free_port};
 
-struct Site {
-    radmfa: Radmfa,
+/// A user with a password; the client is a VPN gateway that shows prompts.
+struct Web {
+    site: Site,
     portal: String,
-    store: String,
-    scratch: Scratch,
     user: User,
-    _primary: FreeRadius,
 }
 
-impl Site {
-    /// A user with a password; the client is a VPN gateway that shows prompts. `more` goes to the server.
-    fn start(scratch: Scratch, more: &[&str]) -> Site {
+impl Web {
+    /// `more` goes to the server.
+    fn start(scratch: Scratch, more: &[&str]) -> Web {
         let user = User::named("u1");
-        let primary = FreeRadius::primary(&scratch, std::slice::from_ref(&user));
-        let store = format!("sqlite:{}", scratch.join("radmfa.db").display());
-        Radmfa::run(&scratch, &["user", "add", "u1", "--store", &store]).expect_success("user add");
-        let server = primary.server();
-        let upstream = format!("name=up,type=radius,server={},secret={}", server.address(), server.secret);
+        let ground = Ground::new(scratch, std::slice::from_ref(&user));
+        ground.command(&["user", "add", "u1"]);
         let portal = format!("127.0.0.1:{}", free_port());
-        let mut arguments = vec!["--server-name", "mfa-a", "--store", &store, "--primary", &upstream];
-        arguments.extend(["--portal", &portal]);
-        arguments.extend(more);
-        let radmfa = Radmfa::serve(&scratch, &arguments);
-        Site { radmfa, portal, store, scratch, user, _primary: primary }
+        let site = ground.serve(&[&["--portal", &portal], more].concat());
+        Web { site, portal, user }
     }
 
     fn gateway(&self) -> Radclient<'_> {
-        Radclient::new(&self.scratch, self.radmfa.server(), Signing::Signed)
+        self.site.gateway()
     }
 
     fn command(&self, arguments: &[&str]) -> String {
-        let arguments = [arguments, &["--store", &self.store]].concat();
-        Radmfa::run(&self.scratch, &arguments).expect_success(&arguments.join(" ")).stdout
+        self.site.command(arguments)
     }
 
     /// Gives `u1` this browser as a device; its number.
@@ -94,28 +85,17 @@ impl Site {
     fn answer(&self, body: &Value) -> (u16, Value) {
         self.call("/device/api/answer", body)
     }
-
-    /// The reasons in the trail, newest first, waited for until one of them is `reason`.
-    fn reasons(&self, reason: &str) -> Vec<String> {
-        poll(reason, Duration::from_secs(20), || {
-            let printed = self.command(&["report", "auth", "--format", "json"]);
-            let rows: Vec<Value> = serde_json::from_str(&printed).unwrap();
-            let reasons: Vec<String> =
-                rows.iter().map(|row| row["reason"].as_str().unwrap().to_owned()).collect();
-            reasons.iter().any(|found| found == reason).then_some(reasons)
-        })
-    }
 }
 
 /// A site that pushes to browsers by `service` alone.
-fn web(name: &str) -> (Site, PushService) {
+fn by_service(name: &str) -> (Web, PushService) {
     let scratch = Scratch::new(name);
     let service = PushService::start(&scratch);
     let authority = scratch.join("push-ca.pem").display().to_string();
     let channel = format!(
         "name=web,kind=push,type=web,push-services=127.0.0.1,ca-file={authority},from=mailto:it@example.com"
     );
-    (Site::start(scratch, &["--channel", &channel]), service)
+    (Web::start(scratch, &["--channel", &channel]), service)
 }
 
 /// The number that the prompt shows.
@@ -127,10 +107,10 @@ fn shown(challenge: &Reply) -> String {
 
 #[test]
 fn a_push_tells_its_service_nothing_and_the_devices_key_alone_answers() {
-    let (site, service) = web("web-push");
+    let (web, service) = by_service("web-push");
     let (phone, tablet) = (Browser::new(&service, "phone"), Browser::new(&service, "tablet"));
-    let device = site.enrol(&phone, "phone");
-    let challenge = site.gateway().password("u1", &site.user.password);
+    let device = web.enrol(&phone, "phone");
+    let challenge = web.gateway().password("u1", &web.user.password);
     let number = shown(&challenge);
     let pushed = service.message(0);
     assert_eq!(pushed.path, "/push/phone");
@@ -142,7 +122,7 @@ fn a_push_tells_its_service_nothing_and_the_devices_key_alone_answers() {
     assert_eq!((&claims["aud"], &claims["sub"]), (&json!(service.origin()), &json!("mailto:it@example.com")));
     let expires = claims["exp"].as_u64().unwrap();
     assert!(expires > seconds_now() && expires <= seconds_now() + 24 * 3600, "{claims}");
-    let (_, about) = site.call_get("/device/api/about");
+    let (_, about) = web.call_get("/device/api/about");
     assert_eq!(about["key"], key.as_str(), "what browsers subscribe for is what signs");
     let told = phone.open(&pushed.body);
     let id = told["id"].as_str().unwrap();
@@ -150,7 +130,7 @@ fn a_push_tells_its_service_nothing_and_the_devices_key_alone_answers() {
 
     // The page asks for the rest. Whoever shows no good signature learns nothing.
     let now = seconds_now();
-    let (status, asked) = site.call("/device/api/questions", &phone.asks("u1", &device, now));
+    let (status, asked) = web.call("/device/api/questions", &phone.asks("u1", &device, now));
     assert_eq!(status, 200, "{asked}");
     let question = &asked["questions"][0];
     assert_eq!(
@@ -166,57 +146,53 @@ fn a_push_tells_its_service_nothing_and_the_devices_key_alone_answers() {
         phone.asks("u1", &device, now - 120),
         phone.asks("u1", &device, now + 120),
     ] {
-        let (status, said) = site.call("/device/api/questions", &other);
+        let (status, said) = web.call("/device/api/questions", &other);
         assert_eq!((status, said), (403, json!({ "error": "forbidden" })), "{other}");
     }
 
     // Forged, swapped and altered answers change nothing.
     let own = ("u1", device.as_str());
-    assert_eq!(site.answer(&tablet.answers(own, id, "approve", &number)).0, 403);
-    let second = site.enrol(&tablet, "tablet");
-    assert_eq!(
-        site.answer(&tablet.answers(("u1", &second), id, "approve", &number)).0,
-        403,
-        "another device"
-    );
+    assert_eq!(web.answer(&tablet.answers(own, id, "approve", &number)).0, 403);
+    let second = web.enrol(&tablet, "tablet");
+    assert_eq!(web.answer(&tablet.answers(("u1", &second), id, "approve", &number)).0, 403, "another device");
     let mut altered = phone.answers(own, id, "deny", "");
     altered["verdict"] = json!("approve");
     altered["number"] = json!(number);
-    assert_eq!(site.answer(&altered).0, 403);
-    assert_eq!(site.answer(&json!({ "id": id })).0, 400);
-    assert_eq!(site.answer(&phone.answers(own, &"0".repeat(32), "approve", &number)).0, 409);
+    assert_eq!(web.answer(&altered).0, 403);
+    assert_eq!(web.answer(&json!({ "id": id })).0, 400);
+    assert_eq!(web.answer(&phone.answers(own, &"0".repeat(32), "approve", &number)).0, 409);
 
     let right = phone.answers(own, id, "approve", &number);
-    assert_eq!(site.answer(&right).0, 204);
-    assert_eq!(site.answer(&right), (409, json!({ "error": "answer-late" })), "consumed once");
-    assert!(site.gateway().answer("u1", "", &challenge).accepts());
-    assert!(site.reasons("answer-late").contains(&"phone-approved".to_owned()));
-    let (_, asked) = site.call("/device/api/questions", &phone.asks("u1", &device, seconds_now()));
+    assert_eq!(web.answer(&right).0, 204);
+    assert_eq!(web.answer(&right), (409, json!({ "error": "answer-late" })), "consumed once");
+    assert!(web.gateway().answer("u1", "", &challenge).accepts());
+    assert!(web.site.reasons("answer-late").contains(&"phone-approved".to_owned()));
+    let (_, asked) = web.call("/device/api/questions", &phone.asks("u1", &device, seconds_now()));
     assert_eq!(asked["questions"], json!([]), "nothing is open any more");
 }
 
 #[test]
 fn a_device_that_was_taken_back_is_told_so_by_its_own_key_alone() {
-    let (site, service) = web("web-revoked");
+    let (web, service) = by_service("web-revoked");
     let phone = Browser::new(&service, "phone");
-    let device = site.enrol(&phone, "phone");
-    let challenge = site.gateway().password("u1", &site.user.password);
+    let device = web.enrol(&phone, "phone");
+    let challenge = web.gateway().password("u1", &web.user.password);
     let number = shown(&challenge);
     let told = phone.open(&service.message(0).body);
     let id = told["id"].as_str().unwrap();
-    site.command(&["device", "revoke", "u1", "phone"]);
+    web.command(&["device", "revoke", "u1", "phone"]);
     let inactive = (409, json!({ "error": "device-not-active" }));
-    assert_eq!(site.call("/device/api/questions", &phone.asks("u1", &device, seconds_now())), inactive);
-    assert_eq!(site.answer(&phone.answers(("u1", &device), id, "approve", &number)), inactive);
-    assert!(site.gateway().answer("u1", "", &challenge).rejects());
-    site.reasons("device-not-active");
+    assert_eq!(web.call("/device/api/questions", &phone.asks("u1", &device, seconds_now())), inactive);
+    assert_eq!(web.answer(&phone.answers(("u1", &device), id, "approve", &number)), inactive);
+    assert!(web.gateway().answer("u1", "", &challenge).rejects());
+    web.site.reasons("device-not-active");
     let stranger = Browser::new(&service, "stranger");
-    assert_eq!(site.call("/device/api/questions", &stranger.asks("u1", &device, seconds_now())).0, 403);
+    assert_eq!(web.call("/device/api/questions", &stranger.asks("u1", &device, seconds_now())).0, 403);
     // Enrolled anew it is another device.
-    let again = site.enrol(&phone, "phone");
+    let again = web.enrol(&phone, "phone");
     assert_ne!(again, device);
-    assert_eq!(site.call("/device/api/questions", &phone.asks("u1", &device, seconds_now())), inactive);
-    assert_eq!(site.call("/device/api/questions", &phone.asks("u1", &again, seconds_now())).0, 200);
+    assert_eq!(web.call("/device/api/questions", &phone.asks("u1", &device, seconds_now())), inactive);
+    assert_eq!(web.call("/device/api/questions", &phone.asks("u1", &again, seconds_now())).0, 200);
 }
 
 #[test]
@@ -256,69 +232,69 @@ fn a_good_device_is_answered_whatever_others_send_from_its_address() {
 
 #[test]
 fn a_browser_that_is_gone_is_taken_back_and_the_login_goes_on_with_the_next_device() {
-    let (site, service) = web("web-gone");
+    let (web, service) = by_service("web-gone");
     let (old, new) = (Browser::new(&service, "old"), Browser::new(&service, "new"));
-    site.enrol(&old, "old phone");
+    web.enrol(&old, "old phone");
     service.answers("410 Gone\r\n");
-    assert!(site.gateway().password("u1", &site.user.password).rejects(), "there is no other way");
+    assert!(web.gateway().password("u1", &web.user.password).rejects(), "there is no other way");
     assert_eq!(service.count(), 1);
     let listed = poll("the device is taken back", Duration::from_secs(20), || {
-        let listed = site.command(&["device", "list", "u1", "--all"]);
+        let listed = web.command(&["device", "list", "u1", "--all"]);
         listed.contains("revoked").then_some(listed)
     });
     assert!(listed.contains("old phone"), "{listed}");
-    site.reasons("device-revoked");
+    web.site.reasons("device-revoked");
     service.answers("201 Created\r\n");
-    let device = site.enrol(&new, "new phone");
-    let challenge = site.gateway().password("u1", &site.user.password);
+    let device = web.enrol(&new, "new phone");
+    let challenge = web.gateway().password("u1", &web.user.password);
     let pushed = service.message(1);
     assert_eq!(pushed.path, "/push/new");
     let told = new.open(&pushed.body);
     let answer = new.answers(("u1", &device), told["id"].as_str().unwrap(), "approve", &shown(&challenge));
-    assert_eq!(site.answer(&answer).0, 204);
-    assert!(site.gateway().answer("u1", "", &challenge).accepts());
+    assert_eq!(web.answer(&answer).0, 204);
+    assert!(web.gateway().answer("u1", "", &challenge).accepts());
 }
 
 #[test]
 fn a_service_that_wants_a_rest_gets_it_and_redirects_lead_nowhere() {
-    let (site, service) = web("web-rest");
+    let (web, service) = by_service("web-rest");
     let phone = Browser::new(&service, "phone");
-    site.enrol(&phone, "phone");
+    web.enrol(&phone, "phone");
     service.answers("429 Too Many Requests\r\nRetry-After: 300\r\n");
-    assert!(site.gateway().password("u1", &site.user.password).rejects());
-    assert!(site.gateway().password("u1", &site.user.password).rejects());
+    assert!(web.gateway().password("u1", &web.user.password).rejects());
+    assert!(web.gateway().password("u1", &web.user.password).rejects());
     assert_eq!(service.count(), 1, "it was asked again");
     assert!(
-        site.radmfa.process.log().contains("wants no pushes for another"),
+        web.site.radmfa.process.log().contains("wants no pushes for another"),
         "{}",
-        site.radmfa.process.log()
+        web.site.radmfa.process.log()
     );
-    assert!(site.command(&["device", "list", "u1"]).contains("active"));
+    assert!(web.command(&["device", "list", "u1"]).contains("active"));
     // That was said to one browser: whoever has another is pushed to by the same service.
     service.answers("201 Created\r\n");
-    site.enrol(&Browser::new(&service, "tablet"), "tablet");
-    shown(&site.gateway().password("u1", &site.user.password));
+    web.enrol(&Browser::new(&service, "tablet"), "tablet");
+    shown(&web.gateway().password("u1", &web.user.password));
     assert_eq!(service.message(1).path, "/push/tablet");
 
-    let (site, service) = web("web-redirect");
+    let (web, service) = by_service("web-redirect");
     let phone = Browser::new(&service, "phone");
-    site.enrol(&phone, "phone");
+    web.enrol(&phone, "phone");
     service.answers("307 Temporary Redirect\r\nLocation: https://127.0.0.1:1/\r\n");
-    assert!(site.gateway().password("u1", &site.user.password).rejects());
-    assert!(site.radmfa.process.log().contains("redirects are not followed"));
+    assert!(web.gateway().password("u1", &web.user.password).rejects());
+    assert!(web.site.radmfa.process.log().contains("redirects are not followed"));
 }
 
 #[test]
 fn the_key_that_signs_pushes_outlives_a_restart_and_is_nowhere_in_the_clear() {
-    let (site, service) = web("web-key");
-    let key = site.call_get("/device/api/about").1["key"].as_str().unwrap().to_owned();
-    let portal = site.portal.clone();
+    let (web, service) = by_service("web-key");
+    let key = web.call_get("/device/api/about").1["key"].as_str().unwrap().to_owned();
+    let portal = web.portal.clone();
     let channel = format!(
         "name=web,kind=push,type=web,push-services=127.0.0.1,ca-file={}",
-        site.scratch.join("push-ca.pem").display()
+        web.site.scratch.join("push-ca.pem").display()
     );
-    let (scratch, store) = (site.scratch, site.store);
-    drop(site.radmfa);
+    let Site { radmfa, store, scratch, .. } = web.site;
+    drop(radmfa);
     let arguments = ["--server-name", "mfa-a", "--store", &store, "--primary", "name=own,type=local"];
     let arguments = [&arguments[..], &["--portal", &portal, "--channel", &channel]].concat();
     let _radmfa = Radmfa::serve(&scratch, &arguments);
@@ -331,14 +307,14 @@ fn the_key_that_signs_pushes_outlives_a_restart_and_is_nowhere_in_the_clear() {
 fn ntfy_carries_buttons_that_are_good_once_and_no_name() {
     let ntfy = Webhook::start();
     let channel = format!("name=ntfy,kind=push,type=ntfy,url=http://{},token=tk_test", ntfy.address);
-    let site = Site::start(Scratch::new("ntfy"), &["--channel", &channel, "--push", "match=none"]);
-    let added = site.command(&["device", "add", "u1", "--channel", "ntfy"]);
+    let web = Web::start(Scratch::new("ntfy"), &["--channel", &channel, "--push", "match=none"]);
+    let added = web.command(&["device", "add", "u1", "--channel", "ntfy"]);
     let topic = added
         .split_whitespace()
         .find(|word| word.starts_with("radmfa-"))
         .unwrap_or_else(|| panic!("{added}"));
     assert_eq!(topic.len(), "radmfa-".len() + 32, "{added}");
-    let challenge = site.gateway().password("u1", &site.user.password);
+    let challenge = web.gateway().password("u1", &web.user.password);
     let message = ntfy.question(0);
     assert_eq!(message.header("authorization"), "Bearer tk_test");
     let body = message.json();
@@ -354,51 +330,19 @@ fn ntfy_carries_buttons_that_are_good_once_and_no_name() {
     assert_eq!(post(&button(0), &[], "").0, 204);
     assert_eq!(post(&button(0), &[], "").0, 409, "used up");
     assert_eq!(post(&button(1), &[], "").0, 409, "so is the other");
-    assert!(site.gateway().answer("u1", "", &challenge).accepts());
-    site.reasons("phone-approved");
+    assert!(web.gateway().answer("u1", "", &challenge).accepts());
+    web.site.reasons("phone-approved");
 }
 
-/// A browser's side of the enrolment's pages: its cookies, and the forms that it sends.
-struct Visitor<'a> {
-    site: &'a Site,
-    cookies: Vec<(String, String)>,
+/// Sends the form of `page`, with its token and `more`.
+fn submit(visitor: &mut Caller, page: &Answer, path: &str, more: &[(&str, &str)]) -> Answer {
+    let token = hidden(&page.body, "form-token").unwrap_or_else(|| panic!("{page:?}"));
+    visitor.visit("POST", path, &[FORM], &fields(&[&[("form-token", token.as_str())], more].concat()))
 }
 
-impl Visitor<'_> {
-    /// Status and body; cookies that are set are kept.
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let cookies: Vec<String> =
-            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let host = &self.site.portal;
-        let mut stream = TcpStream::connect(host).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\nCookie: {}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-            cookies.join("; "),
-            body.len(),
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        for line in head.lines().filter(|line| line.to_ascii_lowercase().starts_with("set-cookie: ")) {
-            let (name, value) = line[12..].split(';').next().unwrap().split_once('=').unwrap();
-            self.cookies.retain(|(known, _)| known != name);
-            self.cookies.push((name.to_owned(), value.to_owned()));
-        }
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    /// Sends the form of `page`, with its token.
-    fn submit(&mut self, page: &str, path: &str, more: &str) -> (u16, String) {
-        let token = value_after(page, "name=\"form-token\" value=\"");
-        self.ask("POST", path, &format!("form-token={token}{more}"))
-    }
-}
-
-fn value_after(page: &str, mark: &str) -> String {
-    let rest = page.split(mark).nth(1).unwrap_or_else(|| panic!("no {mark} in {page}"));
+/// What the page gives the phone to register with.
+fn secret_of(page: &Answer) -> String {
+    let rest = page.body.split("data-secret=\"").nth(1).unwrap_or_else(|| panic!("{page:?}"));
     rest.split('"').next().unwrap().to_owned()
 }
 
@@ -415,37 +359,37 @@ fn registration(phone: &Browser, secret: &str, endpoint: &str, signer: &Browser)
 
 #[test]
 fn an_offer_ends_with_a_block_or_a_newer_one_and_a_device_from_elsewhere_finishes_nothing() {
-    let (site, service) = web("web-offer");
+    let (web, service) = by_service("web-offer");
     let phone = Browser::new(&service, "phone");
-    let base = format!("http://{}", site.portal);
-    let said = site.command(&["user", "invite", "u1", "--url", &base]);
+    let base = format!("http://{}", web.portal);
+    let said = web.command(&["user", "invite", "u1", "--url", &base]);
     let link =
         said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
-    let mut visitor = Visitor { site: &site, cookies: Vec::new() };
-    let (_, page) = visitor.ask("GET", link, "");
-    assert_eq!(visitor.submit(&page, link, "").0, 303);
+    let mut visitor = Caller::new(1, &web.portal);
+    let page = visitor.visit("GET", link, &[], "");
+    assert_eq!(submit(&mut visitor, &page, link, &[]).status, 303);
     let mut offer = || {
-        let (_, page) = visitor.ask("GET", "/setup/phone", "");
-        (value_after(&page, "data-secret=\""), page)
+        let page = visitor.visit("GET", "/setup/phone", &[], "");
+        (secret_of(&page), page)
     };
     let (first, (second, page)) = (offer().0, offer());
     // A device that an admin added is none of this seat's.
-    let device = site.enrol(&Browser::new(&service, "another"), "another");
-    let (status, said) = visitor.submit(&page, "/setup/phone", &format!("&device={device}"));
-    assert_eq!(status, 303, "{said}");
-    assert!(visitor.ask("GET", link, "").0 == 200, "the link was not used");
+    let device = web.enrol(&Browser::new(&service, "another"), "another");
+    let said = submit(&mut visitor, &page, "/setup/phone", &[("device", &device)]);
+    assert_eq!(said.status, 303, "{said:?}");
+    assert_eq!(visitor.visit("GET", link, &[], "").status, 200, "the link was not used");
     let address = phone.address();
     let endpoint = address.split(' ').next().unwrap();
     let register =
-        |secret: &str| site.call("/device/api/register", &registration(&phone, secret, endpoint, &phone)).0;
+        |secret: &str| web.call("/device/api/register", &registration(&phone, secret, endpoint, &phone)).0;
     assert_eq!(register(&first), 403, "a newer one was made");
-    site.command(&["user", "block", "u1", "--for", "1h", "--reason", "test"]);
+    web.command(&["user", "block", "u1", "--for", "1h", "--reason", "test"]);
     assert_eq!(register(&second), 403, "blocked");
-    site.command(&["user", "unblock", "u1"]);
+    web.command(&["user", "unblock", "u1"]);
     assert_eq!(register(&second), 403, "it works once");
-    assert!(!site.command(&["device", "list", "u1"]).contains("my phone"));
-    let (_, page) = visitor.ask("GET", "/setup/phone", "");
-    assert_eq!(register(&value_after(&page, "data-secret=\"")), 200, "the invitation is as it was");
+    assert!(!web.command(&["device", "list", "u1"]).contains("my phone"));
+    let page = visitor.visit("GET", "/setup/phone", &[], "");
+    assert_eq!(register(&secret_of(&page)), 200, "the invitation is as it was");
 }
 
 #[test]
@@ -483,27 +427,27 @@ fn an_offer_ends_with_a_report_of_fraud_from_another_device() {
 
 #[test]
 fn an_invitation_makes_a_browser_a_device_once_and_its_key_has_to_sign_for_it() {
-    let (site, service) = web("web-enrol");
+    let (web, service) = by_service("web-enrol");
     let phone = Browser::new(&service, "phone");
-    let base = format!("http://{}", site.portal);
-    let said = site.command(&["user", "invite", "u1", "--url", &base]);
+    let base = format!("http://{}", web.portal);
+    let said = web.command(&["user", "invite", "u1", "--url", &base]);
     let link =
         said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
-    let mut visitor = Visitor { site: &site, cookies: Vec::new() };
-    let (status, page) = visitor.ask("GET", link, "");
-    assert_eq!(status, 200, "{page}");
-    assert_eq!(visitor.submit(&page, link, "").0, 303);
-    let (_, page) = visitor.ask("GET", "/setup", "");
-    assert!(page.contains("href=\"/setup/phone\""), "{page}");
-    let (status, page) = visitor.ask("GET", "/setup/phone", "");
-    assert_eq!(status, 200, "{page}");
-    let secret = value_after(&page, "data-secret=\"");
+    let mut visitor = Caller::new(1, &web.portal);
+    let page = visitor.visit("GET", link, &[], "");
+    assert_eq!(page.status, 200, "{page:?}");
+    assert_eq!(submit(&mut visitor, &page, link, &[]).status, 303);
+    let page = visitor.visit("GET", "/setup", &[], "");
+    assert!(page.body.contains("href=\"/setup/phone\""), "{page:?}");
+    let page = visitor.visit("GET", "/setup/phone", &[], "");
+    assert_eq!(page.status, 200, "{page:?}");
+    let secret = secret_of(&page);
 
     let registration =
         |secret: &str, endpoint: &str, signer: &Browser| registration(&phone, secret, endpoint, signer);
     let address = phone.address();
     let endpoint = address.split(' ').next().unwrap();
-    let register = |body: &Value| site.call("/device/api/register", body);
+    let register = |body: &Value| web.call("/device/api/register", body);
     let other = Browser::new(&service, "another");
     assert_eq!(register(&registration(&secret, endpoint, &other)).0, 403, "signed by another key");
     assert_eq!(register(&registration(&"0".repeat(32), endpoint, &phone)).0, 403, "a secret of nobody's");
@@ -516,20 +460,19 @@ fn an_invitation_makes_a_browser_a_device_once_and_its_key_has_to_sign_for_it() 
     assert_eq!(register(&registration(&secret, endpoint, &phone)).0, 403, "it works once");
     let device = said["device"].as_str().unwrap().to_owned();
 
-    assert_eq!(visitor.submit(&page, "/setup/phone", "&device=1").0, 303, "no device of this user's");
-    let (status, finished) = visitor.submit(&page, "/setup/phone", &format!("&device={device}"));
-    assert_eq!(status, 200, "{finished}");
-    assert!(finished.contains("class=\"codes\"") && finished.contains("href=\"/device\""), "{finished}");
-    assert_eq!(
-        Visitor { site: &site, cookies: Vec::new() }.ask("GET", link, "").0,
-        404,
-        "the link is used up"
-    );
+    let other = submit(&mut visitor, &page, "/setup/phone", &[("device", "1")]);
+    assert_eq!(other.status, 303, "no device of this user's");
+    let finished = submit(&mut visitor, &page, "/setup/phone", &[("device", &device)]);
+    assert_eq!(finished.status, 200, "{finished:?}");
+    let body = &finished.body;
+    assert!(body.contains("class=\"codes\"") && body.contains("href=\"/device\""), "{body}");
+    let again = Caller::new(1, &web.portal).send("GET", link, &[], "");
+    assert_eq!(again.status, 404, "the link is used up");
 
-    let challenge = site.gateway().password("u1", &site.user.password);
+    let challenge = web.gateway().password("u1", &web.user.password);
     let told = phone.open(&service.message(0).body);
     let answer = phone.answers(("u1", &device), told["id"].as_str().unwrap(), "approve", &shown(&challenge));
-    assert_eq!(site.answer(&answer).0, 204);
-    assert!(site.gateway().answer("u1", "", &challenge).accepts());
-    site.reasons("device-added");
+    assert_eq!(web.answer(&answer).0, 204);
+    assert!(web.gateway().answer("u1", "", &challenge).accepts());
+    web.site.reasons("device-added");
 }

@@ -61,7 +61,7 @@ pub use freeradius::FreeRadius;
 pub use process::Process;
 pub use radmfa::Radmfa;
 pub use scratch::Scratch;
-pub use site::Site;
+pub use site::{Ground, Site};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
