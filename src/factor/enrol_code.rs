@@ -5,70 +5,45 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
-
-use crate::base::crockford;
+use crate::base::crockford::Digits;
 use crate::base::secret::same;
-use crate::base::system::{Entropy, random};
+use crate::base::system::Entropy;
 
 /// Digits of a code, five bits each.
 pub const DIGITS: usize = 8;
 
 /// A code. Prints itself by [`fmt::Display`] alone.
 #[derive(Clone)]
-pub struct EnrolCode([u8; DIGITS]);
+pub struct EnrolCode(Digits<DIGITS>);
 
 impl EnrolCode {
     /// A new one.
     pub fn generate(entropy: &mut (impl Entropy + ?Sized)) -> EnrolCode {
-        let mut octets = random::<DIGITS>(entropy);
-        // 256 is a multiple of 32, so every digit is as likely as another.
-        for octet in &mut octets {
-            *octet = crockford::digit(*octet);
-        }
-        EnrolCode(octets)
+        EnrolCode(Digits::generate(entropy))
     }
 
     /// What somebody typed; `None` where it cannot be a code.
     #[must_use]
     pub fn parse(typed: &str) -> Option<EnrolCode> {
-        let mut code = EnrolCode([0; DIGITS]);
-        let mut places = code.0.iter_mut();
-        for octet in typed.bytes().filter(|octet| !matches!(octet, b'-' | b' ')) {
-            *places.next()? = crockford::meant(octet)?;
-        }
-        places.next().is_none().then_some(code)
+        Digits::parse(typed.as_bytes()).map(EnrolCode)
     }
 
     /// Whether they are the same. Takes the same time wherever they differ.
     #[must_use]
     pub fn is(&self, other: &EnrolCode) -> bool {
-        same(&self.0, &other.0)
+        same(self.0.octets(), other.0.octets())
     }
 }
 
 impl fmt::Display for EnrolCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        for (place, octet) in self.0.iter().enumerate() {
-            if place == DIGITS / 2 {
-                formatter.write_char('-')?;
-            }
-            formatter.write_char(char::from(*octet))?;
-        }
-        Ok(())
+        self.0.fmt(formatter)
     }
 }
 
 impl fmt::Debug for EnrolCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("EnrolCode(…)")
-    }
-}
-
-impl Drop for EnrolCode {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 

@@ -5,12 +5,10 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
-
 use super::keyed::KeyedHash;
-use crate::base::crockford;
+use crate::base::crockford::{Digits, is_space};
 use crate::base::secret::Secret;
-use crate::base::system::{Entropy, random};
+use crate::base::system::Entropy;
 
 /// Digits of a code, five bits each.
 pub const DIGITS: usize = 12;
@@ -19,34 +17,24 @@ pub const SET: usize = 10;
 
 /// A code.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RecoveryCode([u8; DIGITS]);
+pub struct RecoveryCode(Digits<DIGITS>);
 
 impl RecoveryCode {
     /// A new one.
     pub fn generate(entropy: &mut (impl Entropy + ?Sized)) -> RecoveryCode {
-        let mut octets = random::<DIGITS>(entropy);
-        // 256 is a multiple of 32, so every digit is as likely as another.
-        for octet in &mut octets {
-            *octet = crockford::digit(*octet);
-        }
-        RecoveryCode(octets)
+        RecoveryCode(Digits::generate(entropy))
     }
 
     /// What somebody typed; `None` where it cannot be a code.
     #[must_use]
     pub fn parse(typed: &[u8]) -> Option<RecoveryCode> {
-        let mut code = RecoveryCode([0; DIGITS]);
-        let mut places = code.0.iter_mut();
-        for octet in typed.iter().filter(|octet| !is_space(**octet)) {
-            *places.next()? = crockford::meant(*octet)?;
-        }
-        places.next().is_none().then_some(code)
+        Digits::parse(typed).map(RecoveryCode)
     }
 
     /// Its hash for the user with the store's number `owner`.
     #[must_use]
     pub fn hash(&self, key: &Secret, owner: i64) -> KeyedHash {
-        KeyedHash::of(key, owner, &self.0)
+        KeyedHash::of(key, owner, self.0.octets())
     }
 }
 
@@ -57,33 +45,15 @@ pub fn begins(typed: &[u8]) -> Option<usize> {
     digits.map(|(place, _)| place).nth(DIGITS - 1)
 }
 
-/// What stands between digits.
-fn is_space(octet: u8) -> bool {
-    matches!(octet, b'-' | b' ')
-}
-
 impl fmt::Display for RecoveryCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        for (place, octet) in self.0.iter().enumerate() {
-            if place > 0 && place % 4 == 0 {
-                formatter.write_char('-')?;
-            }
-            formatter.write_char(char::from(*octet))?;
-        }
-        Ok(())
+        self.0.fmt(formatter)
     }
 }
 
 impl fmt::Debug for RecoveryCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("RecoveryCode(…)")
-    }
-}
-
-impl Drop for RecoveryCode {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 
@@ -125,6 +95,6 @@ mod tests {
 
     #[test]
     fn a_code_does_not_print_by_accident() {
-        assert_eq!(format!("{:?}", RecoveryCode([b'0'; DIGITS])), "RecoveryCode(…)");
+        assert_eq!(format!("{:?}", RecoveryCode::parse(&[b'0'; DIGITS]).unwrap()), "RecoveryCode(…)");
     }
 }
