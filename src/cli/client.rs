@@ -8,6 +8,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, count, say};
 use super::store::{Missing, open};
+use super::value::label;
 use crate::base::name::Label;
 use crate::config::flags::StoreFlags;
 
@@ -41,10 +42,6 @@ enum Action {
         #[command(flatten)]
         store: StoreFlags,
     },
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|fault| fault.to_string())
 }
 
 impl Client {

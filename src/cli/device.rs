@@ -6,7 +6,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, note, say};
 use super::store::{Missing, entropy, open, said};
-use super::user::user_name;
+use super::value::{label, user_name};
 use crate::base::name::{Label, UserName};
 use crate::base::system::random;
 use crate::config::flags::StoreFlags;
@@ -249,8 +249,4 @@ fn status(device: &Known) -> String {
 
 fn public_key(text: &str) -> Result<[u8; 65], String> {
     device_key(text).ok_or_else(|| "takes a point of the curve P-256: base64url of 65 octets".to_owned())
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|fault| fault.to_string())
 }

@@ -32,6 +32,7 @@ mod store;
 mod token;
 mod trace;
 mod user;
+mod value;
 mod when;
 mod why;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, count, say};
 use super::store::{Missing, clock, open};
-use super::user::user_name;
+use super::value::user_name;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::config::flags::StoreFlags;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::output::{note, printable, say};
 use super::store::{machine, wrong};
-use super::user::user_name;
+use super::value::user_name;
 use crate::base::name::UserName;
 use crate::config;
 use crate::config::flags::ControlFlags;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Method, Proxy, Response, Url, redirect, retry};
+use reqwest::{Certificate, Client, ClientBuilder, Method, Proxy, Response, Url, redirect, retry};
 use zeroize::Zeroizing;
 
 use super::answer::{Condition, Pointer, reference};
@@ -129,6 +129,37 @@ pub fn fixed_url(template: &Template) -> Result<Url, UrlFault> {
     Ok(url)
 }
 
+/// What asks providers: it follows no redirect, asks nothing twice, and heeds no proxy but the one that it is told. `more` is done to it
+/// besides.
+pub(super) fn client(
+    proxy: Option<&str>,
+    ca_file: Option<&Path>,
+    timeout: Duration,
+    more: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<Client, Fault> {
+    trust::install();
+    let mut builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .user_agent(concat!("radmfa/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(timeout)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .no_proxy();
+    if let Some(proxy) = proxy {
+        let proxy =
+            Proxy::all(proxy).map_err(|_| Fault::new("proxy: takes a URL", "such as http://proxy:3128"))?;
+        builder = builder.proxy(proxy);
+    }
+    if let Some(path) = ca_file {
+        builder = builder.tls_certs_only(authorities(path)?);
+    }
+    more(builder).build().map_err(|fault| {
+        let hint = "install the system's certification authorities (ca-certificates), or name them: ca-file";
+        Fault::new(format!("TLS cannot be set up: {}", chain(&fault)), hint)
+    })
+}
+
 /// One provider, ready to be asked.
 pub(super) struct Http {
     settings: Settings,
@@ -146,31 +177,11 @@ impl fmt::Debug for Http {
 impl Http {
     pub(super) fn open(settings: Settings, timeout: Duration) -> Result<Http, Fault> {
         let fixed = fixed_url(&settings.url).map_err(|fault| Fault::new(format!("url: {fault}"), ""))?;
-        trust::install();
-        let mut builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .user_agent(concat!("radmfa/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(timeout)
-            .pool_max_idle_per_host(4)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .no_proxy();
-        if let Some(proxy) = &settings.proxy {
-            let proxy = Proxy::all(proxy)
-                .map_err(|_| Fault::new("proxy: takes a URL", "such as http://proxy:3128"))?;
-            builder = builder.proxy(proxy);
-        }
-        if let Some(path) = &settings.ca_file {
-            builder = builder.tls_certs_only(authorities(path)?);
-        } else if fixed.scheme() == "http" {
-            // Nothing of the system's is needed, and a machine may have none.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|fault| {
-            let hint =
-                "install the system's certification authorities (ca-certificates), or name them: ca-file";
-            Fault::new(format!("TLS cannot be set up: {}", chain(&fault)), hint)
+        // Nothing of the system's is needed for plain HTTP, and a machine may have none.
+        let plain = settings.ca_file.is_none() && fixed.scheme() == "http";
+        let client = client(settings.proxy.as_deref(), settings.ca_file.as_deref(), timeout, |builder| {
+            let builder = builder.pool_max_idle_per_host(4);
+            if plain { builder.tls_certs_only([]) } else { builder }
         })?;
         Ok(Http { settings, client, fixed, timeout })
     }

@@ -4,12 +4,36 @@
 use std::collections::BTreeMap;
 
 use super::chain::{self, Mac};
+use super::keyring::Keyring;
 use super::packed;
 use super::trail::{Break, Checkpoint};
 use crate::engine::reason::Reason;
 
-/// Checkpoints by the number of rows that they count.
-pub(super) type Expected = BTreeMap<u64, Vec<Checkpoint>>;
+/// What a chain has to agree with: checkpoints by the number of rows that they count.
+#[derive(Default)]
+pub(super) struct Expected {
+    checkpoints: BTreeMap<u64, Vec<Checkpoint>>,
+    /// The first that the store keeps and somebody else made.
+    pub(super) forged: Option<Break>,
+}
+
+impl Expected {
+    /// Of a checkpoint that somebody holds who is believed.
+    pub(super) fn add(&mut self, checkpoint: Checkpoint) {
+        self.checkpoints.entry(checkpoint.count).or_default().push(checkpoint);
+    }
+
+    /// Of one that the store keeps, where nobody but the store could have made it.
+    pub(super) fn add_kept(&mut self, checkpoint: Checkpoint, key: &Keyring) {
+        let count = checkpoint.count;
+        if checkpoint.is_ours(key) {
+            self.add(checkpoint);
+        } else {
+            let what = "a checkpoint that the store keeps of it is forged".to_owned();
+            self.forged.get_or_insert(Break { sequence: count, what });
+        }
+    }
+}
 
 /// How often it is said how far it is.
 pub(super) const REPORT: u64 = 10_000;
@@ -22,7 +46,7 @@ pub(super) struct Walk {
     /// The first row that names nobody since one said that somebody was erased.
     unsaid: Option<u64>,
     pub(super) agreed: u64,
-    expected: Expected,
+    expected: BTreeMap<u64, Vec<Checkpoint>>,
 }
 
 /// What stands in a row's columns; `None` for what is not even octets.
@@ -46,7 +70,7 @@ impl Walk {
     /// A walk from the row after `sequence`, which is linked to `mac`.
     pub(super) fn new(sequence: u64, mac: Mac, mut expected: Expected) -> Walk {
         // What is counted by checkpoints before the anchor cannot be seen any more.
-        let expected = expected.split_off(&sequence);
+        let expected = expected.checkpoints.split_off(&sequence);
         Walk { sequence, mac, erased: 0, unsaid: None, agreed: 0, expected }
     }
 

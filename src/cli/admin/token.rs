@@ -10,7 +10,7 @@ use crate::base::name::Label;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing, note, say};
 use crate::cli::store::{Missing, clock, entropy, open_because};
-use crate::cli::user::block::span;
+use crate::cli::value::{label, span};
 use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 use crate::engine::role::Role;
@@ -95,8 +95,4 @@ impl Token {
             }
         }
     }
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|fault| fault.to_string())
 }

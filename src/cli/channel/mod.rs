@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::output::{FormatFlag, Listing};
 use super::store::{clock, entropy, machine, warn, wrong};
-use crate::base::name::Label;
 use crate::base::system::random;
 use crate::config::flags::ServeFlags;
 use crate::config::{self, Effective};
@@ -100,8 +99,4 @@ pub(crate) fn open(effective: &Effective) -> anyhow::Result<Opened> {
         if fault.hint.is_empty() { failure.into() } else { failure.hint(fault.hint).into() }
     });
     channels.map(Opened)
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|fault| fault.to_string())
 }

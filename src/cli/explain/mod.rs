@@ -10,7 +10,7 @@ mod walk;
 use super::failure::Failure;
 use super::output::{Format, note, printable};
 use super::store::{Missing, clock, entropy, machine, open, said, wrong};
-use super::user::{group_name, user_name};
+use super::value::{group_name, user_name};
 use crate::base::name::{GroupName, Label, UserName};
 use crate::base::time::UnixTime;
 use crate::config::flags::ServeFlags;

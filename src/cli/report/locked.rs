@@ -10,7 +10,7 @@ use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing};
 use crate::cli::store::{Missing, clock, open, said};
-use crate::cli::user::user_name;
+use crate::cli::value::user_name;
 use crate::cli::when::moment;
 use crate::config::flags::StoreFlags;
 use crate::server::hindrance::{Hindrance, account, hindrances};

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::output::FormatFlag;
 use super::progress::bar;
-use super::user::user_name;
+use super::value::user_name;
 use super::when::moment;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;

@@ -9,7 +9,7 @@ use crate::base::time::UnixTime;
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing};
 use crate::cli::store::{Missing, clock, open};
-use crate::cli::user::user_name;
+use crate::cli::value::user_name;
 use crate::config::flags::StoreFlags;
 use crate::store::admin::{TokenDetails, TokenFilter};
 

@@ -15,7 +15,7 @@ use crate::cli::input;
 use crate::cli::new_file::NewFile;
 use crate::cli::output::{count, say};
 use crate::cli::store::{Missing, entropy, open};
-use crate::cli::user::user_name;
+use crate::cli::value::user_name;
 use crate::config::flags::StoreFlags;
 use crate::factor::described::Described;
 use crate::factor::oath::Drift;

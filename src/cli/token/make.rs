@@ -15,7 +15,7 @@ use crate::base::system::{Entropy, random};
 use crate::cli::failure::Failure;
 use crate::cli::output::{printable, say};
 use crate::cli::store::{Missing, entropy, open};
-use crate::cli::user::user_name;
+use crate::cli::value::user_name;
 use crate::config::flags::StoreFlags;
 use crate::engine::record::LoginId;
 use crate::factor::oath::{Algorithm, COUNTER_MAX, Digits, Moving, Parameters};

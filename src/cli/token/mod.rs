@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::{FormatFlag, Listing, printable, say};
 use super::store::{Missing, open};
-use super::user::user_name;
+use super::value::user_name;
 use super::why::Why;
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
@@ -146,20 +146,10 @@ impl Token {
     }
 }
 
-const COLUMNS: [&str; 10] = [
-    "serial",
-    "user",
-    "enabled",
-    "type",
-    "algorithm",
-    "digits",
-    "interval",
-    "counter",
-    "last-used",
-    "created",
-];
+/// What tokens are listed with.
+const COLUMNS: &[&str] = ALL_COLUMNS.split_at(10).0;
 /// The same, and what only one token is shown with.
-const ALL_COLUMNS: [&str; 16] = [
+const ALL_COLUMNS: &[&str] = &[
     "serial",
     "user",
     "enabled",
@@ -179,7 +169,7 @@ const ALL_COLUMNS: [&str; 16] = [
 ];
 
 fn list(tokens: &[TokenDetails]) -> Listing {
-    let mut listing = Listing::new(&COLUMNS);
+    let mut listing = Listing::new(COLUMNS);
     for token in tokens {
         listing.row(cells(token));
     }
@@ -188,7 +178,7 @@ fn list(tokens: &[TokenDetails]) -> Listing {
 
 /// One token with all that is known of it.
 fn show(token: &TokenDetails) -> Listing {
-    let mut listing = Listing::new(&ALL_COLUMNS);
+    let mut listing = Listing::new(ALL_COLUMNS);
     let fields = &token.fields;
     let more = [
         json!(token.drift.map(|drift| drift.to_string())),

@@ -8,6 +8,7 @@ use crate::base::secret::Secret;
 use crate::cli::failure::Failure;
 use crate::cli::output::{note, printable, say};
 use crate::cli::store::said;
+use crate::cli::value::label;
 use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 use crate::engine::reason::Reason;
@@ -32,10 +33,6 @@ pub(crate) struct Verify {
     why: Why,
     #[command(flatten)]
     store: StoreFlags,
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|fault| fault.to_string())
 }
 
 /// How far from the window a wrong code is looked for, to tell a clock that is off from a wrong token: steps.

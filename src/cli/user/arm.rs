@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::user_name;
 use crate::base::name::{Label, UserName};
 use crate::cli::failure::Failure;
 use crate::cli::output::{note, say};
 use crate::cli::store::{clock, said};
+use crate::cli::value::{label, user_name};
 use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 use crate::engine::arming::ArmedBy;
@@ -58,8 +58,4 @@ impl Arm {
         }
         Ok(())
     }
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|fault| fault.to_string())
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::user_name;
 use crate::base::name::UserName;
 use crate::cli::failure::Failure;
 use crate::cli::output::say;
 use crate::cli::store::{Missing, clock, open};
-use crate::config;
+use crate::cli::value::{span, user_name};
 use crate::config::flags::StoreFlags;
 use crate::store::user_act::UserAct;
 
@@ -55,9 +54,4 @@ impl Unblock {
         open(&self.store, Missing::Refuse)?.act_for(&self.name, &act).map_err(Failure::from)?;
         Ok(say(format!("user {} is not blocked any more", self.name))?)
     }
-}
-
-/// A time on the command line.
-pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    config::span(text).ok_or_else(|| "takes a number with a unit, such as 300s, 12h or 90d".to_owned())
 }

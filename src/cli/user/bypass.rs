@@ -6,12 +6,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::block::span;
-use super::user_name;
 use crate::base::name::{Label, UserName};
 use crate::cli::failure::Failure;
 use crate::cli::output::{FormatFlag, Listing, note, say};
 use crate::cli::store::{clock, said};
+use crate::cli::value::{label, span, user_name};
 use crate::cli::why::{Why, why};
 use crate::config::flags::StoreFlags;
 use crate::server::hindrance::{account, hindrances};
@@ -106,10 +105,6 @@ fn listing(admin: &mut dyn Admin, name: &UserName) -> anyhow::Result<Listing> {
         ]);
     }
     Ok(listing)
-}
-
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|fault| fault.to_string())
 }
 
 /// An address or a block without stray bits.

@@ -1,9 +1,8 @@
 //! The groups that a user is in, as flags of `radmfa user set` and in lists.
 
 use crate::base::name::GroupName;
+use crate::cli::value::group_name;
 use crate::store::admin::{AdminFault, UserFields};
-
-use super::group_name;
 
 /// The groups that rules go by.
 #[derive(Debug, clap::Args)]

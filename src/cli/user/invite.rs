@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::block::span;
-use super::user_name;
 use crate::base::name::UserName;
 use crate::base::phone::redact;
 use crate::base::secret::Secret;
@@ -16,6 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{note, say};
 use crate::cli::store::{clock, entropy, machine, said};
 use crate::cli::token::make::show;
+use crate::cli::value::{span, user_name};
 use crate::cli::why::Why;
 use crate::config::flags::StoreFlags;
 use crate::config::{self, Effective};

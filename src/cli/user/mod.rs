@@ -17,6 +17,7 @@ use std::sync::Arc;
 use clap::{ArgAction, Subcommand, ValueHint};
 use serde_json::{Value, json};
 
+use super::value::{group_name, user_name};
 use crate::base::name::{GroupName, UserName};
 use crate::base::secret::Secret;
 use crate::cli::output::{FormatFlag, Listing, printable, say};
@@ -195,16 +196,6 @@ fn language(text: &str) -> Result<String, String> {
 
 fn method(text: &str) -> Result<String, String> {
     if text.is_empty() { Ok(String::new()) } else { people::method(text) }
-}
-
-/// A group's name on the command line.
-pub(crate) fn group_name(text: &str) -> Result<GroupName, String> {
-    GroupName::canonical(text.as_bytes()).map_err(|fault| fault.to_string())
-}
-
-/// A user name on the command line.
-pub(crate) fn user_name(text: &str) -> Result<UserName, String> {
-    UserName::canonical(text.as_bytes()).map_err(|fault| fault.to_string())
 }
 
 impl User {

@@ -1,12 +1,12 @@
 //! `radmfa user recovery`: codes to be kept on paper, each good once in place of a token's code.
 
-use super::user_name;
 use crate::base::name::UserName;
 use crate::base::system::{Entropy, random};
 use crate::cli::channel;
 use crate::cli::failure::Failure;
 use crate::cli::output::{note, say};
 use crate::cli::store::{Missing, entropy, machine, open, said};
+use crate::cli::value::user_name;
 use crate::config::flags::StoreFlags;
 use crate::config::{self, Effective};
 use crate::engine::delivery::{Delivery, DeliveryId, Kind, Message, Notice, Sent};

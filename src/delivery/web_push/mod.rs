@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use p256::SecretKey;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Proxy, StatusCode, Url, redirect, retry};
+use reqwest::{Client, StatusCode, Url};
 
-use super::http::{authorities, chain, place, read};
+use super::http::{client, place, read};
 use super::order::{Handed, Order, Refusal, one_line};
-use super::{Fault, Gone, Means, trust};
+use super::{Fault, Gone, Means};
 use crate::base::system::{Entropy, random};
 use crate::base::time::UnixTime;
 use crate::engine::asking::Question;
@@ -59,29 +59,9 @@ pub(super) struct WebPush {
 
 impl WebPush {
     pub(super) fn open(settings: &Settings, timeout: Duration, means: &Means) -> Result<WebPush, Fault> {
-        trust::install();
-        let mut builder = Client::builder()
-            .https_only(true)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .user_agent(concat!("radmfa/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(timeout)
-            .dns_resolver(Arc::new(Resolver(settings.places.clone())))
-            .pool_idle_timeout(Duration::from_secs(30))
-            .no_proxy();
-        if let Some(proxy) = &settings.proxy {
-            let proxy = Proxy::all(proxy)
-                .map_err(|_| Fault::new("proxy: takes a URL", "such as http://proxy:3128"))?;
-            builder = builder.proxy(proxy);
-        }
-        if let Some(path) = &settings.ca_file {
-            builder = builder.tls_certs_only(authorities(path)?);
-        }
-        let client = builder.build().map_err(|fault| {
-            let hint =
-                "install the system's certification authorities (ca-certificates), or name them: ca-file";
-            Fault::new(format!("TLS cannot be set up: {}", chain(&fault)), hint)
+        let places = Arc::new(Resolver(settings.places.clone()));
+        let client = client(settings.proxy.as_deref(), settings.ca_file.as_deref(), timeout, |builder| {
+            builder.https_only(true).dns_resolver(places)
         })?;
         Ok(WebPush {
             places: settings.places.clone(),

@@ -233,9 +233,10 @@ pub(super) fn verify(
             verified.pruned = verified.pruned.max(Some(anchor.time));
         }
         verified.chains += u64::from(head > 0);
-        let (mut expected, forged) = kept(tx, key, chain)?;
+        let mut expected = kept(tx, key, chain)?;
+        let forged = expected.forged.take();
         for other in others.iter().filter(|other| int(other.count) / CHAIN_ROWS == chain) {
-            expected.entry(other.count).or_default().push(other.clone());
+            expected.add(other.clone());
         }
         let mut walk = Walk::new(from, mac, expected);
         let mut broken = walk.compare();
@@ -296,25 +297,20 @@ impl Erasures {
     }
 }
 
-/// A chain's own checkpoints; those that nobody but the store could have made, and the first that somebody else did.
-fn kept(tx: &Tx<'_>, key: &Keyring, chain: i64) -> Result<(Expected, Option<Break>), Trouble> {
+/// The checkpoints that the store keeps of a chain.
+fn kept(tx: &Tx<'_>, key: &Keyring, chain: i64) -> Result<Expected, Trouble> {
     let sql =
         "SELECT number, time, head, sign FROM checkpoint WHERE number >= $1 AND number < $2 ORDER BY number";
-    let (mut expected, mut forged) = (Expected::new(), None);
+    let mut expected = Expected::default();
     for row in tx.rows(sql, &[&(chain * CHAIN_ROWS), &((chain + 1) * CHAIN_ROWS)])? {
         let count = nat(row.try_get(0)?);
         let mac = |column| -> Result<Mac, Trouble> {
             Ok(row.try_get::<_, &[u8]>(column)?.try_into().unwrap_or(GENESIS))
         };
-        let checkpoint = Checkpoint::kept(count, UnixTime(nat(row.try_get(1)?)), mac(2)?, mac(3)?);
-        if checkpoint.is_ours(key) {
-            expected.entry(count).or_default().push(checkpoint);
-        } else {
-            let what = "a checkpoint that the store keeps of it is forged".to_owned();
-            forged.get_or_insert(Break { sequence: count, what });
-        }
+        let time = UnixTime(nat(row.try_get(1)?));
+        expected.add_kept(Checkpoint::kept(count, time, mac(2)?, mac(3)?), key);
     }
-    Ok((expected, forged))
+    Ok(expected)
 }
 
 fn walk_rows(

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::admin::{SqliteAdmin, Trouble};
 use super::people;
@@ -27,7 +27,7 @@ use crate::store::keyring::Keyring;
 use crate::store::seal::Purpose;
 
 /// How long a chunk may take, its commit included: the write lock is held for so long.
-pub(super) const CHUNK: Duration = Duration::from_millis(4);
+const CHUNK: Duration = Duration::from_millis(4);
 /// How long the lock is left free between chunks; a waiting writer tries every 0.2 ms.
 pub(super) const GAP: Duration = Duration::from_micros(300);
 /// An importer without a sign of life for so long is taken for dead.
@@ -121,10 +121,7 @@ fn write(
         let now = admin.clock.unix();
         let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let began = admin.clock.mono();
-        let beat = "UPDATE batch SET beat = ?2 WHERE id = ?1 AND NOT doomed";
-        if transaction.prepare_cached(beat)?.execute([batch, int(now.0)])? == 0 {
-            return Err(taken_for_dead());
-        }
+        beat(&transaction, batch, now)?;
         let mut first = None;
         for (token, sealed) in &chunk {
             let user = match &token.user {
@@ -148,19 +145,34 @@ fn write(
             restore_steps(&transaction, first, None)?;
         }
         transaction.commit()?;
-        let took = admin.clock.mono().since(began);
+        size = next_size(size, admin.clock.mono().since(began));
         done += chunk.len();
-        if took > CHUNK {
-            size = (size * 3 / 4).max(8);
-        } else if took < CHUNK * 3 / 4 {
-            size = (size + size / 4).min(STEP);
-        }
         if !progress(settled + done) {
             return Ok(false);
         }
         std::thread::sleep(GAP);
     }
     Ok(true)
+}
+
+/// Says, in the transaction that goes on with it, that an import lives.
+pub(super) fn beat(transaction: &Transaction<'_>, batch: i64, now: UnixTime) -> Result<(), Trouble> {
+    let sql = "UPDATE batch SET beat = ?2 WHERE id = ?1 AND NOT doomed";
+    match transaction.prepare_cached(sql)?.execute([batch, int(now.0)])? {
+        0 => Err(taken_for_dead()),
+        _ => Ok(()),
+    }
+}
+
+/// How many rows go into the next transaction, after `size` of them held the lock for so long.
+pub(super) fn next_size(size: usize, took: Duration) -> usize {
+    if took > CHUNK {
+        (size * 3 / 4).max(8)
+    } else if took < CHUNK * 3 / 4 {
+        (size + size / 4).min(STEP)
+    } else {
+        size
+    }
 }
 
 /// Shows the batch, in one small transaction, synced, and with it the row of `act`.
@@ -345,7 +357,7 @@ pub(super) fn taken(error: rusqlite::Error, what: &str) -> Trouble {
     Trouble::Sql(error)
 }
 
-pub(super) fn taken_for_dead() -> Trouble {
+fn taken_for_dead() -> Trouble {
     let what = "the import stood still for so long that it was taken for dead; nothing was changed";
     Trouble::Fault(AdminFault::Invalid(what.to_owned()))
 }

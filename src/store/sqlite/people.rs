@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::admin::{SqliteAdmin, Trouble};
-use super::import::{CHUNK, GAP, STEP, activate, begin, doom, still_there, sweep, taken, taken_for_dead};
-use super::rows::int;
+use super::import::{GAP, STEP, activate, beat, begin, doom, next_size, still_there, sweep, taken};
 use super::tables::{insert_user, log_change, user_fields, user_id};
 use crate::base::name::UserName;
 use crate::engine::reason::Reason;
@@ -117,10 +116,7 @@ fn write(
         let now = admin.clock.unix();
         let transaction = admin.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let began = admin.clock.mono();
-        let beat = "UPDATE batch SET beat = ?2 WHERE id = ?1 AND NOT doomed";
-        if transaction.prepare_cached(beat)?.execute([batch, int(now.0)])? == 0 {
-            return Err(taken_for_dead());
-        }
+        beat(&transaction, batch, now)?;
         for (row, known) in plan.fresh.iter().skip(done).take(size) {
             let Some(said) = rows.get(*row) else { continue };
             match known {
@@ -140,13 +136,8 @@ fn write(
             }
         }
         transaction.commit()?;
-        let took = admin.clock.mono().since(began);
         done = (done + size).min(plan.fresh.len());
-        if took > CHUNK {
-            size = (size * 3 / 4).max(8);
-        } else if took < CHUNK * 3 / 4 {
-            size = (size + size / 4).min(STEP);
-        }
+        size = next_size(size, admin.clock.mono().since(began));
         if !progress(settled + done) {
             return Ok(false);
         }

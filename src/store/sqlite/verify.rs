@@ -31,9 +31,10 @@ pub(super) fn run(
         }
         verified.pruned = Some(anchor.time);
     }
-    let (mut expected, forged) = kept(&transaction, key)?;
+    let mut expected = kept(&transaction, key)?;
+    let forged = expected.forged.take();
     for other in others {
-        expected.entry(other.count).or_default().push(other.clone());
+        expected.add(other.clone());
     }
     let (from, mac) = start(anchor.as_ref());
     let mut walk = Walk::new(from, mac, expected);
@@ -58,24 +59,18 @@ pub(super) fn run(
     Ok(verified)
 }
 
-/// The store's own checkpoints; those that nobody but it could have made, and the first that somebody else did.
-fn kept(connection: &Connection, key: &Keyring) -> rusqlite::Result<(Expected, Option<Break>)> {
+/// The checkpoints that the store keeps.
+fn kept(connection: &Connection, key: &Keyring) -> rusqlite::Result<Expected> {
     let mut statement =
         connection.prepare("SELECT seq, time, head, sign FROM checkpoint WHERE chain = ?1 ORDER BY seq")?;
     let mut rows = statement.query([CHAIN])?;
-    let (mut expected, mut forged) = (Expected::new(), None);
+    let mut expected = Expected::default();
     while let Some(row) = rows.next()? {
         let count = nat(row.get(0)?);
         let time = UnixTime(nat(row.get(1)?));
-        let checkpoint = Checkpoint::kept(count, time, rows::mac(row, 2)?, rows::mac(row, 3)?);
-        if checkpoint.is_ours(key) {
-            expected.entry(count).or_default().push(checkpoint);
-        } else {
-            let what = "a checkpoint that the store keeps of it is forged".to_owned();
-            forged.get_or_insert(Break { sequence: count, what });
-        }
+        expected.add_kept(Checkpoint::kept(count, time, rows::mac(row, 2)?, rows::mac(row, 3)?), key);
     }
-    Ok((expected, forged))
+    Ok(expected)
 }
 
 fn rows(

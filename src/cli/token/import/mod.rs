@@ -15,7 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::new_file::NewFile;
 use crate::cli::output::{count, grouped, note, progress_bar, say};
 use crate::cli::store::{Missing, clock, open};
-use crate::cli::user::user_name;
+use crate::cli::value::user_name;
 use crate::config::flags::StoreFlags;
 use crate::store::admin::{Admin, ImportReport, NewToken};
 
