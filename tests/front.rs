@@ -25,7 +25,7 @@ use radmfa::config::{self, Machine};
 use radmfa::dictionary::Dictionary;
 use radmfa::engine::record::LoginId;
 use radmfa::server::front::{Accepted, Door, Front, Knock, Question, Said};
-use radmfa::server::record::{Format, Journal};
+use radmfa::server::journal::{Format, Journal};
 use radmfa::server::system::{SystemClock, SystemEntropy};
 use radmfa::server::{Parts, Server, sink};
 use radmfa::store::{self, Place};

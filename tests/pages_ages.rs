@@ -23,7 +23,7 @@ use radmfa::config::{self, Machine};
 use radmfa::dictionary::Dictionary;
 use radmfa::portal::desk::Desk;
 use radmfa::portal::{Means, Portal};
-use radmfa::server::record::{Format, Journal};
+use radmfa::server::journal::{Format, Journal};
 use radmfa::server::system::{SystemClock, SystemEntropy};
 use radmfa::server::{Parts, Server, sink};
 use radmfa::store::{self, Place};

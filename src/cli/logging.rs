@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::base::system::Clock;
 use crate::base::text::escape;
 use crate::config::{LogFormat, LogLevel, Warning};
-use crate::server::record::{Format, Journal, word_of};
+use crate::server::journal::{Format, Journal, word_of};
 use crate::server::sink::{self, Flusher};
 use crate::server::system::SystemClock;
 

@@ -17,7 +17,7 @@ use crate::portal::metrics::Metrics;
 use crate::portal::{self, Portal};
 use crate::primary::Kinds;
 use crate::primary::settings::Kind;
-use crate::server::record::Journal;
+use crate::server::journal::Journal;
 use crate::server::settings::{Client, MessageAuthenticator};
 use crate::server::system::SystemClock;
 use crate::server::{Parts, Server};

@@ -6,13 +6,13 @@
 //! starts them on free ports of 127.0.0.1 and says what they answered.
 //!
 //! Where a test stands:
-//! ``text
+//! ```text
 //! radclient │ pyrad │ openconnect → ocserv │ openvpn │ pamtester → pam_radius      the gateway
 //!                     │
 //!                  Radmfa          a Site starts this and what is below it
 //!                     │
 //!          FreeRadius::primary     the first factor
-//! ``
+//! ```
 //! Invariants: every process that a test starts is ended when its guard is dropped, and no other; every wait has
 //! a deadline, and its failure shows what the peer printed; a program that is missing fails the test by name
 //! (`tests/run` installs them); nothing is written outside the scratch directory but one PAM service file, which

@@ -1,4 +1,4 @@
-//! Mails to a mail server of the test, in the clear; `tests/peers_mail.rs` has a real one with TLS.
+//! Mails to a mail server of the test, in the clear; `tests/peers_channels.rs` has a real one with TLS.
 
 use std::io::{BufRead, BufReader};
 

@@ -1,5 +1,9 @@
-use proptest::prelude::*;
+//! Parked logins written and read back, and what of them is refused.
+
+use std::sync::Arc;
 use std::time::Duration;
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::base::messages::Language;
@@ -12,7 +16,6 @@ use crate::engine::rule::{GroupAttributes, Rule, RuleSet, Subject};
 use crate::engine::sending::CodeKeys;
 use crate::factor::keyed::KeyedHash;
 use crate::wire::{AttributeId, Attributes, HideKind, Integrity, number};
-use std::sync::Arc;
 
 const MONO: Tick = Tick(1 << 40);
 
