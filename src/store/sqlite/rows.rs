@@ -32,6 +32,24 @@ macro_rules! visible {
 }
 pub(super) use visible;
 
+/// The columns that [`seat_of`] reads, and behind them the name, up to the condition.
+macro_rules! user_columns {
+    () => {
+        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
+             display_name, first_name, last_name, mail, phone, language, method, special, name
+         FROM user LEFT JOIN user_state ON user_state.user = user.id "
+    };
+}
+
+/// A user's tokens, as [`held_of`] reads them.
+const TOKENS_OF: &str = concat!(
+    "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step,
+         coalesce(drift, drift_said), expires, starts
+     FROM token LEFT JOIN token_state ON token_state.token = token.id WHERE user = ?1 AND ",
+    visible!("batch"),
+    " ORDER BY token.id"
+);
+
 /// The statement that [`append`] runs, to be asked for once in a transaction.
 pub(super) fn appender(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
     connection.prepare_cached("INSERT INTO event (chain, seq, body, person, mac) VALUES (1, ?1, ?2, ?3, ?4)")
@@ -78,21 +96,11 @@ pub(super) fn odd(column: usize) -> rusqlite::Error {
 
 /// Reads a user as the tables have it, without what the rows after the watermark add. Call it in a transaction.
 pub(super) fn seat(connection: &Connection, user: &UserName) -> rusqlite::Result<Option<Seat>> {
-    let mut statement = connection.prepare_cached(concat!(
-        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
-             display_name, first_name, last_name, mail, phone, language, method, special
-         FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE name = ?1 AND ",
-        visible!("batch")
-    ))?;
+    let mut statement =
+        connection.prepare_cached(concat!(user_columns!(), "WHERE name = ?1 AND ", visible!("batch")))?;
     let found = statement.query_row([user.as_str()], seat_of).optional()?;
     let Some(mut seat) = found else { return Ok(None) };
-    let mut statement = connection.prepare_cached(concat!(
-        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step,
-             coalesce(drift, drift_said), expires, starts
-         FROM token LEFT JOIN token_state ON token_state.token = token.id WHERE user = ?1 AND ",
-        visible!("batch"),
-        " ORDER BY token.id"
-    ))?;
+    let mut statement = connection.prepare_cached(TOKENS_OF)?;
     let tokens = statement.query_map([seat.id.0], held_of)?.collect::<Result<Vec<_>, _>>()?;
     seat.tokens = tokens.into();
     Ok(Some(seat))
@@ -105,22 +113,15 @@ pub(super) fn seats(
     limit: usize,
 ) -> rusqlite::Result<Vec<(String, Seat)>> {
     let mut statement = connection.prepare_cached(concat!(
-        "SELECT user.id, disabled, password_hash, failures, last_failure, member_of,
-             display_name, first_name, last_name, mail, phone, language, method, special, name
-         FROM user LEFT JOIN user_state ON user_state.user = user.id WHERE user.id > ?1 AND ",
+        user_columns!(),
+        "WHERE user.id > ?1 AND ",
         visible!("batch"),
         " ORDER BY user.id LIMIT ?2"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let users = statement.query_map([after, limit], |row| Ok((row.get::<_, String>(14)?, seat_of(row)?)))?;
     let mut users = users.collect::<Result<Vec<_>, _>>()?;
-    let mut statement = connection.prepare_cached(concat!(
-        "SELECT token.id, serial, enabled, algorithm, digits, interval, seed, last_step,
-             coalesce(drift, drift_said), expires, starts
-         FROM token LEFT JOIN token_state ON token_state.token = token.id WHERE user = ?1 AND ",
-        visible!("batch"),
-        " ORDER BY token.id"
-    ))?;
+    let mut statement = connection.prepare_cached(TOKENS_OF)?;
     for (_, seat) in &mut users {
         seat.tokens = statement.query_map([seat.id.0], held_of)?.collect::<Result<Vec<_>, _>>()?.into();
     }
