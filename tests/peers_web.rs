@@ -197,10 +197,10 @@ fn a_device_that_was_taken_back_is_told_so_by_its_own_key_alone() {
 
 #[test]
 fn a_good_device_is_answered_whatever_others_send_from_its_address() {
-    let (site, service) = web("web-neighbours");
+    let (web, service) = by_service("web-neighbours");
     let (phone, stranger) = (Browser::new(&service, "phone"), Browser::new(&service, "stranger"));
-    let device = site.enrol(&phone, "phone");
-    let ask = |body: &Value| site.call("/device/api/questions", body).0;
+    let device = web.enrol(&phone, "phone");
+    let ask = |body: &Value| web.call("/device/api/questions", body).0;
     for _ in 0..30 {
         assert_eq!(ask(&stranger.asks("u1", &device, seconds_now())), 403);
     }
@@ -222,12 +222,12 @@ fn a_good_device_is_answered_whatever_others_send_from_its_address() {
             assert_eq!(ask(&phone.asks("u1", &device, seconds_now())), 200);
         }
     });
-    let challenge = site.gateway().password("u1", &site.user.password);
+    let challenge = web.gateway().password("u1", &web.user.password);
     let told = phone.open(&service.message(0).body);
     let own = ("u1", device.as_str());
     let right = phone.answers(own, told["id"].as_str().unwrap(), "approve", &shown(&challenge));
-    assert_eq!(site.answer(&right).0, 204);
-    assert!(site.gateway().answer("u1", "", &challenge).accepts());
+    assert_eq!(web.answer(&right).0, 204);
+    assert!(web.gateway().answer("u1", "", &challenge).accepts());
 }
 
 #[test]
@@ -394,34 +394,33 @@ fn an_offer_ends_with_a_block_or_a_newer_one_and_a_device_from_elsewhere_finishe
 
 #[test]
 fn an_offer_ends_with_a_report_of_fraud_from_another_device() {
-    let (site, service) = web("web-offer-fraud");
+    let (web, service) = by_service("web-offer-fraud");
     let (phone, second) = (Browser::new(&service, "phone"), Browser::new(&service, "second"));
-    let device = site.enrol(&phone, "phone");
-    let base = format!("http://{}", site.portal);
-    let said = site.command(&["user", "invite", "u1", "--url", &base]);
+    let device = web.enrol(&phone, "phone");
+    let base = format!("http://{}", web.portal);
+    let said = web.command(&["user", "invite", "u1", "--url", &base]);
     let link =
         said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
-    let mut visitor = Visitor { site: &site, cookies: Vec::new() };
-    let (_, page) = visitor.ask("GET", link, "");
-    assert_eq!(visitor.submit(&page, link, "").0, 303);
-    let (_, page) = visitor.ask("GET", "/setup/phone", "");
-    let secret = value_after(&page, "data-secret=\"");
+    let mut visitor = Caller::new(1, &web.portal);
+    let page = visitor.visit("GET", link, &[], "");
+    assert_eq!(submit(&mut visitor, &page, link, &[]).status, 303);
+    let secret = secret_of(&visitor.visit("GET", "/setup/phone", &[], ""));
 
-    let challenge = site.gateway().password("u1", &site.user.password);
+    let challenge = web.gateway().password("u1", &web.user.password);
     assert!(!shown(&challenge).is_empty());
     let told = phone.open(&service.message(0).body);
     let fraud = phone.answers(("u1", &device), told["id"].as_str().unwrap(), "fraud", "");
-    assert_eq!(site.answer(&fraud).0, 204);
-    site.reasons("fraud-reported");
+    assert_eq!(web.answer(&fraud).0, 204);
+    web.site.reasons("fraud-reported");
 
     let address = second.address();
     let endpoint = address.split(' ').next().unwrap();
-    let register = || site.call("/device/api/register", &registration(&second, &secret, endpoint, &second)).0;
+    let register = || web.call("/device/api/register", &registration(&second, &secret, endpoint, &second)).0;
     assert_eq!(register(), 403, "whoever holds the link may be whom the report was about");
-    assert_eq!(visitor.ask("GET", "/setup/phone", "").0, 404, "nor is there a page any more");
-    site.command(&["user", "unblock", "u1"]);
+    assert_eq!(visitor.visit("GET", "/setup/phone", &[], "").status, 404, "nor is there a page any more");
+    web.command(&["user", "unblock", "u1"]);
     assert_eq!(register(), 403, "it works once");
-    let listed = site.command(&["device", "list", "u1", "--format", "json"]);
+    let listed = web.command(&["device", "list", "u1", "--format", "json"]);
     assert!(!listed.contains("my phone"), "{listed}");
 }
 

@@ -1,11 +1,11 @@
 //! What the trail says of a user that the user's record does not: since when somebody is kept out, and whether passwords
 //! are held back from the directory, or pushes from the phone.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::people::People;
-use super::phones::{PAUSE, STRIKES, STRIKES_WITHIN};
+use super::phones::{Fatigue, PAUSE, STRIKES_WITHIN};
 use crate::base::name::UserName;
 use crate::base::time::UnixTime;
 use crate::engine::account::Account;
@@ -144,33 +144,13 @@ fn paused(rows: &[AuditRow]) -> Option<(UnixTime, UnixTime)> {
         .filter(|row| row.reason == Reason::PhoneAsked.code() && row.method == push)
         .map(|row| row.login)
         .collect();
-    let mut servers: HashMap<&str, (VecDeque<UnixTime>, Option<UnixTime>)> = HashMap::new();
+    let mut servers: HashMap<&str, Fatigue<UnixTime>> = HashMap::new();
     for row in rows.iter().rev().filter(|row| asked.contains(&row.login)) {
-        let (strikes, since) = servers.entry(&row.server).or_default();
-        match Reason::parse(&row.reason) {
-            Some(Reason::PhoneApproved) => {
-                strikes.clear();
-                *since = None;
-            }
-            Some(
-                Reason::PhoneDenied
-                | Reason::NumberWrong
-                | Reason::FraudReported
-                | Reason::NoAnswer
-                | Reason::Abandoned,
-            ) => {
-                strikes.retain(|strike| row.time.since(*strike) < STRIKES_WITHIN);
-                strikes.push_back(row.time);
-                if strikes.len() >= STRIKES {
-                    strikes.clear();
-                    *since = Some(row.time);
-                }
-            }
-            _ => {}
+        if let Some(reason) = Reason::parse(&row.reason) {
+            servers.entry(&row.server).or_default().ended(reason, row.time);
         }
     }
-    let since = servers.into_values().filter_map(|(_, since)| since).max()?;
-    Some((since, since + PAUSE))
+    servers.values().filter_map(Fatigue::pause).max()
 }
 
 #[cfg(test)]

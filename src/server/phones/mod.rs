@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::fatigue::{Fatigue, is_strike};
-pub(super) use self::fatigue::{PAUSE, STRIKES, STRIKES_WITHIN};
+use self::fatigue::is_strike;
+pub(super) use self::fatigue::{Fatigue, PAUSE, STRIKES_WITHIN};
 use self::question::Questions;
 pub(super) use self::question::{Denied, Found};
 pub use self::question::{Shown, Sight};
@@ -63,7 +63,7 @@ struct Person {
 /// What there was of late between a user and the phone.
 #[derive(Debug, Default)]
 struct Past {
-    fatigue: Fatigue,
+    fatigue: Fatigue<Tick>,
     /// The requests of logins that they were asked about, and when those asked no more: for as long as a copy of one may be
     /// under way. At most [`LATELY_MAX`].
     lately: Vec<(Original, Tick)>,
@@ -161,12 +161,12 @@ impl Phones {
     pub(super) fn ended(&self, user: &UserName, kind: Kind, reason: Reason, now: Tick) {
         let mut inner = self.lock();
         let person = inner.users.entry(user.clone()).or_default();
-        if reason == Reason::PhoneApproved {
-            if let Some(past) = &mut person.past {
-                past.fatigue = Fatigue::default();
-            }
-        } else if kind == Kind::Push && is_strike(reason) {
-            person.past.get_or_insert_default().fatigue.strike(now);
+        if kind == Kind::Push && is_strike(reason) {
+            person.past.get_or_insert_default().fatigue.ended(reason, now);
+        } else if reason == Reason::PhoneApproved
+            && let Some(past) = &mut person.past
+        {
+            past.fatigue.ended(reason, now);
         }
         if person.is_nobody() {
             inner.users.remove(user);

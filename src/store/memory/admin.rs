@@ -349,8 +349,7 @@ impl Admin for MemoryStore {
             let mut state = self.lock();
             let held = state.tokens.get(serial).ok_or_else(|| AdminFault::no_token(serial))?;
             let seed = state.key.open(Purpose::TokenSeed, serial, &held.sealed);
-            let seed =
-                seed.map_err(|_| AdminFault::seed_damaged(serial))?;
+            let seed = seed.map_err(|_| AdminFault::seed_damaged(serial))?;
             let (details, owner) = (token_details(serial, held), held.user.clone());
             let whose = state.numbered(owner.as_ref());
             self.act(&mut state, Act::new(Reason::TokenExported).token(serial).on_any(whose));

@@ -20,8 +20,7 @@ impl State {
             return Err(AdminFault::token_exists(new));
         }
         let opened = self.key.open(Purpose::TokenSeed, serial, &held.sealed);
-        let seed =
-            opened.map_err(|_| AdminFault::seed_damaged(serial))?;
+        let seed = opened.map_err(|_| AdminFault::seed_damaged(serial))?;
         let Some((old, mut held)) = self.tokens.remove_entry(serial) else { return Ok(()) };
         held.sealed = self.key.seal(Purpose::TokenSeed, new, &seed, &mut *self.entropy);
         if let Some(step) = held.last_step {
