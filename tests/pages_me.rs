@@ -46,7 +46,7 @@ fn a_user_lets_the_next_login_in_once_takes_it_back_and_arms_nothing_else() {
     assert_ne!(again.0, 0, "once: {}", again.1);
     let own = browser.get("/me");
     assert!(
-        own.body.contains("action=\"/me/arm\"") && own.body.contains("<td>Office-VPN</td>"),
+        own.body.contains("action=\"/me/arm\"") && own.body.contains("<p class=\"faint\">Office-VPN"),
         "{}",
         own.body
     );
@@ -217,7 +217,7 @@ fn a_remembered_factor_is_shown_and_ended_and_a_login_disowned_stands_in_the_tra
     let own = browser.get("/me");
     assert!(!own.body.contains("/me/sessions"), "{}", own.body);
     // The newest login at the gateway was somebody else's.
-    let rows = own.body.split("<tr>").filter(|row| row.contains("<td>nas</td>"));
+    let rows = own.body.split("<li>").filter(|row| row.contains("<p class=\"faint\">nas"));
     let row = rows.into_iter().next().unwrap_or_else(|| panic!("{}", own.body));
     let login = row.split("name=\"login\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let blocked = browser.post(&own, "/me/report", &[("login", login)]);
