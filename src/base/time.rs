@@ -48,6 +48,15 @@ impl UnixTime {
     pub fn since(self, earlier: UnixTime) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// The same moment by the clock that never goes back, where it is `mono` at `unix`; `None` for one that lies ahead, after the wall
+    /// clock was set back.
+    #[must_use]
+    pub fn tick(self, unix: UnixTime, mono: Tick) -> Option<Tick> {
+        let ago = (self <= unix).then(|| unix.since(self))?;
+        let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
+        Some(Tick(mono.0.saturating_sub(ago)))
+    }
 }
 
 impl Add<Duration> for UnixTime {

@@ -16,7 +16,7 @@ use super::sending::Dispatch;
 use super::step::{Env, Step};
 use super::{phone, prompt};
 use crate::base::name::UserName;
-use crate::base::time::Tick;
+use crate::base::time::{Tick, UnixTime};
 use crate::wire::AttributeList;
 
 /// Takes the store's answer to a commit.
@@ -59,6 +59,12 @@ impl AwaitCommit {
             Then::Send { dispatch, .. } => dispatch.asks(),
             _ => None,
         }
+    }
+
+    /// When an admin last unlocked whom it asks: what the user ignored or denied before that does not count.
+    pub fn forgiven(&self) -> Option<UnixTime> {
+        let Then::Send { dispatch, .. } = &self.then else { return None };
+        dispatch.forgiven()
     }
 
     /// What an Accept will carry, where the record is for one. A driver that cannot send it says so before it commits:

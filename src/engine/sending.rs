@@ -122,6 +122,8 @@ pub(super) struct Addressee {
     failures: u32,
     last_failure: UnixTime,
     guesses: u32,
+    /// When an admin last unlocked the user.
+    unlocked: Option<UnixTime>,
 }
 
 impl Addressee {
@@ -132,6 +134,7 @@ impl Addressee {
             failures: account.failures,
             last_failure: account.last_failure,
             guesses: account.guesses(now),
+            unlocked: account.special.as_ref().and_then(|special| special.unlocked),
         }
     }
 
@@ -227,6 +230,11 @@ impl Dispatch {
             Outgoing::Code(_) => None,
             Outgoing::Question(asked, _) => Some((asked.reference(), asked.kind())),
         }
+    }
+
+    /// Whatever its user did with questions before that is forgiven: an admin unlocked the user then.
+    pub(super) fn forgiven(&self) -> Option<UnixTime> {
+        self.to.unlocked
     }
 
     /// The send is recorded: off it goes, and the request is held until a provider has it.

@@ -233,13 +233,9 @@ impl Primaries {
     }
 }
 
-/// When an admin last unlocked the user, by the clock that wrong passwords are counted by. One that lies ahead, after the
-/// wall clock was set back, says nothing.
+/// When an admin last unlocked the user, by the clock that wrong passwords are counted by.
 fn unlocked(account: &Account, clock: &dyn Clock) -> Option<Tick> {
-    let unlocked = account.special.as_ref()?.unlocked?;
-    let ago = (unlocked <= clock.unix()).then(|| clock.unix().since(unlocked))?;
-    let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
-    Some(Tick(clock.mono().0.saturating_sub(ago)))
+    account.special.as_ref()?.unlocked?.tick(clock.unix(), clock.mono())
 }
 
 impl fmt::Debug for Primaries {

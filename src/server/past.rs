@@ -56,7 +56,8 @@ impl Past {
             past.withheld = withheld(&rows, window).filter(|(_, until)| now < *until);
         }
         if account.special.as_ref().is_some_and(|special| special.active_devices().next().is_some()) {
-            let since = Some(now - PAUSE - STRIKES_WITHIN);
+            let unlocked = account.special.as_ref().and_then(|special| special.unlocked);
+            let since = unlocked.max(Some(now - PAUSE - STRIKES_WITHIN));
             let user = Some(account.name.clone());
             let rows = admin.audit(&AuditFilter { since, user, limit: PAGE, ..AuditFilter::default() })?;
             past.paused = paused(&rows).filter(|(_, until)| now < *until);

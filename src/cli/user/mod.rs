@@ -104,7 +104,7 @@ enum Action {
         store: StoreFlags,
     },
     Import(import::Import),
-    /// Forget a user's wrong codes and wrong passwords, which ends waiting times and locks
+    /// Forget a user's wrong codes, wrong passwords and denied pushes, which ends waiting times, locks and pauses
     Unlock {
         /// The user
         #[arg(value_parser = user_name)]

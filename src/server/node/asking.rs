@@ -102,7 +102,8 @@ impl Node {
             self.close(round, env.mono);
             return None;
         }
-        let conflict = match self.phones.claim(&user, round, kind, env.mono) {
+        let forgiven = state.forgiven().and_then(|unlocked| unlocked.tick(env.unix, env.mono));
+        let conflict = match self.phones.claim(&user, round, kind, forgiven, env.mono) {
             Claim::Yours => {
                 if let Some(mut slot) = self.slots.get_mut(&round) {
                     slot.asks(user, kind);

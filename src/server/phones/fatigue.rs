@@ -57,6 +57,12 @@ impl<T: Copy + Ord + Add<Duration, Output = T>> Fatigue<T> {
         }
     }
 
+    /// An admin has unlocked the user: what was before counts no more.
+    pub(in crate::server) fn forgive(&mut self, before: T) {
+        self.strikes.retain(|strike| *strike > before);
+        self.paused_since.take_if(|since| *since <= before);
+    }
+
     /// Since when no push is sent, and until when, also where that is over.
     pub(in crate::server) fn pause(&self) -> Option<(T, T)> {
         self.paused_since.map(|since| (since, since + PAUSE))

@@ -89,13 +89,23 @@ pub(super) struct Asking {
 }
 
 impl Phones {
-    /// A login of `user` is about to ask by `kind`.
-    pub(super) fn claim(&self, user: &UserName, round: RoundId, kind: Kind, now: Tick) -> Claim {
+    /// A login of `user` is about to ask by `kind`. What the user ignored or denied before `forgiven` does not count.
+    pub(super) fn claim(
+        &self,
+        user: &UserName,
+        round: RoundId,
+        kind: Kind,
+        forgiven: Option<Tick>,
+        now: Tick,
+    ) -> Claim {
         let mut inner = self.lock();
         let person = inner.users.entry(user.clone()).or_default();
         match person.asked {
             Some(other) if other != round => return Claim::Of(other),
             _ => {}
+        }
+        if let (Some(past), Some(forgiven)) = (&mut person.past, forgiven) {
+            past.fatigue.forgive(forgiven);
         }
         if kind == Kind::Push && person.past.as_ref().is_some_and(|past| past.fatigue.is_paused(now)) {
             return Claim::Paused;
@@ -284,23 +294,27 @@ mod tests {
     #[test]
     fn a_user_is_asked_about_one_login_at_a_time() {
         let (phones, user) = (Phones::default(), name("u1"));
-        assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Push, after(0)), Claim::Yours);
-        assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Sms, after(0)), Claim::Yours, "its next device");
-        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Voice, after(0)), Claim::Of(ROUNDS[0]));
-        assert_eq!(phones.claim(&name("u2"), ROUNDS[1], Kind::Push, after(0)), Claim::Yours);
+        assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Push, None, after(0)), Claim::Yours);
+        assert_eq!(
+            phones.claim(&user, ROUNDS[0], Kind::Sms, None, after(0)),
+            Claim::Yours,
+            "its next device"
+        );
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Voice, None, after(0)), Claim::Of(ROUNDS[0]));
+        assert_eq!(phones.claim(&name("u2"), ROUNDS[1], Kind::Push, None, after(0)), Claim::Yours);
         phones.moved(&user, None, ROUNDS[0], ROUNDS[2]);
-        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Of(ROUNDS[2]));
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, None, after(0)), Claim::Of(ROUNDS[2]));
         phones.release(&user, ROUNDS[0], None, after(0));
-        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Of(ROUNDS[2]));
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, None, after(0)), Claim::Of(ROUNDS[2]));
         phones.release(&user, ROUNDS[2], None, after(0));
-        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, after(0)), Claim::Yours);
+        assert_eq!(phones.claim(&user, ROUNDS[1], Kind::Push, None, after(0)), Claim::Yours);
     }
 
     #[test]
     fn three_pushes_ignored_or_denied_in_ten_minutes_stop_them_for_a_while() {
         let (phones, user) = (Phones::default(), name("u1"));
         let claim = |seconds| {
-            let claim = phones.claim(&user, ROUNDS[0], Kind::Push, after(seconds));
+            let claim = phones.claim(&user, ROUNDS[0], Kind::Push, None, after(seconds));
             phones.release(&user, ROUNDS[0], None, after(0));
             claim
         };
@@ -314,7 +328,11 @@ mod tests {
         assert_eq!(claim(604), Claim::Yours);
         ended(Reason::PhoneDenied, 605);
         assert_eq!(claim(606), Claim::Paused);
-        assert_eq!(phones.claim(&user, ROUNDS[0], Kind::Sms, after(606)), Claim::Yours, "a text is no push");
+        assert_eq!(
+            phones.claim(&user, ROUNDS[0], Kind::Sms, None, after(606)),
+            Claim::Yours,
+            "a text is no push"
+        );
         phones.release(&user, ROUNDS[0], None, after(0));
         assert_eq!(claim(605 + 15 * 60), Claim::Yours);
         ended(Reason::PhoneDenied, 2000);

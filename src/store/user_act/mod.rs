@@ -282,6 +282,7 @@ impl UserAct<'_> {
             UserAct::Unblock { why } => {
                 why.map(reason_said).transpose()?;
                 special.block.take().ok_or_else(|| AdminFault::Missing("block that holds".to_owned()))?;
+                special.unlocked = Some(now);
             }
             UserAct::Unlock => special.unlocked = Some(now),
             UserAct::Recovery { codes, why } => {

@@ -194,7 +194,7 @@ pub static ROUTES: [Route; 27] = [
         "/users/{name}/unlock",
         Operation::Unlock,
         "unlockUser",
-        "Forget wrong codes and wrong passwords",
+        "Forget wrong codes, wrong passwords and denied pushes",
         WHY,
     ),
     post(
