@@ -103,6 +103,27 @@ fn a_passkey_that_was_made_by_invitation_logs_in_at_me_and_is_taken_away() {
 }
 
 #[test]
+fn whoever_logged_in_by_passkey_lets_one_login_in_at_a_gateway() {
+    let house = House::open_pushing("passkey-arm", ",arm=120s", |_| String::new());
+    let mut soft = Soft::new(3, &by_name(&house.portal));
+    let mut browser = house.browser();
+    browser.accept(&house.invite("u1", ""));
+    assert_eq!(make(&mut browser, &mut soft, "key").status, 200);
+    assert_ne!(house.nas("u1", "").0, 0, "nobody has armed it");
+
+    let mut browser = house.browser();
+    assert_eq!(log_in(&mut browser, "u1", &mut soft).status, 303);
+    let own = browser.get("/me");
+    assert_eq!(browser.post(&own, "/me/arm", &[("client", "nas")]).location(), Some("/me"));
+    let let_in = house.nas("u1", "");
+    assert_eq!(let_in.0, 0, "{}", let_in.1);
+    assert_ne!(house.nas("u1", "").0, 0, "once");
+    let reasons = reasons(&house);
+    let count = |wanted: &str| reasons.iter().filter(|reason| *reason == wanted).count();
+    assert_eq!((count("armed"), count("armed-used")), (1, 1), "{reasons:?}");
+}
+
+#[test]
 fn nobody_is_let_in_by_a_passkey_that_is_wrong_old_copied_or_somebody_elses() {
     let house = open("passkey-attacks");
     let url = by_name(&house.portal);
