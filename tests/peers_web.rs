@@ -31,6 +31,19 @@ struct Web {
 }
 
 impl Web {
+    /// A browser that sits at an invitation of `u1`, and the path that led there.
+    fn invited(&self) -> (Caller, String) {
+        let base = format!("http://{}", self.portal);
+        let said = self.command(&["user", "invite", "u1", "--url", &base]);
+        let link = said.split_whitespace().find_map(|word| word.strip_prefix(&base));
+        let link = link.unwrap_or_else(|| panic!("{said}")).to_owned();
+        let mut visitor = Caller::new(1, &self.portal);
+        let page = visitor.visit("GET", &link, &[], "");
+        assert_eq!(page.status, 200, "{page:?}");
+        assert_eq!(submit(&mut visitor, &page, &link, &[]).status, 303);
+        (visitor, link)
+    }
+
     /// `more` goes to the server.
     fn start(scratch: Scratch, more: &[&str]) -> Web {
         let user = User::named("u1");
@@ -361,13 +374,7 @@ fn registration(phone: &Browser, secret: &str, endpoint: &str, signer: &Browser)
 fn an_offer_ends_with_a_block_or_a_newer_one_and_a_device_from_elsewhere_finishes_nothing() {
     let (web, service) = by_service("web-offer");
     let phone = Browser::new(&service, "phone");
-    let base = format!("http://{}", web.portal);
-    let said = web.command(&["user", "invite", "u1", "--url", &base]);
-    let link =
-        said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
-    let mut visitor = Caller::new(1, &web.portal);
-    let page = visitor.visit("GET", link, &[], "");
-    assert_eq!(submit(&mut visitor, &page, link, &[]).status, 303);
+    let (mut visitor, link) = web.invited();
     let mut offer = || {
         let page = visitor.visit("GET", "/setup/phone", &[], "");
         (secret_of(&page), page)
@@ -377,7 +384,7 @@ fn an_offer_ends_with_a_block_or_a_newer_one_and_a_device_from_elsewhere_finishe
     let device = web.enrol(&Browser::new(&service, "another"), "another");
     let said = submit(&mut visitor, &page, "/setup/phone", &[("device", &device)]);
     assert_eq!(said.status, 303, "{said:?}");
-    assert_eq!(visitor.visit("GET", link, &[], "").status, 200, "the link was not used");
+    assert_eq!(visitor.visit("GET", &link, &[], "").status, 200, "the link was not used");
     let address = phone.address();
     let endpoint = address.split(' ').next().unwrap();
     let register =
@@ -397,13 +404,7 @@ fn an_offer_ends_with_a_report_of_fraud_from_another_device() {
     let (web, service) = by_service("web-offer-fraud");
     let (phone, second) = (Browser::new(&service, "phone"), Browser::new(&service, "second"));
     let device = web.enrol(&phone, "phone");
-    let base = format!("http://{}", web.portal);
-    let said = web.command(&["user", "invite", "u1", "--url", &base]);
-    let link =
-        said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
-    let mut visitor = Caller::new(1, &web.portal);
-    let page = visitor.visit("GET", link, &[], "");
-    assert_eq!(submit(&mut visitor, &page, link, &[]).status, 303);
+    let (mut visitor, _) = web.invited();
     let secret = secret_of(&visitor.visit("GET", "/setup/phone", &[], ""));
 
     let challenge = web.gateway().password("u1", &web.user.password);
@@ -428,14 +429,7 @@ fn an_offer_ends_with_a_report_of_fraud_from_another_device() {
 fn an_invitation_makes_a_browser_a_device_once_and_its_key_has_to_sign_for_it() {
     let (web, service) = by_service("web-enrol");
     let phone = Browser::new(&service, "phone");
-    let base = format!("http://{}", web.portal);
-    let said = web.command(&["user", "invite", "u1", "--url", &base]);
-    let link =
-        said.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap_or_else(|| panic!("{said}"));
-    let mut visitor = Caller::new(1, &web.portal);
-    let page = visitor.visit("GET", link, &[], "");
-    assert_eq!(page.status, 200, "{page:?}");
-    assert_eq!(submit(&mut visitor, &page, link, &[]).status, 303);
+    let (mut visitor, link) = web.invited();
     let page = visitor.visit("GET", "/setup", &[], "");
     assert!(page.body.contains("href=\"/setup/phone\""), "{page:?}");
     let page = visitor.visit("GET", "/setup/phone", &[], "");
@@ -465,7 +459,7 @@ fn an_invitation_makes_a_browser_a_device_once_and_its_key_has_to_sign_for_it() 
     assert_eq!(finished.status, 200, "{finished:?}");
     let body = &finished.body;
     assert!(body.contains("class=\"codes\"") && body.contains("href=\"/device\""), "{body}");
-    let again = Caller::new(1, &web.portal).send("GET", link, &[], "");
+    let again = Caller::new(1, &web.portal).send("GET", &link, &[], "");
     assert_eq!(again.status, 404, "the link is used up");
 
     let challenge = web.gateway().password("u1", &web.user.password);
