@@ -21,15 +21,12 @@ use radmfa::base::messages::Language;
 use radmfa::base::secret::Secret;
 use radmfa::base::system::Clock;
 use radmfa::config::flags::ServeFlags;
-use radmfa::config::{self, Machine};
-use radmfa::dictionary::Dictionary;
 use radmfa::engine::record::LoginId;
+use radmfa::server::Server;
 use radmfa::server::front::{Accepted, Door, Front, Knock, Question, Said};
-use radmfa::server::journal::{Format, Journal};
-use radmfa::server::system::{SystemClock, SystemEntropy};
-use radmfa::server::{Parts, Server, sink};
-use radmfa::store::{self, Place};
+use radmfa::server::system::SystemClock;
 use serde_json::Value;
+use support::inside::Inside;
 use support::webhook::Webhook;
 use support::{User, code, free_port};
 
@@ -59,28 +56,8 @@ impl House {
             given = given.with(name, *value);
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let effective = match config::load(&given, &Machine(Arc::clone(&clock))) {
-            Ok((effective, _)) => effective,
-            Err(errors) => panic!("{errors}"),
-        };
-        let place = Place::Sqlite(desk.scratch.join("store/radmfa.db"));
-        let entropy = Box::new(SystemEntropy::new().unwrap());
-        let opened = store::open(&store::Settings::new(place), Arc::clone(&clock), entropy).unwrap();
-        let (sink, _flusher) = sink::open(std::io::sink()).unwrap();
-        let parts = Parts {
-            primaries: effective.primaries.clone(),
-            kinds: Arc::new(|_| None),
-            delivery: effective.delivery.clone(),
-            dictionary: Arc::new(Dictionary::embedded().unwrap()),
-            store: opened.logins,
-            state_key: opened.state_key,
-            other_state_keys: opened.other_state_keys,
-            clock,
-            journal: Journal::new(sink, Format::Text),
-            audit: effective.audit.clone(),
-            admin: opened.admin,
-        };
-        let server = Server::start(&effective.server, parts).unwrap();
+        let file = desk.scratch.join("store/radmfa.db");
+        let Inside { server, .. } = Inside::start(&given, file, &clock);
         let front = server.front().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         House { desk, server, front, runtime }

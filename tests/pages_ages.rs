@@ -19,16 +19,13 @@ use std::time::Duration;
 use radmfa::base::system::Clock;
 use radmfa::base::time::{Tick, UnixTime};
 use radmfa::config::flags::ServeFlags;
-use radmfa::config::{self, Machine};
-use radmfa::dictionary::Dictionary;
 use radmfa::portal::desk::Desk;
 use radmfa::portal::{Means, Portal};
-use radmfa::server::journal::{Format, Journal};
-use radmfa::server::system::{SystemClock, SystemEntropy};
-use radmfa::server::{Parts, Server, sink};
-use radmfa::store::{self, Place};
+use radmfa::server::Server;
+use radmfa::server::system::SystemClock;
 use support::caller::{Caller, FORM, fields, hidden};
 use support::http::Answer;
+use support::inside::Inside;
 use support::{User, code, free_port};
 
 /// The real clocks, and as much later as the test says.
@@ -84,30 +81,10 @@ impl House {
         let later = Arc::new(Later::default());
         let clock: Arc<dyn Clock> = Arc::<Later>::clone(&later);
         let given = ServeFlags::file(desk.scratch.join("radmfa.toml"));
-        let effective = match config::load(&given, &Machine(Arc::clone(&clock))) {
-            Ok((effective, _)) => effective,
-            Err(errors) => panic!("{errors}"),
-        };
-        let settings = store::Settings::new(Place::Sqlite(desk.scratch.join("store/radmfa.db")));
-        let entropy = || Box::new(SystemEntropy::new().unwrap());
-        let opened = store::open(&settings, Arc::clone(&clock), entropy()).unwrap();
-        let pages = Desk::new(opened.desk(&settings, Arc::clone(&clock), entropy()).unwrap());
-        let (sink, _flusher) = sink::open(std::io::sink()).unwrap();
-        let parts = Parts {
-            primaries: effective.primaries.clone(),
-            kinds: Arc::new(|_| None),
-            delivery: effective.delivery.clone(),
-            dictionary: Arc::new(Dictionary::embedded().unwrap()),
-            store: opened.logins,
-            state_key: opened.state_key,
-            other_state_keys: opened.other_state_keys,
-            clock,
-            journal: Journal::new(sink, Format::Text),
-            audit: effective.audit.clone(),
-            admin: opened.admin,
-        };
-        let server = Server::start(&effective.server, parts).unwrap();
-        let means = Means { answers: server.answers().unwrap(), front: server.front(), desk: pages };
+        let file = desk.scratch.join("store/radmfa.db");
+        let Inside { server, effective, desk: pages } = Inside::start(&given, file, &clock);
+        let means =
+            Means { answers: server.answers().unwrap(), front: server.front(), desk: Desk::new(pages) };
         let portal = Portal::open(effective.portal.as_ref().unwrap(), means).unwrap();
         House { desk, host, clock: later, _portal: portal, _server: server }
     }

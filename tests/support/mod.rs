@@ -41,6 +41,7 @@ pub mod code;
 pub mod freeradius;
 pub mod gateway;
 pub mod http;
+pub mod inside;
 pub mod ocserv;
 pub mod openvpn;
 pub mod pam;
