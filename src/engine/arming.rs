@@ -14,7 +14,7 @@ use super::delivery::Kind;
 use super::lockout::{self, Standing};
 use super::login::{Facts, refuse};
 use super::methods::Factor;
-use super::policy::{ArmStation, LoginPolicy, Require};
+use super::policy::{ArmStation, LoginPolicy, PinWanted, Require};
 use super::proof::{FactorPassed, PrimaryPassed, SecondFactor};
 use super::reason::Reason;
 use super::record::{Consumed, Guard, Method, Record, Row, Tally, Verdict};
@@ -39,12 +39,15 @@ pub enum ArmedBy {
 
 impl ArmedBy {
     /// Whether `policy` lets in on it: what it would not take from the user at this client is no second factor there. A passkey
-    /// always is one.
+    /// always is one. Whether a PIN was typed is not kept, so where one is wanted nothing else is taken.
     #[must_use]
     pub fn is_taken(&self, policy: &LoginPolicy) -> bool {
         let ArmedBy::User { method, .. } = *self else { return true };
         if method == Method::Passkey {
             return true;
+        }
+        if policy.pin == PinWanted::WithCode {
+            return false;
         }
         let Some(factor) = remember::factor(method) else { return false };
         let passkey = factor == Factor::Sent(Kind::Push) && policy.require == Require::Passkey;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::affinity::RoundId;
+use super::fatigue::is_strike;
 use crate::base::messages::Language;
 use crate::base::name::{Label, UserName};
 use crate::base::phone::Phone;
@@ -186,7 +187,11 @@ impl Questions {
     /// Its login goes on under `after`.
     pub(super) fn moved(&mut self, reference: Reference, after: RoundId) {
         if let Some(open) = self.all.get_mut(&reference) {
-            open.round = after;
+            let before = std::mem::replace(&mut open.round, after);
+            // Somebody looks for a question that is over by the round that the gateway will name.
+            if self.rounds.remove(&before).is_some() {
+                self.rounds.insert(after, reference);
+            }
         }
     }
 
@@ -227,7 +232,8 @@ impl Questions {
     pub(super) fn refused(&self, round: RoundId) -> Option<Denied> {
         let open = self.all.get(self.rounds.get(&round)?)?;
         let denied = || Denied { login: open.facts.id, why: open.fate, language: open.language };
-        (open.fate != Some(Reason::PhoneApproved)).then(denied)
+        // What ended otherwise has an answer of its own.
+        open.fate.is_none_or(is_strike).then(denied)
     }
 
     pub(super) fn look(&self, reference: Reference) -> Option<Sight> {

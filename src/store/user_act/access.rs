@@ -11,7 +11,7 @@ use crate::base::name::Label;
 use crate::base::system::Entropy;
 use crate::base::time::UnixTime;
 use crate::engine::arming::ArmedBy;
-use crate::engine::record::LoginId;
+use crate::engine::record::{LoginId, Method};
 use crate::engine::special::{Armed, Block, Bypass, Special};
 use crate::store::admin::AdminFault;
 
@@ -91,6 +91,11 @@ pub(super) fn disarm(special: &mut Special, client: &Label) -> Result<(), AdminF
         return Err(AdminFault::Missing(format!("login armed at {client}")));
     }
     Ok(())
+}
+
+/// A factor of this kind was taken away: what its user armed with one is armed no more.
+pub(super) fn disarm_by(special: &mut Special, gone: Method) {
+    special.armed.retain(|armed| !matches!(armed.by, ArmedBy::User { method, .. } if method == gone));
 }
 
 pub(super) fn cancel_bypasses(special: &mut Special) -> Result<(), AdminFault> {

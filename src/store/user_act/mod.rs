@@ -21,7 +21,7 @@ use crate::base::time::UnixTime;
 use crate::engine::account::UserId;
 use crate::engine::arming::ArmedBy;
 use crate::engine::reason::Reason;
-use crate::engine::record::{LoginId, Tally};
+use crate::engine::record::{LoginId, Method, Tally};
 use crate::engine::role::Role;
 use crate::engine::special::{HashKey, HashKeys, Special};
 use crate::factor::recovery::RecoveryCode;
@@ -300,7 +300,12 @@ impl UserAct<'_> {
             UserAct::AddDevice { name, channel, address, key } => {
                 devices::add(special, now, (name, channel, address, *key), entropy)?;
             }
-            UserAct::Passkey(act) => act.apply(special, now, entropy)?,
+            UserAct::Passkey(act) => {
+                act.apply(special, now, entropy)?;
+                if matches!(act, PasskeyAct::Remove { .. }) {
+                    access::disarm_by(special, Method::Passkey);
+                }
+            }
             UserAct::SetRole { role } => {
                 if special.role == *role {
                     let what = role.map_or_else(
@@ -331,10 +336,12 @@ impl UserAct<'_> {
                 devices::revoke(special, now, |known| Some(known.id) == number)
                     .or_else(|| devices::revoke(special, now, |known| *known.name == **device))
                     .ok_or_else(|| AdminFault::Missing(format!("active device called {device}")))?;
+                access::disarm_by(special, Method::Push);
             }
             UserAct::DeviceGone { device } => {
                 devices::revoke(special, now, |known| known.id == *device)
                     .ok_or_else(|| AdminFault::Missing(format!("active device {device}")))?;
+                access::disarm_by(special, Method::Push);
             }
         }
         Ok(())
